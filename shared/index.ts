@@ -1,0 +1,5 @@
+export { isOutage, type Reason, reasons } from './reasons.js'
+export type { RouterInputs, RouterOutputs } from './router-types.js'
+export * from './task.js'
+export { transformer } from './transformer.js'
+export * from './user.js'

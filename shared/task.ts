@@ -1,0 +1,65 @@
+import { z } from 'zod'
+import { text } from './text.js'
+
+/** The id of a task: any UUID (RFC 9562), kept in lower case. The server makes version 7. */
+export const taskId = z.guid().toLowerCase()
+
+const title = text().trim().min(1).max(500)
+const notes = text().max(10_000)
+const earliest = new Date('0001-01-01T00:00:00.000Z')
+const latest = new Date('9999-12-31T23:59:59.999Z')
+const dueAt = z.date().min(earliest).max(latest).nullable()
+const version = z.int().min(1).max(2_147_483_647)
+
+/** Input of `tasks.list`. Pages hold 20 tasks unless `limit` (1 to 100) says otherwise; `search` is a substring of title or notes. */
+export const taskListInput = z
+  .object({
+    limit: z.int().min(1).max(100).default(20),
+    cursor: z.string().max(200).nullish(),
+    direction: z.literal('forward').optional(),
+    status: z.enum(['all', 'open', 'done']).default('all'),
+    search: text().max(200).optional(),
+  })
+  .prefault({})
+
+/** Input of `tasks.get` and `tasks.delete`. */
+export const taskIdInput = z.object({ id: taskId })
+
+/** Input of `tasks.create`. With an `id` of the client's own the call can be repeated: it answers the task that is there. */
+export const taskCreateInput = z.object({
+  id: taskId.optional(),
+  title,
+  notes: notes.optional(),
+  dueAt: dueAt.optional(),
+})
+
+/** What `tasks.update` may change. Absent and undefined leave a field as it is; `dueAt: null` takes the date away. */
+export const taskPatch = z.object({
+  title: title.optional(),
+  notes: notes.optional(),
+  completed: z.boolean().optional(),
+  dueAt: dueAt.optional(),
+})
+
+const hasChange = ({ title, notes, completed, dueAt }: z.output<typeof taskPatch>) =>
+  title !== undefined || notes !== undefined || completed !== undefined || dueAt !== undefined
+
+/** Input of `tasks.update`: the patch, and the `version` it was made from when a change in between must be a CONFLICT. */
+export const taskUpdateInput = taskPatch
+  .extend({ id: taskId, version: version.optional() })
+  .refine(hasChange, 'Change at least one of title, notes, completed, dueAt')
+
+/** Fields that `tasks.update` changes. */
+export type TaskPatch = z.input<typeof taskPatch>
+
+/** A task as the API answers it. Times are whole milliseconds; `version` starts at 1 and rises with every update. */
+export interface Task {
+  id: string
+  title: string
+  notes: string
+  completed: boolean
+  dueAt: Date | null
+  createdAt: Date
+  updatedAt: Date
+  version: number
+}
