@@ -1,0 +1,75 @@
+import { chmod, mkdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { PoolConfig } from 'pg'
+import { openDataDir, socketsOfOwner } from './data-dir.js'
+
+const packages = '@electric-sql/pglite@0.5.14 @electric-sql/pglite-socket@0.2.17'
+
+/** A package that is needed here is not installed. The message says which. */
+export class MissingPackageError extends Error {
+  override name = 'MissingPackageError'
+}
+
+/** How to reach a running embedded database, and how to stop it. */
+export interface EmbeddedDatabase {
+  connection: PoolConfig
+  close(): Promise<void>
+}
+
+// One connection: PGlite is one session in one thread, and messages of two would interleave.
+const connectionTo = (sockets: string): PoolConfig => ({
+  host: sockets,
+  port: 5432,
+  user: 'postgres',
+  database: 'postgres',
+  max: 1,
+})
+
+/**
+ * Starts PostgreSQL inside this process (PGlite) on a folder, served on a unix socket inside it, so that pg, `psql` and the
+ * kysely command talk to it as to any other.
+ *
+ * @param dataDir folder of the data, made where it is missing
+ * @throws DataDirInUseError when another process has the folder open
+ * @throws MissingPackageError when PGlite is not installed
+ */
+export async function startEmbedded(dataDir: string): Promise<EmbeddedDatabase> {
+  const [{ PGlite }, { PGLiteSocketServer }] = await Promise.all([
+    import('@electric-sql/pglite'),
+    import('@electric-sql/pglite-socket'),
+  ]).catch(cause => {
+    throw new MissingPackageError(
+      `The embedded database is not installed: set DATABASE_URL, or npm install ${packages}`,
+      { cause },
+    )
+  })
+  const folder = await openDataDir(dataDir)
+  try {
+    const data = join(folder.path, 'pglite')
+    await mkdir(data, { recursive: true, mode: 0o700 })
+    const pglite = await PGlite.create(data)
+    const path = join(folder.sockets, '.s.PGSQL.5432')
+    await rm(path, { force: true })
+    const server = new PGLiteSocketServer({ db: pglite, path, maxConnections: 10 })
+    await server.start()
+    await chmod(path, 0o600)
+    return {
+      connection: connectionTo(folder.sockets),
+      async close() {
+        await server.stop()
+        await pglite.close()
+        await rm(path, { force: true })
+        await folder.release()
+      },
+    }
+  } catch (error) {
+    await folder.release()
+    throw error
+  }
+}
+
+/** Reaches the embedded database that another process has started on this folder, or null where none has. */
+export async function joinEmbedded(dataDir: string): Promise<EmbeddedDatabase | null> {
+  const sockets = await socketsOfOwner(dataDir)
+  return sockets === null ? null : { connection: connectionTo(sockets), close: async () => {} }
+}

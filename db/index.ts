@@ -1,0 +1,7 @@
+export { DataDirInUseError } from './data-dir.js'
+export { MissingPackageError } from './embedded.js'
+export { createMigrator, migrateToLatest, pendingMigrations } from './migrate.js'
+export { migrations } from './migrations/index.js'
+export { type DatabaseOptions, type OpenDatabase, openDatabase } from './open.js'
+export { protectTable } from './protect-table.js'
+export * from './schema.js'

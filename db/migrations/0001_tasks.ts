@@ -1,0 +1,81 @@
+import { type Kysely, sql } from 'kysely'
+import { protectTable } from '../protect-table.js'
+import type { Database } from '../schema.js'
+
+/**
+ * The application role, the identity function that every policy asks, and the tasks.
+ *
+ * @param role name of the role that scoped statements run as
+ */
+export async function up(db: Kysely<Database>, role: string): Promise<void> {
+  await sql`create schema if not exists trpc_bearer`.execute(db)
+  await createRole(db, role)
+  await sql`
+    create or replace function trpc_bearer.application_role() returns name
+      language sql immutable parallel safe set search_path = ''
+      return ${sql.lit(role)}::name`.execute(db)
+  // Once a connection has been used the setting is '' and no longer null: without nullif an empty id would see rows.
+  await sql`
+    create or replace function trpc_bearer.user_id() returns text
+      language sql stable parallel safe set search_path = ''
+      return nullif(current_setting('app.user_id', true), '')`.execute(db)
+  await sql`grant usage on schema trpc_bearer to ${sql.id(role)}`.execute(db)
+
+  await db.schema
+    .createTable('tasks')
+    .addColumn('user_id', 'text', column => column.notNull())
+    .addColumn('id', 'uuid', column => column.notNull())
+    .addColumn('title', 'text', column => column.notNull().check(sql`char_length(title) between 1 and 500`))
+    .addColumn('notes', 'text', column =>
+      column.notNull().defaultTo('').check(sql`char_length(notes) <= 10000`),
+    )
+    .addColumn('completed', 'boolean', column => column.notNull().defaultTo(false))
+    .addColumn('due_at', sql`timestamptz(3)`)
+    .addColumn('created_at', sql`timestamptz(3)`, column => column.notNull().defaultTo(sql`now()`))
+    .addColumn('updated_at', sql`timestamptz(3)`, column => column.notNull().defaultTo(sql`now()`))
+    .addColumn('version', 'integer', column => column.notNull().defaultTo(1))
+    .addPrimaryKeyConstraint('tasks_pkey', ['user_id', 'id'])
+    .execute()
+  await db.schema.createIndex('tasks_by_time').on('tasks').columns(['user_id', 'created_at', 'id']).execute()
+  await db.schema
+    .createIndex('tasks_by_status')
+    .on('tasks')
+    .columns(['user_id', 'completed', 'created_at', 'id'])
+    .execute()
+  await protectTable(db, 'tasks')
+}
+
+/** Takes all of it away again, the tasks included. The role stays: other databases of the cluster may use it. */
+export async function down(db: Kysely<Database>): Promise<void> {
+  await db.schema.dropTable('tasks').execute()
+  await sql`drop schema trpc_bearer cascade`.execute(db)
+}
+
+/**
+ * Roles belong to the cluster and advisory locks to one database, so another database may make the same role at the same
+ * moment: that counts as done. Who serves must be able to become the role, from PostgreSQL 16 on its creator too.
+ */
+async function createRole(db: Kysely<Database>, role: string): Promise<void> {
+  await sql`
+    do $$
+    declare
+      role_name constant text := ${sql.lit(role)};
+      membership constant text := case when current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end;
+    begin
+      begin
+        if not exists (select from pg_catalog.pg_roles where rolname = role_name) then
+          execute pg_catalog.format('create role %I nologin', role_name);
+        end if;
+      exception when duplicate_object or unique_violation then null;
+      end;
+      for attempt in 1..20 loop
+        begin
+          if not pg_catalog.pg_has_role(current_user, role_name, membership) then
+            execute pg_catalog.format('grant %I to current_user', role_name);
+          end if;
+          exit;
+        exception when unique_violation or internal_error then perform pg_catalog.pg_sleep(0.05);
+        end;
+      end loop;
+    end $$`.execute(db)
+}

@@ -1,0 +1,35 @@
+import { type Kysely, sql } from 'kysely'
+
+/**
+ * Puts a table under the policy that every scoped handle obeys: each user sees and writes the rows whose `user_id` is
+ * their own, and no others. Call it in the migration that creates the table, after `create table`.
+ *
+ * The table needs a column `user_id text not null`; it gets the caller's id by default. Row-level security is enabled and
+ * forced (the owner is bound too), and the application role may select, insert, update and delete.
+ *
+ * @param table name of the table, with its schema where that is not the first in the search path (`billing.invoices`)
+ * @throws when the table or its `user_id` is missing, or when the package's own migrations have not run yet
+ */
+// biome-ignore lint/suspicious/noExplicitAny: a migration's handle has no schema of its own (Kysely's Migration says the same)
+export async function protectTable(db: Kysely<any>, table: string): Promise<void> {
+  const name = sql.table(table)
+  const constraint = sql.id(`${table.split('.').at(-1)}_user_id_not_empty`)
+  const { rows } = await sql<{ role: string }>`select trpc_bearer.application_role() as role`.execute(db)
+  const [row] = rows
+  if (row === undefined) throw new Error('Run the migrations of trpc-bearer before protectTable.')
+  await sql`
+    alter table ${name}
+      alter column user_id set not null,
+      alter column user_id set default trpc_bearer.user_id(),
+      add constraint ${constraint} check (user_id <> ''),
+      enable row level security,
+      force row level security`.execute(db)
+  await sql`
+    create policy own_rows on ${name} to ${sql.id(row.role)}
+      using (user_id = (select trpc_bearer.user_id()))
+      with check (user_id = (select trpc_bearer.user_id()))`.execute(db)
+  const [schema] = table.split('.', table.includes('.') ? 1 : 0)
+  if (schema !== undefined)
+    await sql`grant usage on schema ${sql.id(schema)} to ${sql.id(row.role)}`.execute(db)
+  await sql`grant select, insert, update, delete on ${name} to ${sql.id(row.role)}`.execute(db)
+}
