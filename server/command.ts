@@ -1,0 +1,23 @@
+import { loadEnvFile as loadNodeEnvFile } from 'node:process'
+
+/** Errors that a person mends by what the message says: no stack. */
+const expected = new Set(['ConfigError', 'DataDirInUseError', 'MissingPackageError', 'PortError'])
+
+/** Runs a command of the package. An error ends the process with 1, in one line where it is the user's to mend. */
+export async function runCommand(command: () => Promise<void>): Promise<void> {
+  try {
+    await command()
+  } catch (error) {
+    console.error(error instanceof Error && expected.has(error.name) ? error.message : error)
+    process.exit(1)
+  }
+}
+
+/** Reads `.env` in the working folder where there is one. What the environment has already stays. */
+export function loadEnvFile(): void {
+  try {
+    loadNodeEnvFile()
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+  }
+}

@@ -1,0 +1,62 @@
+import type { Kysely } from 'kysely'
+import type { OpenDatabase } from '../db/open.js'
+import type { Database } from '../db/schema.js'
+import type { User } from '../shared/user.js'
+import { bearerToken, type RequestLike } from './bearer.js'
+import { TokenError } from './token-error.js'
+import type { Verifier } from './verifier.js'
+
+/** Key of what the guards know beyond the user. A symbol, so that no procedure reaches a database without one. */
+export const access: unique symbol = Symbol('trpc-bearer.access')
+
+interface Access {
+  /** Why there is no user. */
+  refusal: TokenError | null
+  /** The database as the user sees it; null where there is no user. */
+  db: Kysely<Database> | null
+  requestId: string
+}
+
+/** Context of every procedure. */
+export interface Context {
+  /** The caller, or null when the request carried no token that holds. */
+  user: User | null
+  readonly [access]: Access
+}
+
+/** What the guards know of a context, where `createContext` made it. */
+export function accessOf(ctx: object | undefined): Access | undefined {
+  return ctx !== undefined && access in ctx ? (ctx as Context)[access] : undefined
+}
+
+/** Options of {@link createContextFactory}. */
+export interface ContextOptions {
+  verifier: Pick<Verifier, 'verify'>
+  /** What `openDatabase` returns. */
+  db: Pick<OpenDatabase, 'forUser'>
+}
+
+/**
+ * Makes the `createContext` of any tRPC adapter whose options hold `req`: node:http, Express, Fastify, Next.js, fetch, ws.
+ * It never throws for a bad token, so that public procedures still answer: it records why, and `protectedProcedure` throws.
+ *
+ * @example
+ * createHTTPHandler({ router: appRouter, createContext: createContextFactory({ verifier, db }) })
+ */
+export function createContextFactory({ verifier, db }: ContextOptions) {
+  return async function createContext({
+    req,
+    requestId = crypto.randomUUID(),
+  }: {
+    req: RequestLike
+    requestId?: string
+  }): Promise<Context> {
+    try {
+      const user = await verifier.verify(bearerToken(req))
+      return { user, [access]: { refusal: null, db: db.forUser(user.id), requestId } }
+    } catch (error) {
+      if (!(error instanceof TokenError)) throw error
+      return { user: null, [access]: { refusal: error, db: null, requestId } }
+    }
+  }
+}

@@ -1,0 +1,156 @@
+import { type AnyTRPCRouter, getTRPCErrorShape, TRPCError, transformTRPCResponse } from '@trpc/server'
+import { getHTTPStatusCodeFromError, resolveResponse } from '@trpc/server/http'
+import { type Answer, callsOf, procedureNames } from './answer.js'
+import type { RequestLike } from './bearer.js'
+import { type BodySource, readBody } from './body.js'
+import { type ContextOptions, createContextFactory } from './context.js'
+import { reasonOf } from './errors.js'
+import { appRouter } from './routers/app.js'
+
+/** Options of `createNodeHandler` and `createFetchHandler`. */
+export interface HandlerOptions extends ContextOptions {
+  /** @default the package's own `appRouter` */
+  router?: AnyTRPCRouter
+  /** Path that the procedures stand under. @default '/trpc' */
+  basePath?: string
+  /** Gets every unexpected error whole: the caller sees a request id only. @default console.error */
+  onError?: (failure: { error: TRPCError; requestId: string; procedure: string | undefined }) => void
+  /** Called once for each answer, for logs and metrics. */
+  onAnswer?: (answer: Answer) => void
+}
+
+const maxBatchSize = 50
+const retryAfter = '5'
+const requestIdPattern = /^[\w.-]{1,64}$/
+
+/** The whole tRPC endpoint, for any host: path, method, limits, authentication, headers. */
+export function createEndpoint({
+  verifier,
+  db,
+  router = appRouter,
+  basePath = '/trpc',
+  onError = ({ error, requestId }) => console.error(`Request ${requestId} failed:`, error),
+  onAnswer,
+}: HandlerOptions) {
+  const createContext = createContextFactory({ verifier, db })
+  const prefix = `${basePath.replace(/\/+$/, '')}/`
+  const known = procedureNames(router)
+
+  return async function answer(
+    request: Request,
+    source: RequestLike & BodySource = request,
+  ): Promise<Response> {
+    const started = performance.now()
+    const given = request.headers.get('x-request-id')
+    const requestId = given !== null && requestIdPattern.test(given) ? given : crypto.randomUUID()
+    const { pathname } = new URL(request.url)
+    const failures: TRPCError[] = []
+    const seen: Pick<Answer, 'calls' | 'userId'> = { calls: [], userId: null }
+
+    const report = (error: TRPCError, procedure?: string) => {
+      failures.push(error)
+      if (error.code === 'INTERNAL_SERVER_ERROR') onError({ error, requestId, procedure })
+    }
+    const respond = async (): Promise<Response> => {
+      const path = procedurePath(pathname, prefix)
+      if (path === null) throw new TRPCError({ code: 'NOT_FOUND', message: 'There is nothing at this path.' })
+      checkMethod(request)
+      const body = await readBody(request, source)
+      return resolveResponse({
+        router,
+        req: body === null ? request : withBody(request, body),
+        path,
+        error: null,
+        maxBatchSize,
+        allowMethodOverride: true,
+        async createContext() {
+          const context = await createContext({ req: source, requestId })
+          seen.userId = context.user?.id ?? null
+          return context
+        },
+        onError: ({ error, path: procedure }) => report(error, procedure),
+        responseMeta({ paths, data }) {
+          seen.calls = callsOf(paths, data, known)
+          return {}
+        },
+      })
+    }
+    const response = await respond().catch(cause => {
+      const error =
+        cause instanceof TRPCError ? cause : new TRPCError({ code: 'INTERNAL_SERVER_ERROR', cause })
+      report(error)
+      seen.calls = [{ procedure: 'unknown', outcome: error.code }]
+      return errorResponse(router, error)
+    })
+    setHeaders(response.headers, requestId, failures)
+    onAnswer?.({
+      request,
+      requestId,
+      ...seen,
+      status: response.status,
+      duration: (performance.now() - started) / 1000,
+    })
+    return response
+  }
+}
+
+/** `<prefix><procedures>`, or `/<procedures>` where the host has cut the prefix off: of one segment exactly, else null. */
+function procedurePath(pathname: string, prefix: string): string | null {
+  const path = pathname.startsWith(prefix) ? pathname.slice(prefix.length) : pathname.slice(1)
+  return path === '' || path.includes('/') ? null : path
+}
+
+function checkMethod({ method, headers }: Request): void {
+  if (method !== 'GET' && method !== 'HEAD' && method !== 'POST') {
+    throw new TRPCError({
+      code: 'METHOD_NOT_SUPPORTED',
+      message: 'Use GET for queries and POST for mutations.',
+    })
+  }
+  const contentType = headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
+  const isJson = contentType === 'application/json'
+  if (!isJson && (method === 'POST' || contentType !== undefined)) {
+    throw new TRPCError({
+      code: 'UNSUPPORTED_MEDIA_TYPE',
+      message: 'Send JSON, with content-type: application/json.',
+    })
+  }
+}
+
+function withBody({ url, method, headers, signal }: Request, body: string): Request {
+  return new Request(url, { method, headers, signal, body })
+}
+
+/** An answer in tRPC's own form, and through the router's own formatter, for what never reached a procedure. */
+function errorResponse(router: AnyTRPCRouter, error: TRPCError): Response {
+  const config = router._def._config
+  const shape = getTRPCErrorShape({
+    config,
+    error,
+    type: 'unknown',
+    path: undefined,
+    input: undefined,
+    ctx: undefined,
+  })
+  const body = transformTRPCResponse(config, { error: shape })
+  return Response.json(body, { status: getHTTPStatusCodeFromError(error) })
+}
+
+function setHeaders(headers: Headers, requestId: string, failures: TRPCError[]): void {
+  headers.set('x-request-id', requestId)
+  headers.set('cache-control', 'no-store')
+  headers.set('x-content-type-options', 'nosniff')
+  headers.append('vary', 'Origin')
+  const unauthorized = failures.find(error => error.code === 'UNAUTHORIZED')
+  if (unauthorized) headers.set('www-authenticate', challenge(unauthorized))
+  if (failures.some(error => error.code === 'SERVICE_UNAVAILABLE')) headers.set('retry-after', retryAfter)
+  if (failures.some(error => error.code === 'METHOD_NOT_SUPPORTED')) headers.set('allow', 'GET, HEAD, POST')
+}
+
+/** RFC 6750 section 3: nothing is said of an error where no token was sent. */
+function challenge(error: TRPCError): string {
+  const reason = reasonOf(error)
+  if (reason === undefined || reason === 'missing') return 'Bearer'
+  const description = error.message.replace(/["\\]/g, "'")
+  return `Bearer error="invalid_token", error_description="${description}"`
+}

@@ -1,0 +1,35 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createEndpoint, type HandlerOptions } from './endpoint.js'
+
+/**
+ * The tRPC endpoint as a Fetch handler, for Hono, Next.js, Bun, Deno and edge runtimes. Under its `basePath` or mounted
+ * where the host has cut the prefix off; a body that somebody has read already is refused (400).
+ *
+ * @example
+ * app.all('/trpc/*', c => handler(c.req.raw))
+ */
+export function createFetchHandler(options: HandlerOptions): (request: Request) => Promise<Response> {
+  const endpoint = createEndpoint(options)
+  return request => endpoint(request)
+}
+
+/**
+ * The tRPC endpoint as a Node handler, for node:http, Express, Connect, and Fastify's raw requests. Behind a body parser it
+ * takes what was read (`req.body`).
+ *
+ * @example
+ * app.use('/trpc', createNodeHandler({ verifier, db }))
+ */
+export function createNodeHandler(
+  options: HandlerOptions,
+): (req: IncomingMessage, res: ServerResponse) => void {
+  const endpoint = createEndpoint(options)
+  const listener = import('@hono/node-server').then(({ getRequestListener }) =>
+    getRequestListener((request, { incoming }) => endpoint(request, incoming), {
+      overrideGlobalObjects: false,
+    }),
+  )
+  return (req, res) => {
+    listener.then(listen => listen(req, res)).catch(error => res.destroy(error))
+  }
+}

@@ -1,0 +1,121 @@
+import { Hono } from 'hono'
+import { cors } from 'hono/cors'
+import { secureHeaders } from 'hono/secure-headers'
+import type { Logger } from 'pino'
+import type { OpenDatabase } from '../db/open.js'
+import type { Answer } from './answer.js'
+import type { Config } from './config.js'
+import { createFetchHandler } from './handlers.js'
+import { describeError } from './log.js'
+import { createMetrics } from './metrics.js'
+import { checkReadiness } from './readiness.js'
+import type { Verifier } from './verifier.js'
+import { welcomePage } from './welcome.js'
+
+/** The parts that a host puts together. */
+export interface HostParts {
+  config: Pick<Config, 'corsOrigins' | 'host'>
+  origin: string
+  issuer: string
+  verifier: Verifier
+  database: OpenDatabase
+  log: Logger
+  /** Fetch handler of the in-process issuer, where there is one. */
+  auth: ((request: Request) => Promise<Response>) | null
+}
+
+/** Everything that `npm start` serves, as one Hono application. */
+export function createHost({ config, origin, issuer, verifier, database, log, auth }: HostParts) {
+  const metrics = createMetrics({ pool: database.pool, keys: verifier.status })
+  const answers = new WeakMap<Request, Answer>()
+  const trpc = createFetchHandler({
+    verifier,
+    db: database,
+    onError: ({ error, requestId, procedure }) =>
+      log.error({ id: requestId, procedure, error: describeError(error.cause ?? error) }, 'unexpected error'),
+    onAnswer(answer) {
+      metrics.count(answer)
+      answers.set(answer.request, answer)
+    },
+  })
+  const app = new Hono()
+
+  app.use(async (c, next) => {
+    const started = performance.now()
+    await next()
+    const answer = answers.get(c.req.raw)
+    const id = answer?.requestId ?? crypto.randomUUID()
+    c.header('x-request-id', id)
+    c.header('vary', [...new Set(c.res.headers.get('vary')?.split(/, */))].join(', ') || undefined)
+    log.info({
+      id,
+      method: c.req.method,
+      path: answer ? `/trpc/${answer.calls.map(call => call.procedure)}` : knownPath(c.req.path),
+      user: answer?.userId ?? null,
+      status: c.res.status,
+      ms: Math.round((performance.now() - started) * 10) / 10,
+    })
+  })
+  if (auth !== null) app.use(onlyLoopbackHosts(config.host))
+
+  app.use(
+    '/trpc/*',
+    cors({
+      origin: config.corsOrigins,
+      allowMethods: ['GET', 'POST'],
+      allowHeaders: ['authorization', 'content-type'],
+      exposeHeaders: ['www-authenticate', 'retry-after', 'x-request-id'],
+      maxAge: 600,
+    }),
+  )
+  app.all('/trpc/*', c => trpc(c.req.raw))
+
+  if (auth !== null) {
+    app.use(
+      '/api/auth/*',
+      cors({
+        origin: config.corsOrigins,
+        allowHeaders: ['authorization', 'content-type'],
+        exposeHeaders: ['set-auth-token'],
+        credentials: true,
+      }),
+    )
+    app.all('/api/auth/*', c => auth(c.req.raw))
+  }
+
+  app.get('/healthz', c => c.text('ok\n'))
+  app.get('/readyz', async c => {
+    const { ready, ...parts } = await checkReadiness({ database, verifier })
+    return c.json({ ready, ...parts, keySet: verifier.status() }, ready ? 200 : 503)
+  })
+  app.get('/metrics', async c => c.body(await metrics.text(), 200, { 'content-type': metrics.contentType }))
+  app.get(
+    '/',
+    secureHeaders({ contentSecurityPolicy: { defaultSrc: ["'none'"], styleSrc: ["'unsafe-inline'"] } }),
+    c => c.html(welcomePage(origin, issuer)),
+  )
+  app.notFound(c => c.json({ error: 'There is nothing at this path: the API is under /trpc.' }, 404))
+  app.onError((error, c) => {
+    log.error({ error: describeError(error) }, 'unexpected error')
+    return c.json({ error: 'Something went wrong on the server.' }, 500)
+  })
+  return app
+}
+
+/** A path may hold a secret that somebody put there (a reset token, a JWT): only what is known is logged. */
+function knownPath(path: string): string {
+  if (path.startsWith('/api/auth/')) return '/api/auth/*'
+  return ['/', '/healthz', '/readyz', '/metrics'].includes(path) ? path : '(unknown)'
+}
+
+/** Against DNS rebinding: a page elsewhere may point its own name at this machine, but cannot change the Host it sends. */
+function onlyLoopbackHosts(host: string) {
+  const allowed = new Set(['localhost', '127.0.0.1', '[::1]', host, `[${host}]`])
+  return async (c: { req: { raw: Request } }, next: () => Promise<void>) => {
+    if (!allowed.has(new URL(c.req.raw.url).hostname)) {
+      const error = `With the in-process issuer the Host must be a loopback name or HOST (${host}).`
+      return Response.json({ error }, { status: 403 })
+    }
+    await next()
+  }
+}

@@ -1,0 +1,58 @@
+import { randomBytes } from 'node:crypto'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Kysely } from 'kysely'
+import { MissingPackageError } from '../db/embedded.js'
+
+/** Options of {@link startIssuer}. */
+export interface IssuerOptions {
+  /** Unscoped handle of the embedded database. */
+  // biome-ignore lint/suspicious/noExplicitAny: Better Auth brings tables of its own
+  db: Kysely<any>
+  /** Folder that keeps the secret, in a file of mode 600. */
+  dataDir: string
+  /** Where the issuer is reached: what it writes into `iss` and `aud`. */
+  origin: string
+  trustedOrigins: string[]
+}
+
+/**
+ * Starts a real Better Auth (email and password, jwt and bearer plugins) in this process, with its tables in the schema
+ * `auth`. For trying things out: `better-auth` is not a dependency of the package.
+ *
+ * @returns the Fetch handler of `/api/auth`
+ * @throws MissingPackageError when better-auth is not installed
+ */
+export async function startIssuer({ db, dataDir, origin, trustedOrigins }: IssuerOptions) {
+  const [{ betterAuth }, { bearer, jwt }, { getMigrations }] = await Promise.all([
+    import('better-auth'),
+    import('better-auth/plugins'),
+    import('better-auth/db/migration'),
+  ]).catch(cause => {
+    const message =
+      'The in-process issuer is not installed: set BETTER_AUTH_URL or JWKS_URL, or npm install better-auth'
+    throw new MissingPackageError(message, { cause })
+  })
+  const auth = betterAuth({
+    baseURL: origin,
+    basePath: '/api/auth',
+    secret: await keptSecret(join(dataDir, 'auth-secret')),
+    database: { db, type: 'postgres', schemaName: 'auth' },
+    emailAndPassword: { enabled: true },
+    plugins: [jwt(), bearer()],
+    trustedOrigins,
+    telemetry: { enabled: false },
+    logger: { level: 'error' },
+  })
+  const { runMigrations } = await getMigrations(auth.options)
+  await runMigrations()
+  return (request: Request): Promise<Response> => auth.handler(request)
+}
+
+/** Generated once: the private keys in the database are encrypted with it. */
+async function keptSecret(file: string): Promise<string> {
+  await writeFile(file, randomBytes(32).toString('base64url'), { flag: 'wx', mode: 0o600 }).catch(error => {
+    if (error.code !== 'EEXIST') throw error
+  })
+  return readFile(file, 'utf8')
+}

@@ -1,0 +1,54 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pendingMigrations } from '../db/migrate.js'
+import type { OpenDatabase } from '../db/open.js'
+import type { Verifier } from './verifier.js'
+
+/** What `/readyz` answers: 200 when both parts are `ok`, else 503, with what is missing and what to do. */
+export interface Readiness {
+  ready: boolean
+  database: string
+  keys: string
+}
+
+const patience = 5_000
+
+/** Looks whether calls can be answered: the database is there and migrated, and there are keys to verify tokens with. */
+export async function checkReadiness({
+  database,
+  verifier,
+}: {
+  database: OpenDatabase
+  verifier: Verifier
+}): Promise<Readiness> {
+  const [databaseState, keysState] = await Promise.all([databaseStateOf(database), keysStateOf(verifier)])
+  return {
+    ready: databaseState === 'ok' && keysState === 'ok',
+    database: databaseState,
+    keys: keysState,
+  }
+}
+
+async function databaseStateOf({ db, forUser }: OpenDatabase): Promise<string> {
+  const look = async () => {
+    const pending = await pendingMigrations(db)
+    if (pending.length > 0)
+      return `The schema is not up to date (${pending.join(', ')}): run npm run migrate.`
+    await forUser('readyz').selectFrom('tasks').select('id').limit(1).execute()
+    return 'ok'
+  }
+  const late = sleep(patience, 'The database does not answer: check DATABASE_URL.', { ref: false })
+  // What the driver says may name hosts and logins: the log has it, the answer to anybody has not.
+  return Promise.race([look(), late]).catch(
+    () => 'The database cannot be used: check DATABASE_URL and its server.',
+  )
+}
+
+async function keysStateOf(verifier: Verifier): Promise<string> {
+  if (verifier.status().keys > 0) return 'ok'
+  try {
+    await verifier.ready()
+    return verifier.status().keys > 0 ? 'ok' : 'The issuer has no keys yet: sign somebody in.'
+  } catch {
+    return 'The keys of the issuer cannot be fetched: check BETTER_AUTH_URL or JWKS_URL, and that the issuer runs.'
+  }
+}

@@ -1,0 +1,39 @@
+import { initTRPC, TRPCError, type TRPCProcedureBuilder, type TRPCUnsetMarker as Unset } from '@trpc/server'
+import { isOutage } from '../shared/reasons.js'
+import type { User } from '../shared/user.js'
+import { accessOf } from './context.js'
+import { TokenError } from './token-error.js'
+
+/** A guard that a foreign `t` takes with `t.procedure.concat(requireUser())`. */
+export type UserGuard<T> = TRPCProcedureBuilder<
+  { user: T | null },
+  object,
+  { user: T },
+  Unset,
+  Unset,
+  Unset,
+  Unset,
+  false
+>
+
+/**
+ * The guard of `protectedProcedure` for a `t` of your own, whatever its context, transformer, meta and error formatter are:
+ * no user, no entry, and `ctx.user` is no longer null. The context needs a `user`; where `createContextFactory` made it (or
+ * it is spread into yours) the refusal has its reason, which `reasonOf(error)` reads.
+ *
+ * @example
+ * const protectedProcedure = t.procedure.concat(requireUser())
+ */
+export function requireUser<T = User>(): UserGuard<T> {
+  const t = initTRPC.context<{ user: T | null }>().create()
+  return t.procedure.use(({ ctx, next }) => {
+    const { user } = ctx
+    if (user === null || user === undefined) throw refuse(accessOf(ctx)?.refusal ?? new TokenError('missing'))
+    return next({ ctx: { user } })
+  })
+}
+
+function refuse(refusal: TokenError): TRPCError {
+  const code = isOutage(refusal.reason) ? 'SERVICE_UNAVAILABLE' : 'UNAUTHORIZED'
+  return new TRPCError({ code, message: refusal.message, cause: refusal })
+}

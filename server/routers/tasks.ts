@@ -1,0 +1,142 @@
+import { TRPCError } from '@trpc/server'
+import { type Selectable, sql } from 'kysely'
+import { v7 as uuidv7 } from 'uuid'
+import { z } from 'zod'
+import type { TasksTable } from '../../db/schema.js'
+import { type Task, taskCreateInput, taskIdInput, taskListInput, taskUpdateInput } from '../../shared/task.js'
+import { decodeCursor, encodeCursor } from '../cursor.js'
+import { VersionConflict } from '../errors.js'
+import { protectedProcedure, router } from '../trpc.js'
+
+const listInput = taskListInput.transform((input, issues) => {
+  const after = input.cursor ? decodeCursor(input.cursor) : null
+  if (after !== undefined) return { ...input, after }
+  issues.addIssue({
+    code: 'custom',
+    path: ['cursor'],
+    message: 'Not a cursor of this list: start without one',
+  })
+  return z.NEVER
+})
+
+/** The tasks of the caller. Every query names `user_id`, for the index and for sharding; the policy holds without it. */
+export const tasksRouter = router({
+  /** A page of tasks, newest first. */
+  list: protectedProcedure.input(listInput).query(async ({ ctx, input }) => {
+    const { limit, after, status, search } = input
+    let query = ctx.db.selectFrom('tasks').selectAll().where('user_id', '=', ctx.user.id)
+    if (status !== 'all') query = query.where('completed', '=', status === 'done')
+    if (after) {
+      const { createdAt, id } = after
+      query = query.where(
+        sql<boolean>`(created_at, id) < (${createdAt.toISOString()}::timestamptz, ${id}::uuid)`,
+      )
+    }
+    if (search) {
+      const pattern = `%${search.replace(/[\\%_]/g, '\\$&')}%`
+      query = query.where(match =>
+        match.or([match('title', 'ilike', pattern), match('notes', 'ilike', pattern)]),
+      )
+    }
+    const rows = await query
+      .orderBy('created_at', 'desc')
+      .orderBy('id', 'desc')
+      .limit(limit + 1)
+      .execute()
+    const items = rows.slice(0, limit).map(toTask)
+    const last = items.at(-1)
+    return { items, nextCursor: rows.length > limit && last ? encodeCursor(last) : null }
+  }),
+
+  /** One task. */
+  get: protectedProcedure.input(taskIdInput).query(async ({ ctx, input }) => {
+    const row = await ctx.db
+      .selectFrom('tasks')
+      .selectAll()
+      .where('user_id', '=', ctx.user.id)
+      .where('id', '=', input.id)
+      .executeTakeFirst()
+    if (row === undefined) throw notFound()
+    return toTask(row)
+  }),
+
+  /** Makes a task. With an `id` of the client's it can be repeated: the caller's task that has it comes back as it is. */
+  create: protectedProcedure.input(taskCreateInput).mutation(async ({ ctx, input }) => {
+    const { id = uuidv7(), title, notes, dueAt } = input
+    const row = await ctx.db
+      .insertInto('tasks')
+      .values({ user_id: ctx.user.id, id, title, notes, due_at: dueAt?.toISOString() })
+      // An update that changes nothing: `do nothing` returns no row, and a select beside it misses a concurrent one.
+      .onConflict(conflict =>
+        conflict.columns(['user_id', 'id']).doUpdateSet(row => ({ version: row.ref('tasks.version') })),
+      )
+      .returningAll()
+      .executeTakeFirstOrThrow()
+    return toTask(row)
+  }),
+
+  /** Changes a task; CONFLICT, with the task as it stands, when `version` is given and has moved. */
+  update: protectedProcedure.input(taskUpdateInput).mutation(async ({ ctx, input }) => {
+    const { id, version, title, notes, completed, dueAt } = input
+    const own = ctx.db.updateTable('tasks').where('user_id', '=', ctx.user.id).where('id', '=', id)
+    const row = await own
+      .$if(version !== undefined, update => update.where('version', '=', version ?? 0))
+      .set(column => ({
+        title,
+        notes,
+        completed,
+        due_at: dueAt === undefined ? undefined : (dueAt?.toISOString() ?? null),
+        updated_at: sql<string>`now()`,
+        version: column('version', '+', 1),
+      }))
+      .returningAll()
+      .executeTakeFirst()
+    if (row !== undefined) return toTask(row)
+    const current = await ctx.db
+      .selectFrom('tasks')
+      .selectAll()
+      .where('user_id', '=', ctx.user.id)
+      .where('id', '=', id)
+      .executeTakeFirst()
+    if (current === undefined) throw notFound()
+    const cause = new VersionConflict(toTask(current))
+    throw new TRPCError({ code: 'CONFLICT', message: cause.message, cause })
+  }),
+
+  /** Deletes a task. */
+  delete: protectedProcedure.input(taskIdInput).mutation(async ({ ctx, input }) => {
+    const { numDeletedRows } = await ctx.db
+      .deleteFrom('tasks')
+      .where('user_id', '=', ctx.user.id)
+      .where('id', '=', input.id)
+      .executeTakeFirst()
+    if (numDeletedRows === 0n) throw notFound()
+    return { id: input.id }
+  }),
+
+  /** Deletes the caller's completed tasks. */
+  clearCompleted: protectedProcedure.mutation(async ({ ctx }) => {
+    const { numDeletedRows } = await ctx.db
+      .deleteFrom('tasks')
+      .where('user_id', '=', ctx.user.id)
+      .where('completed', '=', true)
+      .executeTakeFirst()
+    return { count: Number(numDeletedRows) }
+  }),
+})
+
+/** One message, so that another user's task and a missing one are the same. */
+const notFound = () => new TRPCError({ code: 'NOT_FOUND', message: 'There is no such task.' })
+
+function toTask(row: Selectable<TasksTable>): Task {
+  return {
+    id: row.id,
+    title: row.title,
+    notes: row.notes,
+    completed: row.completed,
+    dueAt: row.due_at,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    version: row.version,
+  }
+}

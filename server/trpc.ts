@@ -1,0 +1,41 @@
+import { initTRPC, TRPCError } from '@trpc/server'
+import { isDatabaseUnavailable, isStatementTimeout } from '../db/unavailable.js'
+import { transformer } from '../shared/transformer.js'
+import { access, type Context } from './context.js'
+import { DatabaseUnavailableError, formatError } from './errors.js'
+import { requireUser } from './require-user.js'
+
+const t = initTRPC.context<Context>().create({ transformer, isDev: false, errorFormatter: formatError })
+
+export const { router, createCallerFactory, mergeRouters } = t
+
+/**
+ * A procedure for everyone. `ctx.user` is the caller or null, and there is no database: what everybody may read, read
+ * through a handle of your own.
+ */
+export const publicProcedure = t.procedure.use(async ({ next }) => {
+  const result = await next()
+  if (result.ok || result.error.code !== 'INTERNAL_SERVER_ERROR') return result
+  const { cause } = result.error
+  if (isDatabaseUnavailable(cause)) {
+    const unavailable = new DatabaseUnavailableError({ cause })
+    throw new TRPCError({ code: 'SERVICE_UNAVAILABLE', message: unavailable.message, cause: unavailable })
+  }
+  if (isStatementTimeout(cause)) {
+    const message = 'This took longer than the server allows. Ask for less at once.'
+    throw new TRPCError({ code: 'GATEWAY_TIMEOUT', message, cause })
+  }
+  return result
+})
+
+/**
+ * A procedure for signed-in callers: `ctx.user` is a `User`, and `ctx.db` is a Kysely handle on which the database itself
+ * shows and changes the rows of this user alone.
+ *
+ * @throws TRPCError UNAUTHORIZED with a reason when there is no valid token, SERVICE_UNAVAILABLE when the keys cannot be had
+ */
+export const protectedProcedure = publicProcedure.concat(requireUser()).use(({ ctx, next }) => {
+  const { db } = ctx[access]
+  if (db === null) throw new Error('A context with a user has a database.')
+  return next({ ctx: { db } })
+})

@@ -1,0 +1,66 @@
+/** Two commands that work as they stand: one signs up and gets a token, one calls `me` with it. */
+export function curlCommands(origin: string): [signUp: string, me: string] {
+  const person = `{"name":"You","email":"you-'$(date +%s)'@example.com","password":"correct horse battery"}`
+  const signUp = [
+    `TOKEN=$(curl -s -b '' -o /dev/null -H 'origin: ${origin}' -H 'content-type: application/json'`,
+    `-d '${person}' ${origin}/api/auth/sign-up/email --next -s -b '' ${origin}/api/auth/token | cut -d '"' -f 4)`,
+  ].join(' ')
+  return [signUp, `curl -s -H "Authorization: Bearer $TOKEN" ${origin}/trpc/me`]
+}
+
+/** What a person reads first in the terminal. */
+export function welcomeText(origin: string): string {
+  const [signUp, me] = curlCommands(origin)
+  return [
+    `trpc-bearer runs at ${origin}, on an embedded PostgreSQL and a Better Auth of its own.`,
+    '',
+    'Sign up and get a token:',
+    `  ${signUp}`,
+    'Call the API with it:',
+    `  ${me}`,
+    '',
+    'Or, in another terminal: npm run quickstart',
+    '',
+  ].join('\n')
+}
+
+const escapeHtml = (text: string) => text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`)
+
+/** The page at `/`: what runs here and what to do next. */
+export function welcomePage(origin: string, issuer: string): string {
+  const commands =
+    issuer === origin
+      ? `<h2>Try it</h2>
+<p>Sign up at the Better Auth that runs in this process, and get a token:</p>
+<pre>${escapeHtml(curlCommands(origin)[0])}</pre>
+<p>Call the API with it:</p>
+<pre>${escapeHtml(curlCommands(origin)[1])}</pre>
+<p>Or run <code>npm run quickstart</code> in another terminal.</p>`
+      : `<h2>Try it</h2>
+<p>Get a token from <code>${escapeHtml(issuer)}</code> and call the API with it:</p>
+<pre>${escapeHtml(curlCommands(origin)[1])}</pre>`
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>trpc-bearer</title>
+<style>
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem; color: #1b1b1f }
+pre { background: #f3f3f6; padding: .75rem 1rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere }
+dt { font-family: ui-monospace, monospace } dd { margin: 0 0 .5rem 1.5rem }
+</style>
+<h1>trpc-bearer</h1>
+<p>A tRPC API: it takes a bearer JWT, verifies it by the public keys of <code>${escapeHtml(issuer)}</code>, and PostgreSQL
+shows each caller the rows that are theirs.</p>
+${commands}
+<h2>What is here</h2>
+<dl>
+<dt>/trpc/*</dt><dd>the procedures: health, me, tasks.list, tasks.get, tasks.create, tasks.update, tasks.delete, tasks.clearCompleted</dd>
+<dt><a href="/healthz">/healthz</a></dt><dd>alive</dd>
+<dt><a href="/readyz">/readyz</a></dt><dd>database and keys, and what to do where one is missing</dd>
+<dt><a href="/metrics">/metrics</a></dt><dd>Prometheus</dd>
+${issuer === origin ? '<dt>/api/auth/*</dt><dd>Better Auth, for trying things out: not in production</dd>' : ''}
+</dl>
+</html>
+`
+}
