@@ -1,0 +1,30 @@
+import { createServer } from 'node:http'
+import express from 'express'
+import { openDatabase } from 'trpc-bearer/db'
+import { createNodeHandler, createVerifier } from 'trpc-bearer/server'
+
+/** An Express application of yours, with the API under `/trpc`, behind the host's own body parser. */
+export async function startExpress(options: {
+  issuer: string
+  dataDir?: string
+  databaseUrl?: string
+  port: number
+}) {
+  const { issuer, dataDir, databaseUrl: url, port } = options
+  const verifier = createVerifier({ issuer, audience: issuer })
+  const db = await openDatabase({ dataDir, url })
+
+  const app = express()
+  app.use(express.json())
+  app.get('/hello', (_req, res) => void res.json({ hello: 'from the host' }))
+  app.use('/trpc', createNodeHandler({ verifier, db }))
+
+  const server = createServer(app)
+  await new Promise<void>(listening => server.listen(port, '127.0.0.1', listening))
+  const close = async () => {
+    server.closeAllConnections()
+    await new Promise(closed => server.close(closed))
+    await db.close()
+  }
+  return { server, close }
+}
