@@ -1,10 +1,15 @@
 import { strict as assert } from 'node:assert'
 import { createAuthClient } from 'better-auth/client'
 import { jwtClient } from 'better-auth/client/plugins'
-import { createClient, isApiError } from 'trpc-bearer/client'
+import { betterAuthToken, createClient, isApiError } from 'trpc-bearer/client'
 
 const apiUrl = process.env.API_URL || `http://127.0.0.1:${process.env.PORT || 4000}`
 const authUrl = process.env.BETTER_AUTH_URL ? new URL(process.env.BETTER_AUTH_URL).origin : apiUrl
+
+await fetch(`${apiUrl}/healthz`).catch(() => {
+  console.error(`Nothing answers at ${apiUrl}: run npm start in another terminal first.`)
+  process.exit(1)
+})
 
 async function signUp(name: string) {
   const cookies: string[] = []
@@ -20,13 +25,10 @@ async function signUp(name: string) {
     { name, email, password: crypto.randomUUID() },
     { onSuccess: keepCookies },
   )
-  if (error)
-    throw new Error(
-      `Sign-up at ${authUrl} failed (${error.status} ${error.message ?? error.statusText}): does it run?`,
-    )
+  if (error) throw new Error(`Sign-up at ${authUrl} failed: ${error.status} ${error.message ?? ''}`)
   // A browser keeps the session's cookies by itself.
   const headers = { cookie: cookies.map(cookie => cookie.split(';')[0]).join('; ') }
-  const getToken = async () => (await auth.token({ fetchOptions: { headers } })).data?.token ?? null
+  const getToken = betterAuthToken(() => auth.token({ fetchOptions: { headers } }))
   return createClient({ url: `${apiUrl}/trpc`, getToken })
 }
 
