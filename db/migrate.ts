@@ -59,6 +59,7 @@ class TransactionalMigrator extends Migrator {
     const migrations = migrationsFor(this.#role)
     try {
       await this.#db.transaction().execute(async trx => {
+        await requireVersion15(trx)
         await sql`select pg_advisory_xact_lock(${sql.lit(lock)})`.execute(trx)
         await sql`
           create table if not exists ${sql.table(table)} (
@@ -93,6 +94,15 @@ class TransactionalMigrator extends Migrator {
       return { error, results }
     }
   }
+}
+
+async function requireVersion15(db: AnyKysely): Promise<void> {
+  const { rows } = await sql<{
+    version: string
+  }>`select current_setting('server_version') as version`.execute(db)
+  const version = rows[0]?.version ?? ''
+  if (Number.parseInt(version, 10) < 15)
+    throw new Error(`PostgreSQL 15 or later is needed, this is ${version}.`)
 }
 
 /** The migrator that `migrateToLatest` and the `kysely` command use. */

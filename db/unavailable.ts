@@ -1,17 +1,19 @@
+import { causesOf } from '../shared/causes.js'
+
 /**
  * True when the error says that the database cannot be reached or used at all, so that the same call may well succeed
  * later: no connection, a connection that broke, a server that starts or stops, a schema that is not migrated yet.
  */
 export function isDatabaseUnavailable(error: unknown): boolean {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (cause instanceof SchemaMissing) return true
-    const code = 'code' in cause ? String(cause.code) : ''
-    // Class 08: connection exception, 28: login refused, 3D: no such database, 53: out of connections, 57P: shut down.
-    if (/^(08|28|3D|53|57P)/.test(code) || networkCodes.has(code) || brokenConnection.test(cause.message))
-      return true
-    if (cause instanceof AggregateError && cause.errors.some(isDatabaseUnavailable)) return true
-  }
-  return false
+  return causesOf(error).some(saysUnavailable)
+}
+
+function saysUnavailable(error: Error): boolean {
+  if (error instanceof SchemaMissing) return true
+  if (error instanceof AggregateError) return error.errors.some(isDatabaseUnavailable)
+  const code = 'code' in error ? String(error.code) : ''
+  // Class 08: connection exception, 28: login refused, 3D: no such database, 53: out of connections, 57P: shut down.
+  return /^(08|28|3D|53|57P)/.test(code) || networkCodes.has(code) || brokenConnection.test(error.message)
 }
 
 /** The application role is not there: the migrations have not run. */

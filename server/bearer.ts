@@ -19,8 +19,8 @@ const bearer = /^bearer +([\w\-.~+/]+=*)$/i
  * @throws TokenError `missing` without the header, `malformed` for another scheme, a list or a second header
  */
 export function bearerToken(request: RequestLike): string {
-  const values = authorizationOf('raw' in request ? request.raw : request).filter(value => value !== '')
-  if (values.length === 0) throw new TokenError('missing')
+  const values = authorizationOf('raw' in request ? request.raw : request)
+  if (values.join('') === '' && values.length < 2) throw new TokenError('missing')
   const [, token] = values.length === 1 ? (bearer.exec(values[0] ?? '') ?? []) : []
   if (token === undefined) throw new TokenError('malformed')
   return token
@@ -30,6 +30,12 @@ function authorizationOf(request: Exclude<RequestLike, { raw: object }>): string
   // Node's `headers` drops a second Authorization in silence, Fetch joins the two with a comma.
   if ('headersDistinct' in request && request.headersDistinct)
     return list(request.headersDistinct.authorization)
+  // http2's requests have no `headersDistinct`.
+  if ('rawHeaders' in request && Array.isArray(request.rawHeaders)) {
+    const names = request.rawHeaders.filter((_, index) => index % 2 === 0)
+    const values = request.rawHeaders.filter((_, index) => index % 2 === 1)
+    return values.filter((_, index) => String(names[index]).toLowerCase() === 'authorization')
+  }
   if (!('headers' in request)) return []
   const { headers } = request
   if ('get' in headers && typeof headers.get === 'function')

@@ -1,7 +1,9 @@
 import type { TRPCDefaultErrorData, TRPCDefaultErrorShape, TRPCError } from '@trpc/server'
+import { causesOf } from '../shared/causes.js'
 import { type Reason, reasons } from '../shared/reasons.js'
 import type { Task } from '../shared/task.js'
 import { accessOf } from './context.js'
+import { TokenError } from './token-error.js'
 
 /** What `error.data` holds on the client, beside tRPC's own. */
 export interface ErrorData extends TRPCDefaultErrorData {
@@ -36,14 +38,10 @@ export class DatabaseUnavailableError extends Error {
 
 /** The reason of a refusal, where the error formatter is not ours: in `onError`, or in the formatter of a foreign `t`. */
 export function reasonOf(error: unknown): Reason | undefined {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if ('reason' in cause && isReason(cause.reason)) return cause.reason
-  }
-  return undefined
+  return causesOf(error).find(isRefusal)?.reason
 }
 
-const isReason = (value: unknown): value is Reason =>
-  typeof value === 'string' && Object.hasOwn(reasons, value)
+const isRefusal = (cause: Error) => cause instanceof TokenError || cause instanceof DatabaseUnavailableError
 
 /** Shapes an error for the client: reasons, fields and the current task as data, and nothing of what we did not expect. */
 export function formatError({
@@ -75,6 +73,8 @@ export function formatError({
   }
 }
 
+const maxIssues = 20
+
 interface Issue {
   message: string
   path?: readonly (PropertyKey | { key: PropertyKey })[]
@@ -84,7 +84,7 @@ interface Issue {
 function fieldsOf(cause: unknown): Record<string, string[]> | undefined {
   if (!(cause instanceof Error && 'issues' in cause && Array.isArray(cause.issues))) return undefined
   const fields: Record<string, string[]> = {}
-  for (const { path = [], message } of cause.issues as Issue[]) {
+  for (const { path = [], message } of (cause.issues as Issue[]).slice(0, maxIssues)) {
     const keys = path.map(segment => String(typeof segment === 'object' ? segment.key : segment))
     const field = keys.join('.') || 'root'
     fields[field] = [...(Object.hasOwn(fields, field) ? (fields[field] ?? []) : []), message]

@@ -1,12 +1,13 @@
 import {
   createLocalJWKSet,
   createRemoteJWKSet,
-  customFetch,
   errors,
   type JSONWebKeySet,
   type JWK,
+  type JWKSCacheInput,
   type JWTPayload,
   type JWTVerifyGetKey,
+  jwksCache,
   jwtVerify,
 } from 'jose'
 import type { ZodType } from 'zod'
@@ -86,6 +87,8 @@ export function createVerifier({
   if (unsupported !== undefined || algorithms.length === 0) {
     throw new TypeError(`The algorithms must be some of ${supported.join(', ')}.`)
   }
+  if (!(Number.isFinite(clockTolerance) && clockTolerance >= 0))
+    throw new TypeError('The clock tolerance must be seconds, 0 or more.')
   const keySet = keys === undefined ? remoteKeys(jwksUrl ?? defaultJwksUrl(issuer)) : givenKeys(keys)
 
   async function verify(token: string): Promise<User> {
@@ -146,6 +149,9 @@ interface KeySet {
 
 function givenKeys(given: JSONWebKeySet | JWK[]): KeySet {
   const keys = Array.isArray(given) ? given : given.keys
+  if (!Array.isArray(keys)) throw new TypeError('The keys must be a list of JWKs, or a key set (RFC 7517).')
+  if (keys.some(key => 'd' in key || 'k' in key))
+    throw new TypeError('The keys must be public keys: one of them is private.')
   const find = createLocalJWKSet({ keys })
   return {
     find: (header, token) => find(header, token).catch(refuseKey),
@@ -155,23 +161,25 @@ function givenKeys(given: JSONWebKeySet | JWK[]): KeySet {
 }
 
 function remoteKeys(url: string | URL): KeySet {
-  let fetchedAt: number | null = null
-  const remote = createRemoteJWKSet(new URL(url), {
-    cooldownDuration: 0,
-    [customFetch]: async (...request) => {
-      const response = await fetch(...request)
-      if (response.status === 200) fetchedAt = Date.now()
-      return response
-    },
-  })
+  const cache: JWKSCacheInput = {}
+  const remote = createRemoteJWKSet(new URL(url), { cooldownDuration: 0, [jwksCache]: cache })
   return {
-    find: (header, token) => remote(header, token).catch(refuseKey),
+    async find(header, token) {
+      // An answer that was asked for before this token came may be from before its key.
+      const isOld = remote.reloading
+      return remote(header, token)
+        .catch(error => {
+          if (isOld && error instanceof errors.JWKSNoMatchingKey) return remote(header, token)
+          throw error
+        })
+        .catch(refuseKey)
+    },
     async ready() {
       if (!remote.fresh) await remote.reload().catch(refuseKey)
     },
     status: () => ({
       keys: remote.jwks()?.keys.length ?? 0,
-      age: fetchedAt === null ? null : (Date.now() - fetchedAt) / 1000,
+      age: cache.uat === undefined ? null : (Date.now() - cache.uat) / 1000,
     }),
   }
 }
