@@ -40,6 +40,7 @@ interface Held {
 
 const renewBefore = 30_000
 const sentToken = 'trpc-bearer.token'
+const startedIn = 'trpc-bearer.generation'
 
 /**
  * Keeps a caller's token for a tRPC client: in memory only, sent as `Authorization: Bearer` (RFC 6750 section 2.1), renewed
@@ -54,13 +55,14 @@ const sentToken = 'trpc-bearer.token'
 export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): BearerAuth {
   let held: Held | null = null
   let pending: Promise<string | null> | null = null
-  let signedOut = false
+  /** Rises when a person signs out: nothing of before may go on as whoever is signed in then. */
   let generation = 0
+  let signedOut = false
+  let lastRefused: unknown
 
   const fetchToken = async (): Promise<string | null> => {
     const before = generation
     const token = await getToken()
-    // Who has signed out in the meantime is not signed in again by a late answer.
     if (before !== generation) return null
     held = token === null ? null : { token, renewAt: expiryOf(token) - renewBefore }
     return token
@@ -76,21 +78,31 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
     return fetching
   }
 
+  const forget = (token: unknown) => {
+    if (held?.token === token) held = null
+  }
+
   const headers: BearerAuth['headers'] = async options => {
-    const token = await currentToken()
+    const current = await currentToken()
     const sent = options === undefined ? [] : 'opList' in options ? options.opList : [options.op]
+    // Of several people in one request none speaks for the others: who is here now is refused and asks again.
+    const token = sent.every(({ context }) => (context[startedIn] ?? generation) === generation)
+      ? current
+      : null
     for (const { context } of sent) context[sentToken] = token
     const header: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` }
     return header
   }
 
-  /** True when another try may succeed: the token that was refused is not the one at hand any more. */
-  const renew = async (refused: unknown): Promise<boolean> => {
-    if (held !== null && held.token === refused) held = null
-    return (await currentToken()) !== null
+  /** True when the call may be repeated: for the same person, with another token than the one that was refused. */
+  const renew = async (refused: unknown, since: number): Promise<boolean> => {
+    if (since !== generation) return false
+    forget(refused)
+    return (await currentToken()) !== null && since === generation
   }
 
-  const tellSignedOut = () => {
+  const tellSignedOut = (refused: unknown) => {
+    lastRefused = refused
     if (!signedOut) onSignedOut?.()
     signedOut = true
   }
@@ -98,39 +110,55 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
   const link: BearerAuth['link'] = () => {
     return ({ op, next }) =>
       observable(observer => {
+        const since = generation
+        op.context[startedIn] = since
         let subscription = { unsubscribe() {} }
         let closed = false
+        const close = () => {
+          closed = true
+          subscription.unsubscribe()
+        }
+        const fail = (error: Parameters<typeof observer.error>[0]) => {
+          if (!closed) observer.error(error)
+          closed = true
+        }
+        const refused = (error: Parameters<typeof observer.error>[0]) => {
+          tellSignedOut(op.context[sentToken])
+          fail(error)
+        }
+        const abort = () =>
+          fail(TRPCClientError.from(new DOMException('Aborted while the token was renewed.', 'AbortError')))
         const attempt = (mayRenew: boolean) => {
           subscription = next(op).subscribe({
             next(value) {
-              signedOut = false
+              const token = op.context[sentToken]
+              if (token && token !== lastRefused) signedOut = false
               observer.next(value)
             },
             error(error) {
-              if (!isUnauthorized(error)) return observer.error(error)
-              if (!mayRenew || reasonIn(error) === 'revoked') {
-                tellSignedOut()
-                return observer.error(error)
-              }
-              renew(op.context[sentToken]).then(
-                renewed => {
-                  if (closed) return
-                  if (renewed) return attempt(false)
-                  tellSignedOut()
-                  observer.error(error)
-                },
-                // Not signed out: whoever gives the tokens could not be asked.
-                cause => observer.error(TRPCClientError.from(cause)),
-              )
+              const sent = op.context[sentToken]
+              if (!isUnauthorized(error)) return fail(error)
+              if (reasonIn(error) === 'revoked') forget(sent)
+              if (!mayRenew || reasonIn(error) === 'revoked') return refused(error)
+              op.signal?.addEventListener('abort', abort, { once: true })
+              renew(sent, since)
+                .finally(() => op.signal?.removeEventListener('abort', abort))
+                .then(
+                  renewed => {
+                    if (closed) return
+                    if (renewed) attempt(false)
+                    else if (since === generation) refused(error)
+                    else fail(error)
+                  },
+                  // Not signed out: whoever gives the tokens could not be asked.
+                  cause => fail(TRPCClientError.from(cause)),
+                )
             },
             complete: () => observer.complete(),
           })
         }
         attempt(true)
-        return () => {
-          closed = true
-          subscription.unsubscribe()
-        }
+        return close
       })
   }
 

@@ -8,15 +8,18 @@ import {
 import type { AnyTRPCRouter } from '@trpc/server'
 import type { AppRouter } from '../server/routers/app.js'
 import { transformer } from '../shared/transformer.js'
-import { type BearerAuthOptions, bearerAuth } from './bearer-auth.js'
+import { type BearerAuth, type BearerAuthOptions, bearerAuth } from './bearer-auth.js'
 
 /** Options of {@link createClient}. */
-export interface ClientOptions extends BearerAuthOptions {
+export type ClientOptions = {
   /** Where the procedures are, such as `https://api.example.com/trpc`. */
   url: string
   /** @default the global fetch */
   fetch?: typeof globalThis.fetch
-}
+} & (
+  | BearerAuthOptions
+  | { /** What `bearerAuth` made, where you call its `clear()` when a person signs out. */ auth: BearerAuth }
+)
 
 /**
  * A typed client of the API. It gets, sends and renews the token, puts calls of the same moment into one request (within the
@@ -25,7 +28,7 @@ export interface ClientOptions extends BearerAuthOptions {
  * @example
  * const api = createClient({
  *   url: 'http://127.0.0.1:4000/trpc',
- *   getToken: async () => (await authClient.token()).data?.token ?? null,
+ *   getToken: betterAuthToken(() => authClient.token()),
  * })
  * const { items } = await api.tasks.list.query()
  *
@@ -37,7 +40,7 @@ export function createClient<TRouter extends AnyTRPCRouter = AppRouter>({
   fetch,
   ...options
 }: ClientOptions): TRPCClient<TRouter> {
-  const auth = bearerAuth(options)
+  const auth = 'auth' in options ? options.auth : bearerAuth(options)
   const links: TRPCLink<AppRouter>[] = [
     auth.link as TRPCLink<AppRouter>,
     httpBatchLink<AppRouter>({

@@ -1,4 +1,5 @@
-import { chmod, mkdir, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { PoolConfig } from 'pg'
 import { openDataDir, socketsOfOwner } from './data-dir.js'
@@ -45,9 +46,7 @@ export async function startEmbedded(dataDir: string): Promise<EmbeddedDatabase> 
   })
   const folder = await openDataDir(dataDir)
   try {
-    const data = join(folder.path, 'pglite')
-    await mkdir(data, { recursive: true, mode: 0o700 })
-    const pglite = await PGlite.create(data)
+    const pglite = await openWhole(folder.path, data => PGlite.create(data))
     const path = join(folder.sockets, '.s.PGSQL.5432')
     await rm(path, { force: true })
     const server = new PGLiteSocketServer({ db: pglite, path, maxConnections: 10 })
@@ -66,6 +65,22 @@ export async function startEmbedded(dataDir: string): Promise<EmbeddedDatabase> 
     await folder.release()
     throw error
   }
+}
+
+/**
+ * Opens the data, making them on the first start. A first start that was killed leaves half a database, which nobody has
+ * written to yet: a mark stands beside it until it is whole.
+ */
+async function openWhole<T>(folder: string, open: (data: string) => Promise<T>): Promise<T> {
+  const data = join(folder, 'pglite')
+  const mark = join(folder, 'first-start')
+  if (existsSync(mark)) await rm(data, { recursive: true, force: true })
+  if (existsSync(data)) return open(data)
+  await writeFile(mark, 'Here while the database is made.\n')
+  await mkdir(data, { mode: 0o700 })
+  const opened = await open(data)
+  await rm(mark)
+  return opened
 }
 
 /** Reaches the embedded database that another process has started on this folder, or null where none has. */

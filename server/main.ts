@@ -6,9 +6,15 @@ import { welcomeText } from './welcome.js'
 await runCommand(async () => {
   loadEnvFile()
   const config = readConfig()
-  const server = await startServer(config)
-  if (config.issuer.kind === 'in-process') console.log(welcomeText(server.url))
+  const starting = startServer(config)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(signal, () => server.close().finally(() => process.exit(0)))
+    process.once(signal, () => {
+      starting
+        .then(server => server.close())
+        .catch(() => {})
+        .finally(() => process.exit(0))
+    })
   }
+  const { url } = await starting
+  if (config.issuer.kind === 'in-process') console.log(welcomeText(url))
 })

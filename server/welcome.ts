@@ -1,6 +1,6 @@
 /** Two commands that work as they stand: one signs up and gets a token, one calls `me` with it. */
 export function curlCommands(origin: string): [signUp: string, me: string] {
-  const person = `{"name":"You","email":"you-'$(date +%s)'@example.com","password":"correct horse battery"}`
+  const person = `{"name":"You","email":"you-'$(date +%s)-$$'@example.com","password":"correct horse battery"}`
   const signUp = [
     `TOKEN=$(curl -s -b '' -o /dev/null -H 'origin: ${origin}' -H 'content-type: application/json'`,
     `-d '${person}' ${origin}/api/auth/sign-up/email --next -s -b '' ${origin}/api/auth/token | cut -d '"' -f 4)`,

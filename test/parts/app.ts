@@ -17,13 +17,13 @@ export async function startApp(kind: DatabaseKind = 'embedded', env: Record<stri
     ...(empty && { DATABASE_URL: empty.url }),
   }
   const server = await startServer(readConfig({ ...variables, ...env }))
-  const people = new Map<string, () => Promise<string>>()
+  const people = new Map<string, Promise<() => Promise<string>>>()
 
   /** The token of a person, who is signed up on first sight. */
   async function tokenOf(name: string): Promise<string> {
-    const getToken = people.get(name) ?? (await signUp(server.url, name))
-    people.set(name, getToken)
-    return getToken()
+    const person = people.get(name) ?? signUp(server.url, name)
+    people.set(name, person)
+    return (await person)()
   }
   return {
     url: server.url,

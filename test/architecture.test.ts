@@ -1,0 +1,133 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { beforeAll, expect, test } from 'vitest'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const folders = ['shared', 'db', 'server', 'client'] as const
+
+interface Import {
+  /** File from the root (`server/index.ts`), or the name of a package. */
+  target: string
+  typeOnly: boolean
+}
+
+const files = new Map<string, { source: string; imports: Import[] }>()
+
+// `import { type A } from 'a'` still loads a: only `import type` goes away.
+const statement = /^(?:import|export)\s+(type\s+)?(?:[\w*{},\s]+?\sfrom\s+)?'([^']+)'/gm
+
+function importsOf(file: string, source: string): Import[] {
+  return [...source.matchAll(statement)].map(([, type, name = '']) => ({
+    target: name.startsWith('.') ? join(dirname(file), name).replace(/\.js$/, '.ts') : name,
+    typeOnly: type !== undefined,
+  }))
+}
+
+beforeAll(async () => {
+  for (const folder of folders) {
+    const entries = await readdir(join(root, folder), { recursive: true, withFileTypes: true })
+    for (const entry of entries) {
+      if (!/\.tsx?$/.test(entry.name)) continue
+      const path = join(entry.parentPath, entry.name)
+      const file = relative(root, path).replaceAll('\\', '/')
+      const source = await readFile(path, 'utf8')
+      files.set(file, { source, imports: importsOf(file, source) })
+    }
+  }
+})
+
+const folderOf = (file: string) => file.split('/')[0] ?? ''
+const isOwn = (target: string) => /\.tsx?$/.test(target)
+
+/** Every import as a line, such as `client/client.ts -> server/routers/app.ts`. */
+function linesOf(wanted: (file: string, imported: Import) => boolean): string[] {
+  return [...files].flatMap(([file, { imports }]) =>
+    imports.filter(imported => wanted(file, imported)).map(({ target }) => `${file} -> ${target}`),
+  )
+}
+
+test('every import of the four folders is seen', () => {
+  expect(linesOf((_, { target }) => isOwn(target) && !files.has(target))).toEqual([])
+  const seen = importsOf(
+    'server/a.ts',
+    `import type { A } from './b.js'
+import { c,
+  type D } from 'c'
+import 'node:fs'
+export * from '../db/index.js'
+export type { E } from 'e'
+const lazy = import('f')
+`,
+  )
+  expect(seen.map(({ target, typeOnly }) => `${target}${typeOnly ? ' (type)' : ''}`)).toEqual([
+    'server/b.ts (type)',
+    'c',
+    'node:fs',
+    'db/index.ts',
+    'e (type)',
+  ])
+})
+
+test('imports go one way: shared <- db <- server, and shared <- client', () => {
+  const allowed: Record<string, readonly string[]> = {
+    shared: ['shared'],
+    db: ['shared', 'db'],
+    server: ['shared', 'db', 'server'],
+    client: ['shared', 'client'],
+  }
+  const wrong = linesOf((file, { target, typeOnly }) => {
+    if (!isOwn(target) || allowed[folderOf(file)]?.includes(folderOf(target))) return false
+    return !(typeOnly && folderOf(file) === 'client' && folderOf(target) === 'server')
+  })
+  expect(wrong).toEqual([])
+})
+
+test('the environment is read in one file', () => {
+  const readers = [...files].filter(([, { source }]) =>
+    /process\s*\.\s*env|\benv\b.*node:process/.test(source),
+  )
+  expect(readers.map(([file]) => file)).toEqual(['server/config.ts'])
+})
+
+/** Files and packages that importing a file loads. */
+function loadedBy(entry: string, loaded = new Set<string>()): Set<string> {
+  for (const { target, typeOnly } of files.get(entry)?.imports ?? []) {
+    if (typeOnly || loaded.has(target)) continue
+    loaded.add(target)
+    loadedBy(target, loaded)
+  }
+  return loaded
+}
+
+test('importing the server’s entry loads nothing of Node, no driver, no host and no issuer', () => {
+  const loaded = [...loadedBy('server/index.ts')]
+  expect(loaded).toEqual(expect.arrayContaining(['server/verifier.ts', 'jose', '@trpc/server']))
+  const forbidden = /^(node:|pg(\/|$)|pino|prom-client|hono|@hono\/|better-auth|@electric-sql\/)/
+  expect(loaded.filter(name => forbidden.test(name))).toEqual([])
+})
+
+test.each(['client/index.ts', 'shared/index.ts'])(
+  'importing %s loads nothing of Node and no server',
+  entry => {
+    const loaded = [...loadedBy(entry)]
+    expect(loaded).not.toEqual([])
+    expect(loaded.filter(name => /^(node:|server\/|db\/|pg(\/|$)|kysely)/.test(name))).toEqual([])
+  },
+)
+
+test('client and shared import no module of Node, not even its types', () => {
+  const wrong = linesOf((file, { target }) => /^(client|shared)\//.test(file) && target.startsWith('node:'))
+  expect(wrong).toEqual([])
+})
+
+test('nothing under server/ imports better-auth statically: it is no dependency of the package', () => {
+  expect(linesOf((file, { target }) => folderOf(file) === 'server' && /^@?better-auth/.test(target))).toEqual(
+    [],
+  )
+})
+
+test('no file has more than 250 lines', () => {
+  const long = [...files].filter(([, { source }]) => source.trimEnd().split('\n').length > 250)
+  expect(long.map(([file]) => file)).toEqual([])
+})

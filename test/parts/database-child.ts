@@ -1,0 +1,51 @@
+import { type DataDir, openDataDir } from '../../db/data-dir.js'
+import { type OpenDatabase, openDatabase } from '../../db/index.js'
+
+/** What a process of its own does with a data folder when it is told to: the other end of `startDatabaseChild`. */
+let held: DataDir | undefined
+let open: OpenDatabase | undefined
+
+const commands = {
+  /** Takes the lock of a folder. */
+  async claim(folder: string) {
+    held = await openDataDir(folder)
+  },
+  async release() {
+    await held?.release()
+    held = undefined
+  },
+  async open(dataDir: string) {
+    open = await openDatabase({ dataDir })
+  },
+  async join(dataDir: string) {
+    open = await openDatabase({ dataDir, join: true })
+  },
+  async close() {
+    await open?.close()
+    open = undefined
+  },
+  /** Writes a task of alice's. */
+  async write(title: string) {
+    const task = { id: crypto.randomUUID(), title }
+    await open?.forUser('alice').insertInto('tasks').values(task).execute()
+  },
+}
+
+export type Command = keyof typeof commands
+export interface Told {
+  command: Command
+  argument: string
+}
+export interface Answer {
+  /** Name and message of what was thrown. */
+  error?: { name: string; message: string }
+}
+
+const answer = (message: Answer) => process.send?.(message)
+
+process.on('message', ({ command, argument }: Told) => {
+  commands[command](argument).then(
+    () => answer({}),
+    ({ name, message }: Error) => answer({ error: { name, message } }),
+  )
+})

@@ -1,0 +1,95 @@
+import { createServer } from 'node:http'
+import type { AnyTRPCRouter } from '@trpc/server'
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import { inject } from 'vitest'
+import { openDatabase } from '../../db/index.js'
+import { createNodeHandler, createVerifier, TokenError } from '../../server/index.js'
+import { listen } from './listen.js'
+
+const issuer = 'https://issuer.example.com'
+
+/** An API whose issuer is the test: tokens of any life and of either key, and every request on record. */
+export async function startTokenApi(router?: AnyTRPCRouter) {
+  const [known, unknown] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')])
+  const keys = [{ ...(await exportJWK(known.publicKey)), kid: 'known', alg: 'ES256' }]
+  const verifier = createVerifier({ issuer, audience: issuer, keys })
+  const revoked = new Set<string>()
+  const requests: { url: string; token: string | undefined }[] = []
+  // Nothing of this API asks the database, and a pool connects when it is asked.
+  const db = await openDatabase({ url: inject('postgresUrl') })
+  const handler = createNodeHandler({
+    verifier: {
+      async verify(token) {
+        if (revoked.has(token)) throw new TokenError('revoked')
+        return verifier.verify(token)
+      },
+    },
+    db,
+    router,
+  })
+  const server = createServer((req, res) => {
+    requests.push({ url: req.url ?? '', token: req.headers.authorization?.replace('Bearer ', '') })
+    handler(req, res)
+  })
+  const host = await listen(server)
+
+  /** Signs a token of a person; no two are equal. */
+  const mint = ({
+    sub = 'alice',
+    life = 900,
+    kid = 'known',
+  }: {
+    sub?: string
+    life?: number
+    kid?: string
+  }) => {
+    const now = Math.floor(Date.now() / 1000)
+    return new SignJWT({ jti: crypto.randomUUID() })
+      .setProtectedHeader({ alg: 'ES256', kid })
+      .setIssuer(issuer)
+      .setAudience(issuer)
+      .setSubject(sub)
+      .setIssuedAt(now)
+      .setExpirationTime(now + life)
+      .sign(kid === 'known' ? known.privateKey : unknown.privateKey)
+  }
+  return {
+    url: `${host.origin}/trpc`,
+    /** What has arrived: the path with its query, and the token of its header. */
+    requests,
+    /** Tokens that the API refuses as revoked. */
+    revoked,
+    mint,
+    async [Symbol.asyncDispose]() {
+      await host[Symbol.asyncDispose]()
+      await db.close()
+    },
+  }
+}
+
+/** A `getToken` that answers one after the other what it is given, the last one again and again; and how it was called. */
+export function tokensOf(...answers: (() => Promise<string | null>)[]) {
+  const calls = { count: 0, most: 0, underWay: 0 }
+  const last = answers.at(-1)
+  async function getToken(): Promise<string | null> {
+    const answer = answers[calls.count++] ?? last
+    calls.most = Math.max(calls.most, ++calls.underWay)
+    try {
+      // The others get their turn: two calls at once must overlap here.
+      await new Promise(done => setTimeout(done, 5))
+      return answer === undefined ? null : await answer()
+    } finally {
+      calls.underWay--
+    }
+  }
+  return { calls, getToken }
+}
+
+/** A promise that the test settles itself. */
+export function later<T>() {
+  let settle: (value: T) => void = () => {}
+  const promise = new Promise<T>(done => {
+    settle = done
+  })
+  return { promise, settle }
+}
