@@ -6,6 +6,7 @@ import { migrateToLatest } from './migrate.js'
 import { defaultRole } from './role.js'
 import type { Database } from './schema.js'
 import { scopedDialect } from './scope.js'
+import { DatabaseUnavailableError } from './unavailable.js'
 
 /** Options of {@link openDatabase}. */
 export interface DatabaseOptions {
@@ -68,13 +69,17 @@ export async function openDatabase({
   // A connection that breaks while idle or checked out is the next query's error, not the end of the process.
   pool.on('error', () => {})
   pool.on('connect', client => client.on('error', () => {}))
+  const connect = () =>
+    pool.connect().catch(cause => {
+      throw new DatabaseUnavailableError({ cause })
+    })
   let ending: Promise<void> | undefined
   const end = () => {
     ending ??= pool.end().then(() => embedded?.close())
     return ending
   }
   // `db.destroy()` ends all of it too: it is all that the kysely command calls.
-  const dialect = new PostgresDialect({ pool: { connect: () => pool.connect(), end, options: pool.options } })
+  const dialect = new PostgresDialect({ pool: { connect, end, options: pool.options } })
   const db = new Kysely<Database>({ dialect })
   const close = async () => {
     await db.destroy()

@@ -12,8 +12,8 @@ import {
   sql,
   type TransactionSettings,
 } from 'kysely'
-import type { DatabaseError, Pool, PoolClient } from 'pg'
-import { SchemaMissing } from './unavailable.js'
+import type { Pool, PoolClient, QueryConfig } from 'pg'
+import { DatabaseUnavailableError, fromStatement } from './unavailable.js'
 
 /** Who statements run for. */
 export interface Scope {
@@ -49,7 +49,10 @@ class ScopedDriver implements Driver {
   async destroy() {}
 
   async acquireConnection() {
-    return new ScopedConnection(await this.pool.connect(), this.scope)
+    const client = await this.pool.connect().catch(cause => {
+      throw new DatabaseUnavailableError({ cause })
+    })
+    return new ScopedConnection(client, this.scope)
   }
 
   async releaseConnection(connection: ScopedConnection) {
@@ -91,7 +94,6 @@ class ScopedDriver implements Driver {
 
 // Identity first, then the role, then the time limit: after the role is set no more is needed than it may do.
 const identify = `select set_config('app.user_id', $1, true), set_config('role', $2, true), set_config('statement_timeout', $3, true)`
-const undefinedRole = '22023'
 
 class ScopedConnection implements DatabaseConnection {
   #inTransaction = false
@@ -104,21 +106,19 @@ class ScopedConnection implements DatabaseConnection {
 
   async begin({ isolationLevel, accessMode }: TransactionSettings = {}) {
     const level = isolationLevel ? ` isolation level ${isolationLevel}` : ''
-    await this.client.query(`begin${level}${accessMode ? ` ${accessMode}` : ''}`)
+    await this.#send(`begin${level}${accessMode ? ` ${accessMode}` : ''}`)
     this.#inTransaction = true
     const { userId, role, statementTimeout } = this.scope
     try {
-      await this.client.query(identify, [userId, role, String(statementTimeout)])
+      await this.#send({ text: identify, values: [userId, role, String(statementTimeout)] })
     } catch (error) {
       await this.rollback()
-      throw (error as DatabaseError).code === undefinedRole
-        ? new SchemaMissing(`The role ${role} is not there.`, { cause: error })
-        : error
+      throw error
     }
   }
 
   async commit() {
-    const { command } = await this.client.query('commit')
+    const { command } = await this.#send('commit')
     this.#inTransaction = false
     // COMMIT of an aborted transaction rolls back, and says so in its tag only.
     if (command === 'ROLLBACK') throw new AbortedTransactionError()
@@ -159,9 +159,15 @@ class ScopedConnection implements DatabaseConnection {
   async #execute<R>({ sql: text, parameters }: CompiledQuery): Promise<QueryResult<R>> {
     // Without values pg would use the simple protocol, which runs what stands behind a semicolon too.
     const query = { text, values: [...parameters], queryMode: 'extended' }
-    const { command, rowCount, rows } = await this.client.query(query)
+    const { command, rowCount, rows } = await this.#send(query)
     const changes =
       command === 'INSERT' || command === 'UPDATE' || command === 'DELETE' || command === 'MERGE'
     return changes ? { rows, numAffectedRows: BigInt(rowCount ?? 0) } : { rows }
+  }
+
+  #send(query: string | QueryConfig) {
+    return this.client.query(query).catch(error => {
+      throw fromStatement(error)
+    })
   }
 }

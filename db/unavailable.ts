@@ -1,43 +1,53 @@
 import { causesOf } from '../shared/causes.js'
+import { type Reason, reasons } from '../shared/reasons.js'
 
 /**
- * True when the error says that the database cannot be reached or used at all, so that the same call may well succeed
- * later: no connection, a connection that broke, a server that starts or stops, a schema that is not migrated yet.
+ * The database cannot be reached or used at all, so that the same call may well succeed later: no connection, one that broke, a
+ * server that starts or stops, a schema that is not migrated yet. `cause` is what the driver said.
  */
+export class DatabaseUnavailableError extends Error {
+  override name = 'DatabaseUnavailableError'
+  readonly reason = 'database_unavailable' satisfies Reason
+
+  constructor(options: ErrorOptions) {
+    super(reasons.database_unavailable, options)
+  }
+}
+
+/** True when the error, or a cause of it, is that the database cannot be reached or used. */
 export function isDatabaseUnavailable(error: unknown): boolean {
-  return causesOf(error).some(saysUnavailable)
+  return causesOf(error).some(cause => cause instanceof DatabaseUnavailableError)
 }
-
-function saysUnavailable(error: Error): boolean {
-  if (error instanceof SchemaMissing) return true
-  if (error instanceof AggregateError) return error.errors.some(isDatabaseUnavailable)
-  const code = 'code' in error ? String(error.code) : ''
-  // Class 08: connection exception, 28: login refused, 3D: no such database, 53: out of connections, 57P: shut down.
-  return /^(08|28|3D|53|57P)/.test(code) || networkCodes.has(code) || brokenConnection.test(error.message)
-}
-
-/** The application role is not there: the migrations have not run. */
-export class SchemaMissing extends Error {
-  override name = 'SchemaMissing'
-}
-
-const networkCodes = new Set([
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOENT',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EPIPE',
-  'ETIMEDOUT',
-])
-
-// pg's own errors have no code.
-const brokenConnection =
-  /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed|Cannot use a pool after)/
 
 /** True when the statement was cancelled because it took longer than `statement_timeout`. */
 export function isStatementTimeout(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === '57014'
 }
+
+/** What a statement threw, as a {@link DatabaseUnavailableError} where it is one: asked where it arises, as other parts of a procedure have such codes too. */
+export function fromStatement(error: unknown): unknown {
+  return error instanceof Error && saysUnavailable(error)
+    ? new DatabaseUnavailableError({ cause: error })
+    : error
+}
+
+function saysUnavailable(error: Error): boolean {
+  const code = 'code' in error ? String(error.code) : ''
+  // Class 08: connection exception, 53: out of resources, 57P: shut down.
+  if (/^(08|53|57P)/.test(code) || networkCodes.has(code)) return true
+  return isSchemaMissing(code, error.message) || brokenConnection.test(error.message)
+}
+
+/** The role, the table or the function of our own migrations is not there. */
+function isSchemaMissing(code: string, message: string): boolean {
+  if (code === '22023') return message.includes('role')
+  return code === '42P01'
+    ? message.includes('"tasks"')
+    : code === '3F000' && message.includes('"trpc_bearer"')
+}
+
+const networkCodes = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
+
+// pg's own errors have no code.
+const brokenConnection =
+  /^(Connection terminated|Client has encountered a connection error|Client was closed)/

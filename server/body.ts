@@ -38,10 +38,15 @@ function parsed(body: unknown): string {
 async function readStream(stream: ReadableStream<Uint8Array>): Promise<string> {
   const chunks: Uint8Array[] = []
   let size = 0
-  for await (const chunk of stream) {
-    size += chunk.byteLength
-    if (size > maxBytes) throw tooLarge()
-    chunks.push(chunk)
+  try {
+    for await (const chunk of stream) {
+      size += chunk.byteLength
+      if (size > maxBytes) throw tooLarge()
+      chunks.push(chunk)
+    }
+  } catch (cause) {
+    if (cause instanceof TRPCError) throw cause
+    throw new TRPCError({ code: 'CLIENT_CLOSED_REQUEST', message: 'The body ended too early.', cause })
   }
   return decode(chunks)
 }

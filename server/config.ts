@@ -43,7 +43,16 @@ const wholeNumber = (min: number, max: number) => {
 }
 const text = z.string()
 const webUrl = z.url({ protocol: /^https?$/, error: 'a URL that starts with http:// or https://' })
-const isOrigin = (value: string) => URL.canParse(value) && new URL(value).origin === value
+const isOrigin = (value: string) =>
+  URL.canParse(value) && new URL(value).origin === value && !value.includes('*')
+
+function isDecodable(url: string): boolean {
+  try {
+    return decodeURIComponent(url) !== ''
+  } catch {
+    return false
+  }
+}
 
 const variables = z.object({
   PORT: wholeNumber(0, 65_535).default(4000),
@@ -51,6 +60,7 @@ const variables = z.object({
   NODE_ENV: text.optional(),
   DATABASE_URL: z
     .url({ protocol: /^postgres(ql)?$/, error: 'a URL such as postgres://user:password@host:5432/database' })
+    .refine(isDecodable, 'a URL in which a % of the password is written %25')
     .optional(),
   DATA_DIR: text.default('.data'),
   DATABASE_ROLE: text
@@ -84,76 +94,58 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     Object.entries(env).filter(([, value]) => value !== '' && value !== undefined),
   )
   const parsed = variables.safeParse(set)
-  if (!parsed.success) {
-    throw new ConfigError(
-      parsed.error.issues.map(({ path: [name], message }) => {
-        const found = secrets.has(String(name))
-          ? 'a value that is not shown'
-          : JSON.stringify(set[String(name)])
-        return `${String(name)}: found ${found}, expected ${message}`
-      }),
-    )
-  }
+  const problems = [...wrong(parsed.error, set), ...missing(set)]
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
   const { data } = parsed
-  const issuer = readIssuer(data)
-  const production = data.NODE_ENV === 'production'
-  const problems = [...issuer.problems, ...(production ? missingInProduction(data) : [])]
-  if (problems.length > 0) throw new ConfigError(problems)
   return {
     port: data.PORT,
     host: data.HOST,
-    production,
+    production: data.NODE_ENV === 'production',
     databaseUrl: data.DATABASE_URL,
     dataDir: data.DATA_DIR,
     databaseRole: data.DATABASE_ROLE,
     databasePoolMax: data.DATABASE_POOL_MAX,
     databaseConnectTimeout: data.DATABASE_CONNECT_TIMEOUT,
     statementTimeout: data.STATEMENT_TIMEOUT,
-    issuer: issuer.config,
+    issuer: issuerOf(data),
     corsOrigins: data.CORS_ORIGINS,
     logLevel: data.LOG_LEVEL,
   }
 }
 
-const unset = (name: string, expected: string) => `${name}: not set, expected ${expected}`
-
-function readIssuer(data: Variables): { config: IssuerConfig; problems: string[] } {
-  const { BETTER_AUTH_URL: url, JWKS_URL: jwksUrl, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = data
-  if (url !== undefined) {
-    const { origin } = new URL(url)
-    const defaults = { issuer: origin, audience: origin, jwksUrl: `${origin}/api/auth/jwks` }
-    const config = {
-      kind: 'remote',
-      issuer: issuer ?? defaults.issuer,
-      audience: audience ?? defaults.audience,
-      jwksUrl: jwksUrl ?? defaults.jwksUrl,
-    } as const
-    return { config, problems: [] }
-  }
-  if (jwksUrl !== undefined && issuer !== undefined && audience !== undefined) {
-    return { config: { kind: 'remote', issuer, audience, jwksUrl }, problems: [] }
-  }
-  const problems: string[] = []
-  if (jwksUrl !== undefined) {
-    if (issuer === undefined)
-      problems.push(unset('JWT_ISSUER', 'the "iss" of the tokens that JWKS_URL has the keys of'))
-    if (audience === undefined)
-      problems.push(unset('JWT_AUDIENCE', 'the "aud" of the tokens that are for this API'))
-  } else if (issuer !== undefined || audience !== undefined) {
-    problems.push(
-      unset('BETTER_AUTH_URL', 'the URL of the issuer (or JWKS_URL), as JWT_ISSUER or JWT_AUDIENCE is set'),
-    )
-  }
-  return { config: { kind: 'in-process' }, problems }
+function wrong(error: z.ZodError | undefined, set: Record<string, string | undefined>): string[] {
+  return (error?.issues ?? []).map(({ path: [key], message }) => {
+    const name = String(key)
+    const value = JSON.stringify(set[name]?.replace(/\/\/[^/@]*@/, '//***@'))
+    return `${name}: found ${secrets.has(name) ? 'a value that is not shown' : value}, expected ${message}`
+  })
 }
 
-/** The embedded database and the in-process issuer are development equipment. */
-function missingInProduction({ DATABASE_URL, BETTER_AUTH_URL, JWKS_URL }: Variables): string[] {
+/** What is not set and must be, by what else is set. */
+function missing(set: Record<string, string | undefined>): string[] {
   const problems: string[] = []
-  if (DATABASE_URL === undefined)
-    problems.push(unset('DATABASE_URL', 'the URL of a PostgreSQL, in production'))
-  if (BETTER_AUTH_URL === undefined && JWKS_URL === undefined) {
-    problems.push(unset('BETTER_AUTH_URL', 'the URL of your Better Auth server (or JWKS_URL), in production'))
+  const need = (name: string, expected: string) => {
+    if (set[name] === undefined) problems.push(`${name}: not set, expected ${expected}`)
+  }
+  const { BETTER_AUTH_URL, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, NODE_ENV } = set
+  const isProduction = NODE_ENV === 'production'
+  if (isProduction) need('DATABASE_URL', 'the URL of a PostgreSQL, in production')
+  if (BETTER_AUTH_URL === undefined && JWKS_URL !== undefined) {
+    need('JWT_ISSUER', 'the "iss" of the tokens that JWKS_URL has the keys of')
+    need('JWT_AUDIENCE', 'the "aud" of the tokens that are for this API')
+  } else if (JWT_ISSUER !== undefined || JWT_AUDIENCE !== undefined) {
+    need('BETTER_AUTH_URL', 'the URL of the issuer (or JWKS_URL), as JWT_ISSUER or JWT_AUDIENCE is set')
+  } else if (isProduction) {
+    need('BETTER_AUTH_URL', 'the URL of your Better Auth server (or JWKS_URL), in production')
   }
   return problems
+}
+
+function issuerOf(data: Variables): IssuerConfig {
+  const origin = data.BETTER_AUTH_URL === undefined ? undefined : new URL(data.BETTER_AUTH_URL).origin
+  const issuer = data.JWT_ISSUER ?? origin
+  const audience = data.JWT_AUDIENCE ?? origin
+  const jwksUrl = data.JWKS_URL ?? (origin && `${origin}/api/auth/jwks`)
+  if (issuer === undefined || audience === undefined || jwksUrl === undefined) return { kind: 'in-process' }
+  return { kind: 'remote', issuer, audience, jwksUrl }
 }

@@ -1,10 +1,12 @@
 import { type AnyTRPCRouter, getTRPCErrorShape, TRPCError, transformTRPCResponse } from '@trpc/server'
 import { getHTTPStatusCodeFromError, resolveResponse } from '@trpc/server/http'
 import { type Answer, callsOf, procedureNames } from './answer.js'
+import { setAnswerHeaders } from './answer-headers.js'
 import type { RequestLike } from './bearer.js'
 import { type BodySource, readBody } from './body.js'
 import { type ContextOptions, createContextFactory } from './context.js'
-import { reasonOf } from './errors.js'
+import { RequestFailure } from './errors.js'
+import { requestIdOf } from './request-id.js'
 import { appRouter } from './routers/app.js'
 
 /** Options of `createNodeHandler` and `createFetchHandler`. */
@@ -13,15 +15,14 @@ export interface HandlerOptions extends ContextOptions {
   router?: AnyTRPCRouter
   /** Path that the procedures stand under. @default '/trpc' */
   basePath?: string
-  /** Gets every unexpected error whole: the caller sees a request id only. @default console.error */
+  /** Gets what is not the caller's fault, whole: unexpected errors (the caller sees a request id only) and outages. @default console.error */
   onError?: (failure: { error: TRPCError; requestId: string; procedure: string | undefined }) => void
   /** Called once for each answer, for logs and metrics. */
   onAnswer?: (answer: Answer) => void
 }
 
+const ours = new Set(['INTERNAL_SERVER_ERROR', 'SERVICE_UNAVAILABLE', 'GATEWAY_TIMEOUT'])
 const maxBatchSize = 50
-const retryAfter = '5'
-const requestIdPattern = /^[\w.-]{1,64}$/
 
 /** The whole tRPC endpoint, for any host: path, method, limits, authentication, headers. */
 export function createEndpoint({
@@ -41,15 +42,14 @@ export function createEndpoint({
     source: RequestLike & BodySource = request,
   ): Promise<Response> {
     const started = performance.now()
-    const given = request.headers.get('x-request-id')
-    const requestId = given !== null && requestIdPattern.test(given) ? given : crypto.randomUUID()
+    const requestId = requestIdOf(request.headers)
     const { pathname } = new URL(request.url)
     const failures: TRPCError[] = []
     const seen: Pick<Answer, 'calls' | 'userId'> = { calls: [], userId: null }
 
     const report = (error: TRPCError, procedure?: string) => {
       failures.push(error)
-      if (error.code === 'INTERNAL_SERVER_ERROR') onError({ error, requestId, procedure })
+      if (ours.has(error.code)) onError({ error, requestId, procedure })
     }
     const respond = async (): Promise<Response> => {
       const path = procedurePath(pathname, prefix)
@@ -64,7 +64,9 @@ export function createEndpoint({
         maxBatchSize,
         allowMethodOverride: true,
         async createContext() {
-          const context = await createContext({ req: source, requestId })
+          const context = await createContext({ req: source, requestId }).catch(cause => {
+            throw new RequestFailure(requestId, { cause })
+          })
           seen.userId = context.user?.id ?? null
           return context
         },
@@ -76,13 +78,12 @@ export function createEndpoint({
       })
     }
     const response = await respond().catch(cause => {
-      const error =
-        cause instanceof TRPCError ? cause : new TRPCError({ code: 'INTERNAL_SERVER_ERROR', cause })
+      const error = cause instanceof TRPCError ? cause : unexpected(requestId, cause)
       report(error)
       seen.calls = [{ procedure: 'unknown', outcome: error.code }]
       return errorResponse(router, error)
     })
-    setHeaders(response.headers, requestId, failures)
+    setAnswerHeaders(response.headers, { request, requestId, failures })
     onAnswer?.({
       request,
       requestId,
@@ -117,6 +118,10 @@ function checkMethod({ method, headers }: Request): void {
   }
 }
 
+function unexpected(requestId: string, cause: unknown): TRPCError {
+  return new TRPCError({ code: 'INTERNAL_SERVER_ERROR', cause: new RequestFailure(requestId, { cause }) })
+}
+
 function withBody({ url, method, headers, signal }: Request, body: string): Request {
   return new Request(url, { method, headers, signal, body })
 }
@@ -134,23 +139,4 @@ function errorResponse(router: AnyTRPCRouter, error: TRPCError): Response {
   })
   const body = transformTRPCResponse(config, { error: shape })
   return Response.json(body, { status: getHTTPStatusCodeFromError(error) })
-}
-
-function setHeaders(headers: Headers, requestId: string, failures: TRPCError[]): void {
-  headers.set('x-request-id', requestId)
-  headers.set('cache-control', 'no-store')
-  headers.set('x-content-type-options', 'nosniff')
-  headers.append('vary', 'Origin')
-  const unauthorized = failures.find(error => error.code === 'UNAUTHORIZED')
-  if (unauthorized) headers.set('www-authenticate', challenge(unauthorized))
-  if (failures.some(error => error.code === 'SERVICE_UNAVAILABLE')) headers.set('retry-after', retryAfter)
-  if (failures.some(error => error.code === 'METHOD_NOT_SUPPORTED')) headers.set('allow', 'GET, HEAD, POST')
-}
-
-/** RFC 6750 section 3: nothing is said of an error where no token was sent. */
-function challenge(error: TRPCError): string {
-  const reason = reasonOf(error)
-  if (reason === undefined || reason === 'missing') return 'Bearer'
-  const description = error.message.replace(/["\\]/g, "'")
-  return `Bearer error="invalid_token", error_description="${description}"`
 }

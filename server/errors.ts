@@ -1,6 +1,7 @@
 import type { TRPCDefaultErrorData, TRPCDefaultErrorShape, TRPCError } from '@trpc/server'
+import { DatabaseUnavailableError } from '../db/unavailable.js'
 import { causesOf } from '../shared/causes.js'
-import { type Reason, reasons } from '../shared/reasons.js'
+import type { Reason } from '../shared/reasons.js'
 import type { Task } from '../shared/task.js'
 import { accessOf } from './context.js'
 import { TokenError } from './token-error.js'
@@ -26,13 +27,15 @@ export class VersionConflict extends Error {
   }
 }
 
-/** Cause of a SERVICE_UNAVAILABLE: the database cannot be reached. */
-export class DatabaseUnavailableError extends Error {
-  override name = 'DatabaseUnavailableError'
-  readonly reason = 'database_unavailable' satisfies Reason
+/** Cause of what happened before there was a context to read the request's id from. */
+export class RequestFailure extends Error {
+  override name = 'RequestFailure'
 
-  constructor(options?: ErrorOptions) {
-    super(reasons.database_unavailable, options)
+  constructor(
+    readonly requestId: string,
+    options: ErrorOptions,
+  ) {
+    super('The request failed before it reached a procedure.', options)
   }
 }
 
@@ -40,6 +43,8 @@ export class DatabaseUnavailableError extends Error {
 export function reasonOf(error: unknown): Reason | undefined {
   return causesOf(error).find(isRefusal)?.reason
 }
+
+const isRequestFailure = (cause: Error) => cause instanceof RequestFailure
 
 const isRefusal = (cause: Error) => cause instanceof TokenError || cause instanceof DatabaseUnavailableError
 
@@ -55,7 +60,7 @@ export function formatError({
 }): Omit<TRPCDefaultErrorShape, 'data'> & { data: ErrorData } {
   const { stack: _, ...data } = shape.data
   if (error.code === 'INTERNAL_SERVER_ERROR') {
-    const requestId = accessOf(ctx)?.requestId
+    const requestId = accessOf(ctx)?.requestId ?? causesOf(error).find(isRequestFailure)?.requestId
     const message = 'Something went wrong on the server.'
     return { ...shape, message, data: { ...data, ...(requestId !== undefined && { requestId }) } }
   }

@@ -9,6 +9,7 @@ import { createFetchHandler } from './handlers.js'
 import { describeError } from './log.js'
 import { createMetrics } from './metrics.js'
 import { checkReadiness } from './readiness.js'
+import { requestIdOf } from './request-id.js'
 import type { Verifier } from './verifier.js'
 import { welcomePage } from './welcome.js'
 
@@ -28,11 +29,14 @@ export interface HostParts {
 export function createHost({ config, origin, issuer, verifier, database, log, auth }: HostParts) {
   const metrics = createMetrics({ pool: database.pool, keys: verifier.status })
   const answers = new WeakMap<Request, Answer>()
+  const warn = (problem: string, error: unknown) => log.warn({ error: describeError(error) }, problem)
   const trpc = createFetchHandler({
     verifier,
     db: database,
-    onError: ({ error, requestId, procedure }) =>
-      log.error({ id: requestId, procedure, error: describeError(error.cause ?? error) }, 'unexpected error'),
+    onError({ error, requestId, procedure }) {
+      const level = error.code === 'INTERNAL_SERVER_ERROR' ? 'error' : 'warn'
+      log[level]({ id: requestId, procedure, error: describeError(error.cause ?? error) }, error.code)
+    },
     onAnswer(answer) {
       metrics.count(answer)
       answers.set(answer.request, answer)
@@ -44,13 +48,16 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
     const started = performance.now()
     await next()
     const answer = answers.get(c.req.raw)
-    const id = answer?.requestId ?? crypto.randomUUID()
+    const id = answer?.requestId ?? requestIdOf(c.req.raw.headers)
     c.header('x-request-id', id)
+    c.header('cache-control', 'no-store')
     c.header('vary', [...new Set(c.res.headers.get('vary')?.split(/, */))].join(', ') || undefined)
     log.info({
       id,
       method: c.req.method,
-      path: answer ? `/trpc/${answer.calls.map(call => call.procedure)}` : knownPath(c.req.path),
+      path: answer?.calls.length
+        ? `/trpc/${answer.calls.map(call => call.procedure)}`
+        : knownPath(c.req.path),
       user: answer?.userId ?? null,
       status: c.res.status,
       ms: Math.round((performance.now() - started) * 10) / 10,
@@ -85,7 +92,7 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
 
   app.get('/healthz', c => c.text('ok\n'))
   app.get('/readyz', async c => {
-    const { ready, ...parts } = await checkReadiness({ database, verifier })
+    const { ready, ...parts } = await checkReadiness({ database, verifier, onProblem: warn })
     return c.json({ ready, ...parts, keySet: verifier.status() }, ready ? 200 : 503)
   })
   app.get('/metrics', async c => c.body(await metrics.text(), 200, { 'content-type': metrics.contentType }))
@@ -105,6 +112,7 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
 /** A path may hold a secret that somebody put there (a reset token, a JWT): only what is known is logged. */
 function knownPath(path: string): string {
   if (path.startsWith('/api/auth/')) return '/api/auth/*'
+  if (path.startsWith('/trpc/')) return '/trpc/*'
   return ['/', '/healthz', '/readyz', '/metrics'].includes(path) ? path : '(unknown)'
 }
 

@@ -42,7 +42,8 @@ export async function startIssuer({ db, dataDir, origin, trustedOrigins }: Issue
     plugins: [jwt(), bearer()],
     trustedOrigins,
     telemetry: { enabled: false },
-    logger: { level: 'error' },
+    // It quotes what people send.
+    logger: { disabled: true },
   })
   const { runMigrations } = await getMigrations(auth.options)
   await runMigrations()

@@ -10,17 +10,25 @@ export interface Readiness {
   keys: string
 }
 
+/** Gets what the driver said: it may name hosts and logins, which the answer to anybody does not. */
+type OnProblem = (problem: string, error: unknown) => void
+
 const patience = 5_000
 
 /** Looks whether calls can be answered: the database is there and migrated, and there are keys to verify tokens with. */
 export async function checkReadiness({
   database,
   verifier,
+  onProblem,
 }: {
   database: OpenDatabase
   verifier: Verifier
+  onProblem: OnProblem
 }): Promise<Readiness> {
-  const [databaseState, keysState] = await Promise.all([databaseStateOf(database), keysStateOf(verifier)])
+  const [databaseState, keysState] = await Promise.all([
+    databaseStateOf(database, onProblem),
+    keysStateOf(verifier, onProblem),
+  ])
   return {
     ready: databaseState === 'ok' && keysState === 'ok',
     database: databaseState,
@@ -28,7 +36,7 @@ export async function checkReadiness({
   }
 }
 
-async function databaseStateOf({ db, forUser }: OpenDatabase): Promise<string> {
+async function databaseStateOf({ db, forUser }: OpenDatabase, onProblem: OnProblem): Promise<string> {
   const look = async () => {
     const pending = await pendingMigrations(db)
     if (pending.length > 0)
@@ -37,18 +45,22 @@ async function databaseStateOf({ db, forUser }: OpenDatabase): Promise<string> {
     return 'ok'
   }
   const late = sleep(patience, 'The database does not answer: check DATABASE_URL.', { ref: false })
-  // What the driver says may name hosts and logins: the log has it, the answer to anybody has not.
-  return Promise.race([look(), late]).catch(
-    () => 'The database cannot be used: check DATABASE_URL and its server.',
-  )
+  return Promise.race([look(), late]).catch(error => {
+    const problem = 'The database cannot be used: check DATABASE_URL and its server.'
+    onProblem(problem, error)
+    return problem
+  })
 }
 
-async function keysStateOf(verifier: Verifier): Promise<string> {
+async function keysStateOf(verifier: Verifier, onProblem: OnProblem): Promise<string> {
   if (verifier.status().keys > 0) return 'ok'
   try {
     await verifier.ready()
     return verifier.status().keys > 0 ? 'ok' : 'The issuer has no keys yet: sign somebody in.'
-  } catch {
-    return 'The keys of the issuer cannot be fetched: check BETTER_AUTH_URL or JWKS_URL, and that the issuer runs.'
+  } catch (error) {
+    const problem =
+      'The keys of the issuer cannot be fetched: check BETTER_AUTH_URL or JWKS_URL, and that the issuer runs.'
+    onProblem(problem, error)
+    return problem
   }
 }

@@ -1,4 +1,5 @@
 import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createAdaptorServer } from '@hono/node-server'
 import { type OpenDatabase, openDatabase } from '../db/open.js'
@@ -43,9 +44,14 @@ export async function start(config: Config): Promise<RunningServer> {
     overrideGlobalObjects: false,
     serverOptions: { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 },
   }) as Server
+  const sockets = new Set<Socket>()
+  server.on('connection', socket => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
   try {
     const url = await listen(server, config)
-    stops.unshift(() => closeServer(server))
+    stops.unshift(() => closeServer(server, sockets))
     const issuer = config.issuer.kind === 'remote' ? config.issuer : issuerAt(url)
     const auth = config.issuer.kind === 'remote' ? null : await startOwnIssuer(config, database, url, stops)
     const verifier = createVerifier(issuer)
@@ -116,9 +122,13 @@ function prefetchKeys(verifier: Verifier): void {
   verifier.ready().catch(() => {})
 }
 
-function closeServer(server: Server): Promise<void> {
+function closeServer(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {
   return new Promise(done => {
-    const sweep = setInterval(() => server.closeIdleConnections(), 100)
+    const sweep = setInterval(() => {
+      server.closeIdleConnections()
+      // Node does not count as idle what has never sent a byte, such as a browser's connection in advance.
+      for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
+    }, 100)
     const force = setTimeout(() => server.closeAllConnections(), stopWithin - 1_000)
     server.close(() => {
       clearInterval(sweep)

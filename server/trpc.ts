@@ -1,8 +1,9 @@
 import { initTRPC, TRPCError } from '@trpc/server'
 import { isDatabaseUnavailable, isStatementTimeout } from '../db/unavailable.js'
+import { reasons } from '../shared/reasons.js'
 import { transformer } from '../shared/transformer.js'
 import { access, type Context } from './context.js'
-import { DatabaseUnavailableError, formatError } from './errors.js'
+import { formatError } from './errors.js'
 import { requireUser } from './require-user.js'
 
 const t = initTRPC.context<Context>().create({ transformer, isDev: false, errorFormatter: formatError })
@@ -18,8 +19,7 @@ export const publicProcedure = t.procedure.use(async ({ next }) => {
   if (result.ok || result.error.code !== 'INTERNAL_SERVER_ERROR') return result
   const { cause } = result.error
   if (isDatabaseUnavailable(cause)) {
-    const unavailable = new DatabaseUnavailableError({ cause })
-    throw new TRPCError({ code: 'SERVICE_UNAVAILABLE', message: unavailable.message, cause: unavailable })
+    throw new TRPCError({ code: 'SERVICE_UNAVAILABLE', message: reasons.database_unavailable, cause })
   }
   if (isStatementTimeout(cause)) {
     const message = 'This took longer than the server allows. Ask for less at once.'

@@ -175,7 +175,7 @@ function remoteKeys(url: string | URL): KeySet {
         .catch(refuseKey)
     },
     async ready() {
-      if (!remote.fresh) await remote.reload().catch(refuseKey)
+      if (!remote.fresh || remote.jwks()?.keys.length === 0) await remote.reload().catch(refuseKey)
     },
     status: () => ({
       keys: remote.jwks()?.keys.length ?? 0,

@@ -1,0 +1,73 @@
+import { describe, expect, test } from 'vitest'
+import { ConfigError, readConfig } from '../server/index.js'
+
+type Env = Record<string, string>
+
+const issuerUrl = 'https://auth.example.com'
+const remote = (issuer: Env) => ({ kind: 'remote', ...issuer })
+
+describe('the issuer', () => {
+  const urls = { issuer: issuerUrl, audience: issuerUrl, jwksUrl: `${issuerUrl}/api/auth/jwks` }
+
+  test.each([issuerUrl, `${issuerUrl}/`, `${issuerUrl}/api/auth`, `${issuerUrl}:443/some/path?query#hash`])(
+    'of BETTER_AUTH_URL=%s is its origin',
+    BETTER_AUTH_URL => {
+      expect(readConfig({ BETTER_AUTH_URL }).issuer).toEqual(remote(urls))
+    },
+  )
+
+  test.each([
+    ['JWT_ISSUER', 'https://id.example.com/', { issuer: 'https://id.example.com/' }],
+    ['JWT_AUDIENCE', 'my-api', { audience: 'my-api' }],
+    ['JWKS_URL', 'http://keys:8080/jwks', { jwksUrl: 'http://keys:8080/jwks' }],
+  ])('%s wins over what BETTER_AUTH_URL says, as it is written', (name, value, expected) => {
+    const env = { BETTER_AUTH_URL: issuerUrl, [name]: value }
+    expect(readConfig(env).issuer).toEqual(remote({ ...urls, ...expected }))
+  })
+
+  test('needs no Better Auth: JWKS_URL, JWT_ISSUER and JWT_AUDIENCE are enough', () => {
+    const env = { JWKS_URL: 'https://keys.example.com/', JWT_ISSUER: 'them', JWT_AUDIENCE: 'us' }
+    expect(readConfig(env).issuer).toEqual(
+      remote({ issuer: 'them', audience: 'us', jwksUrl: 'https://keys.example.com/' }),
+    )
+  })
+
+  const jwks = { JWKS_URL: 'https://keys.example.com/' }
+  const needsIssuer = 'JWT_ISSUER: not set, expected the "iss" of the tokens that JWKS_URL has the keys of'
+  const needsAudience = 'JWT_AUDIENCE: not set, expected the "aud" of the tokens that are for this API'
+  const needsUrl =
+    'BETTER_AUTH_URL: not set, expected the URL of the issuer (or JWKS_URL), as JWT_ISSUER or JWT_AUDIENCE is set'
+
+  test.each<[Env, string[]]>([
+    [jwks, [needsIssuer, needsAudience]],
+    [{ ...jwks, JWT_ISSUER: 'them' }, [needsAudience]],
+    [{ ...jwks, JWT_AUDIENCE: 'us' }, [needsIssuer]],
+    [{ JWT_ISSUER: 'them' }, [needsUrl]],
+    [{ JWT_AUDIENCE: 'us' }, [needsUrl]],
+  ])('is not guessed from %j', (env, lines) => {
+    expect(() => readConfig(env)).toThrow(new ConfigError(lines))
+  })
+})
+
+describe('in production', () => {
+  const needsDatabase = 'DATABASE_URL: not set, expected the URL of a PostgreSQL, in production'
+  const needsIssuer =
+    'BETTER_AUTH_URL: not set, expected the URL of your Better Auth server (or JWKS_URL), in production'
+  const production = { NODE_ENV: 'production' }
+  const database = { DATABASE_URL: 'postgres://db/app' }
+
+  test.each<[Env, string[]]>([
+    [production, [needsDatabase, needsIssuer]],
+    [{ ...production, ...database }, [needsIssuer]],
+    [{ ...production, BETTER_AUTH_URL: issuerUrl }, [needsDatabase]],
+  ])('%j is refused', (env, lines) => {
+    expect(() => readConfig(env)).toThrow(new ConfigError(lines))
+  })
+
+  test.each<Env>([
+    { BETTER_AUTH_URL: issuerUrl },
+    { JWKS_URL: 'https://keys.example.com/', JWT_ISSUER: 'them', JWT_AUDIENCE: 'us' },
+  ])('a database and %j are enough', issuer => {
+    expect(readConfig({ ...production, ...database, ...issuer })).toMatchObject({ production: true })
+  })
+})

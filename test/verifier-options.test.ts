@@ -1,0 +1,131 @@
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { createVerifier, type VerifierOptions } from '../server/index.js'
+import { claimsFrom, makeKey, startKeys } from './parts/keys.js'
+
+const here = 'https://auth.example.com'
+const options = { issuer: here, audience: here }
+const key = await makeKey()
+const keys = [key.jwk]
+
+test.each<[string, NonNullable<VerifierOptions['keys']>]>([
+  ['a list', keys],
+  ['a key set', { keys }],
+])('keys at hand are given as %s, and nobody is asked', async (_, given) => {
+  const verifier = createVerifier({ ...options, keys: given })
+  await verifier.ready()
+  expect(verifier.status()).toEqual({ keys: 1, age: null })
+  expect(await verifier.verify(await key.sign(claimsFrom(here)))).toEqual({ id: 'alice' })
+  const unknown = await makeKey()
+  await expect(verifier.verify(await unknown.sign(claimsFrom(here)))).rejects.toMatchObject({
+    reason: 'unknown_key',
+  })
+})
+
+test('keys given later changed are not ours to follow', async () => {
+  const given = [...keys]
+  const verifier = createVerifier({ ...options, keys: given })
+  given.length = 0
+  expect(await verifier.verify(await key.sign(claimsFrom(here)))).toEqual({ id: 'alice' })
+})
+
+test.each([
+  ['at the origin of an issuer with a path', (url: string) => ({ issuer: `${url}/tenants/1` })],
+  ['at a jwksUrl', (url: string) => ({ issuer: 'our issuer', jwksUrl: `${url}/api/auth/jwks` })],
+  [
+    'at a jwksUrl that is a URL',
+    (url: string) => ({ issuer: here, jwksUrl: new URL('/api/auth/jwks', url) }),
+  ],
+])('the keys are found %s', async (_, from) => {
+  await using issuer = await startKeys(key)
+  const given = from(issuer.url)
+  const verifier = createVerifier({ ...given, audience: 'us' })
+  const token = await key.sign(issuer.claims({ iss: given.issuer, aud: 'us' }))
+  expect(await verifier.verify(token)).toEqual({ id: 'alice' })
+})
+
+test('an algorithm that is not among the given ones is refused', async () => {
+  const other = await makeKey('ES256')
+  const verifier = createVerifier({ ...options, keys: [...keys, other.jwk], algorithms: ['ES256'] })
+  expect(await verifier.verify(await other.sign(claimsFrom(here)))).toEqual({ id: 'alice' })
+  await expect(verifier.verify(await key.sign(claimsFrom(here)))).rejects.toMatchObject({
+    reason: 'algorithm',
+  })
+})
+
+test('a clock tolerance of your own is kept, and zero is one', async () => {
+  const at = Math.floor(Date.now() / 1000)
+  const expired = (ago: number) => key.sign(claimsFrom(here, { exp: at - ago }))
+  const patient = createVerifier({ ...options, keys, clockTolerance: 60 })
+  expect(await patient.verify(await expired(30))).toEqual({ id: 'alice' })
+  await expect(patient.verify(await expired(61))).rejects.toMatchObject({ reason: 'expired' })
+  const strict = createVerifier({ ...options, keys, clockTolerance: 0 })
+  await expect(strict.verify(await expired(1))).rejects.toMatchObject({ reason: 'expired' })
+})
+
+const withRole = z
+  .object({ sub: z.string(), role: z.enum(['admin', 'member']) })
+  .transform(({ sub, role }) => ({ id: sub, role }))
+
+test('a schema of your own makes the user, from verified claims alone', async () => {
+  const verifier = createVerifier({ ...options, keys, user: withRole })
+  const user = await verifier.verify(await key.sign(claimsFrom(here, { role: 'admin' })))
+  expect(user).toEqual({ id: 'alice', role: 'admin' })
+  expect(Object.isFrozen(user)).toBe(true)
+  await expect(verifier.verify(await key.sign(claimsFrom(here, { role: 'owner' })))).rejects.toMatchObject({
+    name: 'TokenError',
+    reason: 'claims',
+    cause: expect.any(z.core.$ZodError),
+  })
+})
+
+test('a schema sees no token that is not signed', async () => {
+  const seen: unknown[] = []
+  const user = z.any().transform(claims => {
+    seen.push(claims)
+    return { id: 'everybody' }
+  })
+  const stranger = await makeKey('EdDSA', key.kid)
+  const verifier = createVerifier({ ...options, keys, user })
+  await expect(verifier.verify(await stranger.sign(claimsFrom(here)))).rejects.toMatchObject({
+    reason: 'signature',
+  })
+  expect(seen).toEqual([])
+})
+
+test('a schema may ask somewhere else', async () => {
+  const user = withRole.refine(async () => false, 'Not a member any more')
+  const verifier = createVerifier({ ...options, keys, user })
+  await expect(verifier.verify(await key.sign(claimsFrom(here, { role: 'admin' })))).rejects.toMatchObject({
+    reason: 'claims',
+  })
+})
+
+test.each(['', 'a'.repeat(256), 'ali\0ce'])('an id that a schema made is checked: %j', async id => {
+  const verifier = createVerifier({ ...options, keys, user: z.any().transform(() => ({ id })) })
+  await expect(verifier.verify(await key.sign(claimsFrom(here)))).rejects.toMatchObject({ reason: 'claims' })
+})
+
+test.each<[string, () => unknown]>([
+  ['no issuer', () => createVerifier({ ...options, issuer: '' })],
+  ['no audience', () => createVerifier({ ...options, audience: '' })],
+  // @ts-expect-error an issuer is required
+  ['an issuer left out', () => createVerifier({ audience: here, keys })],
+  // @ts-expect-error an audience is required
+  ['an audience left out', () => createVerifier({ issuer: here })],
+  // @ts-expect-error a secret that both sides know is no proof of an issuer
+  ['HS256', () => createVerifier({ ...options, algorithms: ['EdDSA', 'HS256'] })],
+  // @ts-expect-error an unsigned token is nobody's
+  ['none', () => createVerifier({ ...options, algorithms: ['none'] })],
+  ['no algorithm', () => createVerifier({ ...options, algorithms: [] })],
+  ['an issuer that is no URL, and no jwksUrl', () => createVerifier({ ...options, issuer: 'our issuer' })],
+  ['a jwksUrl that is no URL', () => createVerifier({ ...options, jwksUrl: '/api/auth/jwks' })],
+  // @ts-expect-error keys are objects
+  ['keys that are text', () => createVerifier({ ...options, keys: 'MIIB' })],
+  // @ts-expect-error a key set has keys
+  ['a key set without keys', () => createVerifier({ ...options, keys: {} })],
+  ['a clock tolerance that is no number', () => createVerifier({ ...options, clockTolerance: Number.NaN })],
+  ['a clock tolerance below zero', () => createVerifier({ ...options, clockTolerance: -1 })],
+])('%s is a TypeError when the verifier is made', (_, make) => {
+  expect(make).toThrow(TypeError)
+})
