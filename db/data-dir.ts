@@ -1,9 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { lstat, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Another process has the data folder open. Two at once destroy an embedded database for good. */
 export class DataDirInUseError extends Error {
@@ -12,10 +11,10 @@ export class DataDirInUseError extends Error {
 
 interface Owner {
   pid: number
-  /** Unix socket that answers as long as the owner lives. A pid may be a zombie's, or another container's. */
+  /** Name of the unix socket that answers as long as the owner lives. A pid may be a zombie's, or another container's. */
   guard: string
-  /** Folder of the PostgreSQL socket. */
-  sockets: string
+  /** Folder of the sockets, where it is not the data folder. */
+  sockets: string | null
 }
 
 /** A data folder that this process alone has open. */
@@ -25,8 +24,6 @@ export interface DataDir {
   sockets: string
   release(): Promise<void>
 }
-
-const lockOf = (folder: string) => join(folder, 'lock')
 
 /**
  * Opens a data folder for this process alone, making it (mode 700) where it is missing. The lock of an owner that
@@ -38,83 +35,107 @@ export async function openDataDir(folder: string): Promise<DataDir> {
   const path = resolve(folder)
   await mkdir(path, { recursive: true, mode: 0o700 })
   const sockets = await socketFolder(path)
-  const guard = join(sockets, `.guard-${randomBytes(4).toString('hex')}`)
-  const alive = await listen(guard)
-  const lock = lockOf(path)
-  const own = JSON.stringify({ pid: process.pid, guard, sockets } satisfies Owner)
-  const close = async () => {
+  const guard = `.guard-${randomBytes(4).toString('hex')}`
+  const alive = await listen(join(sockets, guard))
+  const release = async () => {
     await new Promise(done => alive.close(done))
-    await rm(guard, { force: true })
+    await rm(join(sockets, guard), { force: true })
   }
   try {
-    while (!(await create(lock, own))) await takeFromTheDead(path, lock)
-    if ((await readFile(lock, 'utf8')) !== own) throw inUse(path)
+    await claim(path, { pid: process.pid, guard, sockets: sockets === path ? null : sockets })
   } catch (error) {
-    await close()
+    await release()
     throw error
   }
-  return {
-    path,
-    sockets,
-    async release() {
-      await rm(lock, { force: true })
-      await close()
-    },
-  }
+  return { path, sockets, release }
 }
 
 /** Folder of the socket of the process that has the data folder open now, or null when none has. */
 export async function socketsOfOwner(folder: string): Promise<string | null> {
-  const owner = await readOwner(lockOf(resolve(folder)))
-  return owner !== null && (await answers(owner.guard)) ? owner.sockets : null
+  const path = resolve(folder)
+  const owner = await readOwner(path, await lastLock(path).catch(() => 0))
+  return owner !== null && (await answers(guardOf(path, owner))) ? (owner.sockets ?? path) : null
 }
+
+/**
+ * Locks are numbered, and the highest counts: who finds it dead makes the next, whole and at once (by a link), and has won
+ * when there is none above it by then. Nobody removes a lock that may have been made since it looked.
+ */
+async function claim(path: string, own: Owner): Promise<void> {
+  const draft = join(path, `.lock-${own.guard}`)
+  await writeFile(draft, JSON.stringify(own), { mode: 0o600 })
+  try {
+    for (;;) {
+      const last = await lastLock(path)
+      const owner = await readOwner(path, last)
+      if (owner !== null && (await answers(guardOf(path, owner)))) throw inUse(path, owner.pid)
+      if (!(await linked(draft, lockOf(path, last + 1)))) continue
+      if ((await lastLock(path)) !== last + 1) {
+        await rm(lockOf(path, last + 1), { force: true })
+        continue
+      }
+      await buryBelow(path, last + 1)
+      return
+    }
+  } finally {
+    await rm(draft, { force: true })
+  }
+}
+
+async function linked(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false
+    throw error
+  }
+}
+
+async function buryBelow(path: string, number: number): Promise<void> {
+  for (const below of (await locks(path)).filter(other => other < number)) {
+    const owner = await readOwner(path, below)
+    if (owner !== null) await rm(guardOf(path, owner), { force: true })
+    await rm(lockOf(path, below), { force: true })
+  }
+}
+
+const lockOf = (path: string, number: number) => join(path, `lock.${number}`)
+const guardOf = (path: string, { sockets, guard }: Owner) => join(sockets ?? path, guard)
+
+async function locks(path: string): Promise<number[]> {
+  const names = await readdir(path)
+  return names.flatMap(name => /^lock\.(\d+)$/.exec(name)?.[1] ?? []).map(Number)
+}
+
+async function lastLock(path: string): Promise<number> {
+  return Math.max(0, ...(await locks(path)))
+}
+
+/** Null for a lock that is missing, or that nobody of ours has written. */
+async function readOwner(path: string, number: number): Promise<Owner | null> {
+  try {
+    const { pid, guard, sockets } = JSON.parse(await readFile(lockOf(path, number), 'utf8'))
+    return typeof guard === 'string' ? { pid, guard, sockets } : null
+  } catch {
+    return null
+  }
+}
+
+const hasCode = (error: unknown, ...codes: string[]) =>
+  error instanceof Error && 'code' in error && codes.includes(String(error.code))
 
 const inUse = (path: string, pid?: number) =>
   new DataDirInUseError(
     `${path} is in use by another process${pid === undefined ? '' : ` (pid ${pid})`}: stop it first, or set DATA_DIR to another folder.`,
   )
 
-async function create(lock: string, content: string): Promise<boolean> {
-  try {
-    await writeFile(lock, content, { flag: 'wx', mode: 0o600 })
-    return true
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false
-    throw error
-  }
-}
-
-async function takeFromTheDead(path: string, lock: string): Promise<void> {
-  const owner = await readOwner(lock)
-  if (owner !== null && (await answers(owner.guard))) throw inUse(path, owner.pid)
-  // By a rename, so that of several who found it dead one wins. Who moved a newer lock by mistake puts it back.
-  const grave = `${lock}.${randomBytes(4).toString('hex')}`
-  try {
-    await rename(lock, grave)
-  } catch {
-    return
-  }
-  const moved = await readFile(grave, 'utf8')
-  await rm(grave)
-  if (moved !== JSON.stringify(owner) && owner !== null) await create(lock, moved)
-  else if (owner !== null) await rm(owner.guard, { force: true })
-}
-
-async function readOwner(lock: string): Promise<Owner | null> {
-  // Empty for the moment between making and writing it.
-  for (let attempt = 0; attempt < 20; attempt++) {
-    const content = await readFile(lock, 'utf8').catch(() => null)
-    if (content === null) return null
-    if (content !== '') return JSON.parse(content)
-    await sleep(50)
-  }
-  return null
-}
-
+/** Only a socket that nobody listens on, or that is not there, says that its owner has died. */
 function answers(socket: string): Promise<boolean> {
   return new Promise(done => {
     const connection = connect(socket)
-    connection.once('connect', () => done(true)).once('error', () => done(false))
+    connection.once('connect', () => done(true))
+    connection.once('error', error => done(!hasCode(error, 'ECONNREFUSED', 'ENOENT')))
     connection.once('connect', () => connection.destroy())
   })
 }

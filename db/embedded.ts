@@ -45,24 +45,25 @@ export async function startEmbedded(dataDir: string): Promise<EmbeddedDatabase> 
     )
   })
   const folder = await openDataDir(dataDir)
+  const stops = [folder.release]
+  const close = async () => {
+    for (const stop of stops) await stop()
+  }
   try {
     const pglite = await openWhole(folder.path, data => PGlite.create(data))
+    stops.unshift(() => pglite.close())
     const path = join(folder.sockets, '.s.PGSQL.5432')
     await rm(path, { force: true })
     const server = new PGLiteSocketServer({ db: pglite, path, maxConnections: 10 })
     await server.start()
+    stops.unshift(
+      () => server.stop(),
+      () => rm(path, { force: true }),
+    )
     await chmod(path, 0o600)
-    return {
-      connection: connectionTo(folder.sockets),
-      async close() {
-        await server.stop()
-        await pglite.close()
-        await rm(path, { force: true })
-        await folder.release()
-      },
-    }
+    return { connection: connectionTo(folder.sockets), close }
   } catch (error) {
-    await folder.release()
+    await close()
     throw error
   }
 }

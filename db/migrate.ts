@@ -59,7 +59,7 @@ class TransactionalMigrator extends Migrator {
     const migrations = migrationsFor(this.#role)
     try {
       await this.#db.transaction().execute(async trx => {
-        await requireVersion15(trx)
+        await requireServer(trx)
         await sql`select pg_advisory_xact_lock(${sql.lit(lock)})`.execute(trx)
         await sql`
           create table if not exists ${sql.table(table)} (
@@ -96,13 +96,15 @@ class TransactionalMigrator extends Migrator {
   }
 }
 
-async function requireVersion15(db: AnyKysely): Promise<void> {
-  const { rows } = await sql<{
-    version: string
-  }>`select current_setting('server_version') as version`.execute(db)
-  const version = rows[0]?.version ?? ''
+async function requireServer(db: AnyKysely): Promise<void> {
+  const { rows } = await sql<{ version: string; encoding: string }>`
+    select current_setting('server_version') as version, current_setting('server_encoding') as encoding`.execute(
+    db,
+  )
+  const { version = '', encoding = '' } = rows[0] ?? {}
   if (Number.parseInt(version, 10) < 15)
     throw new Error(`PostgreSQL 15 or later is needed, this is ${version}.`)
+  if (encoding !== 'UTF8') throw new Error(`The database must be in UTF8, this one is in ${encoding}.`)
 }
 
 /** The migrator that `migrateToLatest` and the `kysely` command use. */

@@ -14,9 +14,7 @@ import { type Kysely, sql } from 'kysely'
 export async function protectTable(db: Kysely<any>, table: string): Promise<void> {
   const name = sql.table(table)
   const constraint = sql.id(`${table.split('.').at(-1)}_user_id_not_empty`)
-  const { rows } = await sql<{ role: string }>`select trpc_bearer.application_role() as role`.execute(db)
-  const [row] = rows
-  if (row === undefined) throw new Error('Run the migrations of trpc-bearer before protectTable.')
+  const role = sql.id(await applicationRole(db))
   await sql`
     alter table ${name}
       alter column user_id set not null,
@@ -25,11 +23,28 @@ export async function protectTable(db: Kysely<any>, table: string): Promise<void
       enable row level security,
       force row level security`.execute(db)
   await sql`
-    create policy own_rows on ${name} to ${sql.id(row.role)}
+    create policy own_rows on ${name} to ${role}
       using (user_id = (select trpc_bearer.user_id()))
       with check (user_id = (select trpc_bearer.user_id()))`.execute(db)
-  const [schema] = table.split('.', table.includes('.') ? 1 : 0)
-  if (schema !== undefined)
-    await sql`grant usage on schema ${sql.id(schema)} to ${sql.id(row.role)}`.execute(db)
-  await sql`grant select, insert, update, delete on ${name} to ${sql.id(row.role)}`.execute(db)
+  await sql`grant usage on schema ${sql.id(await schemaOf(db, table))} to ${role}`.execute(db)
+  await sql`grant select, insert, update, delete on ${name} to ${role}`.execute(db)
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: as above
+async function applicationRole(db: Kysely<any>): Promise<string> {
+  const there = await sql<{ there: boolean }>`
+    select to_regprocedure('trpc_bearer.application_role()') is not null as there`.execute(db)
+  if (!there.rows[0]?.there)
+    throw new Error('Run the migrations of trpc-bearer (migrateToLatest) before protectTable.')
+  const { rows } = await sql<{ role: string }>`select trpc_bearer.application_role() as role`.execute(db)
+  return rows[0]?.role ?? ''
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: as above
+async function schemaOf(db: Kysely<any>, table: string): Promise<string> {
+  const quoted = table.split('.').map(part => `"${part.replaceAll('"', '""')}"`)
+  const { rows } = await sql<{ schema: string }>`
+    select nspname as schema from pg_catalog.pg_class join pg_catalog.pg_namespace on pg_namespace.oid = relnamespace
+    where pg_class.oid = ${quoted.join('.')}::regclass`.execute(db)
+  return rows[0]?.schema ?? ''
 }

@@ -1,6 +1,7 @@
 import {
   AbortedTransactionError,
   type CompiledQuery,
+  createQueryId,
   type DatabaseConnection,
   type Dialect,
   type Driver,
@@ -13,6 +14,7 @@ import {
   type TransactionSettings,
 } from 'kysely'
 import type { Pool, PoolClient, QueryConfig } from 'pg'
+import { requireQuery } from './statement.js'
 import { DatabaseUnavailableError, fromStatement } from './unavailable.js'
 
 /** Who statements run for. */
@@ -72,9 +74,7 @@ class ScopedDriver implements Driver {
   }
 
   async savepoint(connection: ScopedConnection, name: string, compile: QueryCompiler['compileQuery']) {
-    await connection.executeQuery(
-      compile(sql`savepoint ${sql.id(name)}`.toOperationNode(), { queryId: name }),
-    )
+    await connection.control(compile(sql`savepoint ${sql.id(name)}`.toOperationNode(), createQueryId()))
   }
 
   async rollbackToSavepoint(
@@ -82,13 +82,11 @@ class ScopedDriver implements Driver {
     name: string,
     compile: QueryCompiler['compileQuery'],
   ) {
-    await connection.executeQuery(
-      compile(sql`rollback to ${sql.id(name)}`.toOperationNode(), { queryId: name }),
-    )
+    await connection.control(compile(sql`rollback to ${sql.id(name)}`.toOperationNode(), createQueryId()))
   }
 
   async releaseSavepoint(connection: ScopedConnection, name: string, compile: QueryCompiler['compileQuery']) {
-    await connection.executeQuery(compile(sql`release ${sql.id(name)}`.toOperationNode(), { queryId: name }))
+    await connection.control(compile(sql`release ${sql.id(name)}`.toOperationNode(), createQueryId()))
   }
 }
 
@@ -133,7 +131,13 @@ class ScopedConnection implements DatabaseConnection {
     }
   }
 
+  /** Sends a statement of ours inside the transaction. */
+  async control(query: CompiledQuery) {
+    await this.#execute(query)
+  }
+
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    requireQuery(query.sql)
     if (this.#inTransaction) return this.#execute(query)
     await this.begin()
     try {
@@ -160,6 +164,11 @@ class ScopedConnection implements DatabaseConnection {
     // Without values pg would use the simple protocol, which runs what stands behind a semicolon too.
     const query = { text, values: [...parameters], queryMode: 'extended' }
     const { command, rowCount, rows } = await this.#send(query)
+    // A statement that has ended the transaction has ended the scope with it.
+    if (this.client.getTransactionStatus() !== 'T') {
+      this.#broken = true
+      throw new Error('A statement has ended the transaction that it ran in.')
+    }
     const changes =
       command === 'INSERT' || command === 'UPDATE' || command === 'DELETE' || command === 'MERGE'
     return changes ? { rows, numAffectedRows: BigInt(rowCount ?? 0) } : { rows }

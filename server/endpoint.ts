@@ -5,6 +5,7 @@ import { setAnswerHeaders } from './answer-headers.js'
 import type { RequestLike } from './bearer.js'
 import { type BodySource, readBody } from './body.js'
 import { type ContextOptions, createContextFactory } from './context.js'
+import { describeError } from './describe-error.js'
 import { RequestFailure } from './errors.js'
 import { requestIdOf } from './request-id.js'
 import { appRouter } from './routers/app.js'
@@ -30,7 +31,7 @@ export function createEndpoint({
   db,
   router = appRouter,
   basePath = '/trpc',
-  onError = ({ error, requestId }) => console.error(`Request ${requestId} failed:`, error),
+  onError = ({ error, requestId }) => console.error(`Request ${requestId} failed:`, describeError(error)),
   onAnswer,
 }: HandlerOptions) {
   const createContext = createContextFactory({ verifier, db })

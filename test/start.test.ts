@@ -1,8 +1,9 @@
-import { access, readdir, stat, writeFile } from 'node:fs/promises'
+import { readdir, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createClient } from '../client/index.js'
+import { socketsOfOwner } from '../db/data-dir.js'
 import { compile } from './parts/compiled.js'
 import { dataDir, temporaryFolder } from './parts/database.js'
 import { listen } from './parts/listen.js'
@@ -34,7 +35,7 @@ async function startedBefore() {
   return {
     path: folder.path,
     env,
-    lock: join(data.path, 'lock'),
+    dataDir: data.path,
     async [Symbol.asyncDispose]() {
       await folder[Symbol.asyncDispose]()
       await data[Symbol.asyncDispose]()
@@ -112,18 +113,20 @@ test('a second start after kill -9 finds the data, the people and their sessions
 test('SIGTERM ends it with 0 and gives the folder free', async () => {
   await using folder = await startedBefore()
   await using server = await start(folder.path, folder.env)
-  await expect(access(folder.lock)).resolves.toBeUndefined()
+  expect(await socketsOfOwner(folder.dataDir)).toBe(folder.dataDir)
   expect(await server.stop('SIGTERM')).toMatchObject({ code: 0, stderr: '' })
-  await expect(access(folder.lock)).rejects.toMatchObject({ code: 'ENOENT' })
+  expect(await socketsOfOwner(folder.dataDir)).toBeNull()
   await expect(fetch(`${server.url}/healthz`)).rejects.toThrow('fetch failed')
 })
 
 test('SIGINT, as Ctrl-C sends it, ends it with 0 while it still starts too', async () => {
   await using folder = await startedBefore()
   await using server = compiled.start(folder.path, { ...folder.env, PORT: '0' })
-  await vi.waitFor(() => access(folder.lock), { timeout: 10_000 })
+  await vi.waitFor(async () => expect(await socketsOfOwner(folder.dataDir)).not.toBeNull(), {
+    timeout: 10_000,
+  })
   expect(await server.stop('SIGINT')).toMatchObject({ code: 0, stderr: '' })
-  await expect(access(folder.lock)).rejects.toMatchObject({ code: 'ENOENT' })
+  expect(await socketsOfOwner(folder.dataDir)).toBeNull()
 })
 
 describe('a start that is refused', () => {
@@ -148,7 +151,7 @@ describe('a start that is refused', () => {
     const { code, stdout, stderr } = await server.ended
     expect([code, stdout]).toEqual([1, ''])
     expect(stderr.trimEnd().split('\n')).toEqual([expect.stringContaining(port)])
-    await expect(access(folder.lock)).rejects.toMatchObject({ code: 'ENOENT' })
+    expect(await socketsOfOwner(folder.dataDir)).toBeNull()
   })
 })
 

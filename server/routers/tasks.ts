@@ -9,7 +9,7 @@ import { VersionConflict } from '../errors.js'
 import { protectedProcedure, router } from '../trpc.js'
 
 const listInput = taskListInput.transform((input, issues) => {
-  const after = input.cursor ? decodeCursor(input.cursor) : null
+  const after = typeof input.cursor === 'string' ? decodeCursor(input.cursor) : null
   if (after !== undefined) return { ...input, after }
   issues.addIssue({
     code: 'custom',

@@ -33,6 +33,8 @@ export default async function setup(project: TestProject) {
     persistent: false,
     // PostgreSQL refuses to run as root.
     createPostgresUser: isRoot,
+    // Whatever LANG says: containers have none.
+    initdbFlags: ['--encoding=UTF8', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
     postgresFlags: ['-c', 'max_connections=200', '-c', 'fsync=off', '-k', ''],
     onLog: line => void log.push(String(line)),
     onError: error => void log.push(String(error)),

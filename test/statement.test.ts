@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest'
+import { requireQuery, StatementRefusedError } from '../db/statement.js'
+
+test.each([
+  'select 1',
+  'SELECT 1',
+  '\t\r\n\f\v select 1',
+  '((select 1) union (select 2))',
+  '-- set role\nselect 1',
+  '--\rselect 1',
+  '/* a /* nested */ comment */ select 1',
+  '/**/select/**/1',
+  'with a as (select 1) select * from a',
+  'values (1)',
+  'table tasks',
+  'merge into tasks using tasks t on false when matched then do nothing',
+  'explain select 1',
+  'explain analyze verbose select 1',
+  'EXPLAIN (ANALYZE, FORMAT json) UPDATE tasks SET title = title',
+  'explain (select 1)',
+  'explain /* why */ (costs off) /* not */ with a as (select 1) table a',
+])('is a query: %s', text => {
+  expect(() => requireQuery(text)).not.toThrow()
+})
+
+test.each([
+  '',
+  ';',
+  ';select 1',
+  '-- select 1',
+  '/* select 1',
+  '/* /* */ select 1',
+  '/* /* select */ */ reset role',
+  '--\r\n reset role',
+  'set role none',
+  'reset role',
+  'commit',
+  'begin',
+  'end',
+  'abort',
+  'savepoint s',
+  'do $$ begin end $$',
+  'call p()',
+  'prepare s as select 1',
+  'execute s',
+  'deallocate s',
+  'discard all',
+  'declare c cursor for select 1',
+  'fetch c',
+  'copy tasks to stdout',
+  'listen l',
+  'lock tasks',
+  'create temp table t ()',
+  'selects',
+  'select_ 1',
+  'selecté 1',
+  '"select" 1',
+  'explain',
+  'explain execute s',
+  'explain analyze execute s',
+  'explain (analyze) execute s',
+  'explain (analyze) create table t as select 1',
+  'explain analyze (execute s)',
+])('is none: %s', text => {
+  expect(() => requireQuery(text)).toThrow(StatementRefusedError)
+})
