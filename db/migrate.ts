@@ -1,9 +1,9 @@
 import { type Kysely, sql } from 'kysely'
 import { type MigrationResult, type MigrationResultSet, Migrator, NO_MIGRATIONS } from 'kysely/migration'
+import { migrationTable as table } from './migration-table.js'
 import { migrationsFor } from './migrations/index.js'
 import { defaultRole } from './role.js'
 
-const table = 'trpc_bearer_migration'
 const lock = 7_241_386_019_245_831n
 
 // biome-ignore lint/suspicious/noExplicitAny: any handle will do, whatever tables it knows (Kysely's Migrator says the same)
@@ -128,13 +128,14 @@ export async function migrateToLatest(db: AnyKysely, { role = defaultRole } = {}
   return results.map(result => result.migrationName)
 }
 
-/** Names of the package's migrations that this database does not have yet. */
+/** Names of the package's migrations that this database does not have yet. Any login may ask. */
 export async function pendingMigrations(db: AnyKysely): Promise<string[]> {
-  const { rows } = await sql<{ there: boolean }>`select to_regclass(${table}) is not null as there`.execute(
-    db,
-  )
-  const done = rows[0]?.there ? await executedMigrations(db) : []
-  return Object.keys(migrationsFor(defaultRole)).filter(name => !done.includes(name))
+  const all = Object.keys(migrationsFor(defaultRole))
+  const { rows } = await sql<{ there: boolean }>`
+    select to_regprocedure('trpc_bearer.migrations()') is not null as there`.execute(db)
+  if (!rows[0]?.there) return all
+  const done = await sql<{ name: string }>`select trpc_bearer.migrations() as name`.execute(db)
+  return all.filter(name => !done.rows.some(row => row.name === name))
 }
 
 async function executedMigrations(db: AnyKysely): Promise<string[]> {

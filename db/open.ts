@@ -1,11 +1,16 @@
+import { randomUUID } from 'node:crypto'
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { userId } from '../shared/user.js'
 import { type EmbeddedDatabase, joinEmbedded, startEmbedded } from './embedded.js'
+import { type FenceGap, findFenceGaps } from './fence.js'
+import { createFenceGate } from './fence-gate.js'
 import { migrateToLatest } from './migrate.js'
 import { defaultRole } from './role.js'
 import type { Database } from './schema.js'
 import { scopedDialect } from './scope.js'
+import type { ScopeOptions } from './scoped-connection.js'
+import { createStatementCache } from './statement-cache.js'
 import { DatabaseUnavailableError } from './unavailable.js'
 
 /** Options of {@link openDatabase}. */
@@ -22,6 +27,8 @@ export interface DatabaseOptions {
   connectTimeout?: number
   /** Longest time a scoped statement may take, in seconds. @default 15 */
   statementTimeout?: number
+  /** Keep statements prepared on each connection. Off for PgBouncer before 1.21 in transaction mode. @default true */
+  preparedStatements?: boolean
   /** Use the embedded database that another process has open, instead of being refused. For the kysely command. @default false */
   join?: boolean
 }
@@ -34,9 +41,15 @@ export interface OpenDatabase {
    * A handle on which every statement runs as the application role with this user's id: it sees and writes the rows of
    * this user alone.
    *
+   * @param options.signal cancels what runs (on the embedded database it is only waited for), and refuses what comes after
    * @throws when the id is empty, longer than 255 characters, or not storable as text
    */
-  forUser(userId: string): Kysely<Database>
+  forUser(userId: string, options?: { signal?: AbortSignal }): Kysely<Database>
+  /**
+   * Proves that users are kept apart (see `findFenceGaps`), and answers what is missing. Scoped statements are refused while
+   * something is.
+   */
+  fence(): Promise<FenceGap[]>
   /** Connections of the pool: open, idle, and callers that wait for one. */
   pool(): { total: number; idle: number; waiting: number }
   /** Closes every connection, and the embedded database with its folder's lock. */
@@ -57,6 +70,7 @@ export async function openDatabase({
   poolMax = 10,
   connectTimeout = 5,
   statementTimeout = 15,
+  preparedStatements = true,
   join = false,
 }: DatabaseOptions = {}): Promise<OpenDatabase> {
   const embedded = url === undefined ? await embed(dataDir, join) : null
@@ -69,6 +83,9 @@ export async function openDatabase({
   // A connection that breaks while idle or checked out is the next query's error, not the end of the process.
   pool.on('error', () => {})
   pool.on('connect', client => client.on('error', () => {}))
+  // The embedded database is one session: a statement that one connection prepared is there for the next one too.
+  const prepare = preparedStatements && embedded === null
+  const know = createStatementCache({ prepare })
   const connect = () =>
     pool.connect().catch(cause => {
       throw new DatabaseUnavailableError({ cause })
@@ -91,16 +108,22 @@ export async function openDatabase({
     await close()
     throw error
   }
+  const scoped = (id: string, options: Pick<ScopeOptions, 'pass' | 'signal'>) => {
+    const scope = { userId: id, role, statementTimeout: statementTimeout * 1000 }
+    return new Kysely<Database>({ dialect: scopedDialect(pool, { scope, know, prepare, ...options }) })
+  }
+  const gate = createFenceGate(() =>
+    findFenceGaps({
+      db,
+      role,
+      forNobody: scoped(randomUUID(), { pass: async () => {} }),
+      timeout: statementTimeout * 1000,
+    }),
+  )
   return {
     db,
-    forUser: id =>
-      new Kysely<Database>({
-        dialect: scopedDialect(pool, {
-          userId: userId.parse(id),
-          role,
-          statementTimeout: statementTimeout * 1000,
-        }),
-      }),
+    forUser: (id, { signal } = {}) => scoped(userId.parse(id), { pass: gate.pass, signal }),
+    fence: gate.prove,
     pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close,
   }

@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely'
+import { brokenTableRules } from './table-rules.js'
 
 /**
  * Puts a table under the policy that every scoped handle obeys: each user sees and writes the rows whose `user_id` is
@@ -8,13 +9,16 @@ import { type Kysely, sql } from 'kysely'
  * forced (the owner is bound too), and the application role may select, insert, update and delete.
  *
  * @param table name of the table, with its schema where that is not the first in the search path (`billing.invoices`)
- * @throws when the table or its `user_id` is missing, or when the package's own migrations have not run yet
+ * @throws when the table or its `user_id` is missing, when its primary key or a unique key does not start with `user_id` (it would
+ * tell whether another user's row exists), for a view, and when the package's own migrations have not run yet
  */
 // biome-ignore lint/suspicious/noExplicitAny: a migration's handle has no schema of its own (Kysely's Migration says the same)
 export async function protectTable(db: Kysely<any>, table: string): Promise<void> {
   const name = sql.table(table)
   const constraint = sql.id(`${table.split('.').at(-1)}_user_id_not_empty`)
   const role = sql.id(await applicationRole(db))
+  const broken = await brokenTableRules(db, quotedName(table))
+  if (broken.length > 0) throw new Error(`${table} cannot be protected: ${broken.join(', ')}.`)
   await sql`
     alter table ${name}
       alter column user_id set not null,
@@ -42,9 +46,31 @@ async function applicationRole(db: Kysely<any>): Promise<string> {
 
 // biome-ignore lint/suspicious/noExplicitAny: as above
 async function schemaOf(db: Kysely<any>, table: string): Promise<string> {
-  const quoted = table.split('.').map(part => `"${part.replaceAll('"', '""')}"`)
   const { rows } = await sql<{ schema: string }>`
     select nspname as schema from pg_catalog.pg_class join pg_catalog.pg_namespace on pg_namespace.oid = relnamespace
-    where pg_class.oid = ${quoted.join('.')}::regclass`.execute(db)
+    where pg_class.oid = ${quotedName(table)}::regclass`.execute(db)
   return rows[0]?.schema ?? ''
+}
+
+const quotedName = (table: string) =>
+  table
+    .split('.')
+    .map(part => `"${part.replaceAll('"', '""')}"`)
+    .join('.')
+
+/**
+ * Lets every user read a table that belongs to nobody, such as countries or prices: the application role may select, and nothing
+ * else.
+ *
+ * @param table name of the table, with its schema where that is not the first in the search path
+ */
+// biome-ignore lint/suspicious/noExplicitAny: as above
+export async function shareTable(db: Kysely<any>, table: string): Promise<void> {
+  const role = sql.id(await applicationRole(db))
+  await sql`
+    insert into trpc_bearer.shared_table values (${quotedName(table)}::regclass) on conflict do nothing`.execute(
+    db,
+  )
+  await sql`grant usage on schema ${sql.id(await schemaOf(db, table))} to ${role}`.execute(db)
+  await sql`grant select on ${sql.table(table)} to ${role}`.execute(db)
 }

@@ -46,14 +46,20 @@ export interface ContextOptions {
 export function createContextFactory({ verifier, db }: ContextOptions) {
   return async function createContext({
     req,
+    info,
     requestId = crypto.randomUUID(),
   }: {
     req: RequestLike
+    /** tRPC's: its signal says that the caller has gone, and what still runs for them is cancelled. */
+    info?: { signal: AbortSignal }
     requestId?: string
   }): Promise<Context> {
     try {
       const user = await verifier.verify(bearerToken(req))
-      return { user, [access]: { refusal: null, db: db.forUser(user.id), requestId } }
+      return {
+        user,
+        [access]: { refusal: null, db: db.forUser(user.id, { signal: info?.signal }), requestId },
+      }
     } catch (error) {
       if (!(error instanceof TokenError)) throw error
       return { user: null, [access]: { refusal: error, db: null, requestId } }

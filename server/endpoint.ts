@@ -64,8 +64,8 @@ export function createEndpoint({
         error: null,
         maxBatchSize,
         allowMethodOverride: true,
-        async createContext() {
-          const context = await createContext({ req: source, requestId }).catch(cause => {
+        async createContext({ info }) {
+          const context = await createContext({ req: source, info, requestId }).catch(cause => {
             throw new RequestFailure(requestId, { cause })
           })
           seen.userId = context.user?.id ?? null

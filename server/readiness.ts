@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { FenceError } from '../db/fence-gate.js'
 import { pendingMigrations } from '../db/migrate.js'
 import type { OpenDatabase } from '../db/open.js'
 import type { Verifier } from './verifier.js'
@@ -36,13 +37,15 @@ export async function checkReadiness({
   }
 }
 
-async function databaseStateOf({ db, forUser }: OpenDatabase, onProblem: OnProblem): Promise<string> {
+async function databaseStateOf({ db, fence }: OpenDatabase, onProblem: OnProblem): Promise<string> {
   const look = async () => {
     const pending = await pendingMigrations(db)
     if (pending.length > 0)
       return `The schema is not up to date (${pending.join(', ')}): run npm run migrate.`
-    await forUser('readyz').selectFrom('tasks').select('id').limit(1).execute()
-    return 'ok'
+    const gaps = await fence()
+    if (gaps.length === 0) return 'ok'
+    onProblem('The database does not keep users apart.', new FenceError(gaps))
+    return `The database does not keep users apart (${gaps.length} gaps): run npm run fence.`
   }
   const late = sleep(patience, 'The database does not answer: check DATABASE_URL.', { ref: false })
   return Promise.race([look(), late]).catch(error => {

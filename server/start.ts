@@ -56,7 +56,7 @@ export async function start(config: Config): Promise<RunningServer> {
     const auth = config.issuer.kind === 'remote' ? null : await startOwnIssuer(config, database, url, stops)
     const verifier = createVerifier(issuer)
     handle = createHost({ config, origin: url, issuer: issuer.issuer, verifier, database, log, auth }).fetch
-    prefetchKeys(verifier)
+    prepareInAdvance(verifier, database)
     if (auth === null) log.info({ url, issuer: issuer.issuer }, 'listening')
     let closing: Promise<void> | undefined
     return {
@@ -117,9 +117,10 @@ async function startOwnIssuer(
   })
 }
 
-/** So that the first caller need not wait. An issuer that is away is `/readyz`'s to tell. */
-function prefetchKeys(verifier: Verifier): void {
+/** So that the first caller need not wait. What is away or missing is `/readyz`'s to tell. */
+function prepareInAdvance(verifier: Verifier, database: OpenDatabase): void {
   verifier.ready().catch(() => {})
+  database.fence().catch(() => {})
 }
 
 function closeServer(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {

@@ -14,10 +14,12 @@ export const { router, createCallerFactory, mergeRouters } = t
  * A procedure for everyone. `ctx.user` is the caller or null, and there is no database: what everybody may read, read
  * through a handle of your own.
  */
-export const publicProcedure = t.procedure.use(async ({ next }) => {
+export const publicProcedure = t.procedure.use(async ({ next, signal }) => {
   const result = await next()
   if (result.ok || result.error.code !== 'INTERNAL_SERVER_ERROR') return result
   const { cause } = result.error
+  if (signal?.aborted)
+    throw new TRPCError({ code: 'CLIENT_CLOSED_REQUEST', message: 'The caller has gone.', cause })
   if (isDatabaseUnavailable(cause)) {
     throw new TRPCError({ code: 'SERVICE_UNAVAILABLE', message: reasons.database_unavailable, cause })
   }

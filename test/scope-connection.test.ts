@@ -27,7 +27,9 @@ async function stateOf({ db }: Pick<OpenDatabase, 'db'>) {
       current_setting('statement_timeout') as statement_timeout,
       current_setting('transaction_isolation') as isolation, current_setting('transaction_read_only') as read_only,
       now() = statement_timestamp() as outside_transaction,
-      (select count(*)::int from pg_prepared_statements) as prepared`.execute(db)
+      (select count(*)::int from pg_prepared_statements where name not like 'trpc_bearer%') as prepared`.execute(
+    db,
+  )
   return rows[0]
 }
 

@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely'
+import { migrationTable } from '../migration-table.js'
 import { protectTable } from '../protect-table.js'
 import type { Database } from '../schema.js'
 
@@ -19,7 +20,18 @@ export async function up(db: Kysely<Database>, role: string): Promise<void> {
     create or replace function trpc_bearer.user_id() returns text
       language sql stable parallel safe set search_path = ''
       return nullif(current_setting('app.user_id', true), '')`.execute(db)
-  await sql`grant usage on schema trpc_bearer to ${sql.id(role)}`.execute(db)
+  // To everybody: whatever login serves looks at it to prove the fence.
+  await sql`grant usage on schema trpc_bearer to public`.execute(db)
+  await sql`create table trpc_bearer.shared_table (relation regclass primary key)`.execute(db)
+  // For whatever login serves: it need not be able to read the tables themselves.
+  await sql`
+    create function trpc_bearer.shared_tables() returns setof regclass
+      language sql stable security definer set search_path = ''
+      begin atomic select relation from trpc_bearer.shared_table; end`.execute(db)
+  await sql`
+    create function trpc_bearer.migrations() returns setof text
+      language sql stable security definer set search_path = ''
+      begin atomic select name from ${sql.table(migrationTable)}; end`.execute(db)
 
   await db.schema
     .createTable('tasks')

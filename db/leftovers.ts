@@ -1,0 +1,42 @@
+/**
+ * Functions of PostgreSQL that change nothing but their result, and the keywords, types and aggregates that stand before an
+ * opening bracket.
+ */
+const harmless = new Set(
+  `all and any array as asc between by case conflict cube desc distinct do else except exists explain filter from
+  group grouping having ilike in intersect is join lateral like limit materialized not nothing offset on only or order over
+  partition recursive returning rollup row rows select set sets similar some then union update using values when where window
+  with within
+  char character decimal numeric time timestamp timestamptz varchar bit varbit interval
+  abs age array_agg array_append array_length array_position array_remove array_to_string avg bool_and bool_or btrim
+  cardinality cast ceil ceiling char_length character_length clock_timestamp coalesce concat concat_ws count cume_dist
+  current_setting date_bin date_part date_trunc decode dense_rank encode every exp extract first_value floor format
+  gen_random_uuid generate_series greatest initcap json_agg json_build_array json_build_object json_object_agg
+  jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each
+  jsonb_extract_path jsonb_extract_path_text jsonb_object_agg jsonb_object_keys jsonb_set jsonb_strip_nulls jsonb_typeof
+  lag last_value lead least left length ln lower lpad ltrim make_date make_interval max md5 min mod mode now nth_value ntile
+  nullif octet_length overlay percent_rank percentile_cont percentile_disc position power random rank regexp_match
+  regexp_replace repeat replace reverse right round row_number row_to_json rpad rtrim sha256 sign split_part sqrt starts_with
+  statement_timestamp strpos string_agg string_to_array substr substring sum timezone to_char to_date to_json to_jsonb
+  to_number to_timestamp to_tsquery to_tsvector transaction_timestamp translate trim trunc ts_rank unnest upper uuidv7
+  websearch_to_tsquery width_bucket`.split(/\s+/),
+)
+
+const insertInto = /\b(insert|merge)\s+into\s+("[^"]+"|\w+)(\s*\.\s*("[^"]+"|\w+))?/gi
+const called = /([\w$.\u0080-\uffff]+|"(?:[^"]|"")*")\s*\(/g
+
+/**
+ * True unless it is plain that a query leaves nothing in the session: a setting (`set_config`, `update pg_settings`), a lock
+ * (`pg_advisory_lock`), a temporary table (`select … into`), whether it calls for that itself or through a function that runs
+ * text (`query_to_xml`). It errs on the safe side: any function that is not known to be harmless counts, and any comment, as
+ * one may stand between a name and its bracket.
+ */
+export function mayLeaveBehind(text: string): boolean {
+  const rest = text.replace(insertInto, '')
+  if (/\binto\b|pg_settings|--|\/\*/i.test(rest)) return true
+  return [...rest.matchAll(called)].some(([, name = '']) => !harmless.has(name.toLowerCase()))
+}
+
+/** Takes back what a query can leave in a session, prepared statements excepted: a query cannot make one. */
+export const cleanSession =
+  'close all; reset all; unlisten *; select pg_advisory_unlock_all(); discard temp; discard sequences'

@@ -1,0 +1,34 @@
+import { LRUCache } from 'lru-cache'
+import { mayLeaveBehind } from './leftovers.js'
+import { requireQuery } from './statement.js'
+
+/** What is known of a statement by its text. */
+export interface KnownStatement {
+  /** Under which it is kept prepared on each connection; undefined where it is not. */
+  name: string | undefined
+  /** Session state may be left behind: the connection is cleaned after it. */
+  mayLeaveBehind: boolean
+}
+
+const maxStatements = 1_000
+const maxNames = 500
+
+/**
+ * Judges each statement once by its text. A text that comes a second time gets a name, so that the server parses it once a
+ * connection: five hundred at most, as a server keeps them until the connection ends.
+ */
+export function createStatementCache({ prepare }: { prepare: boolean }): (text: string) => KnownStatement {
+  const known = new LRUCache<string, KnownStatement>({ max: maxStatements })
+  let names = 0
+  return text => {
+    const seen = known.get(text)
+    if (seen === undefined) {
+      requireQuery(text)
+      const statement = { name: undefined, mayLeaveBehind: mayLeaveBehind(text) }
+      known.set(text, statement)
+      return statement
+    }
+    if (seen.name === undefined && prepare && names < maxNames) seen.name = `trpc_bearer_${++names}`
+    return seen
+  }
+}

@@ -1,0 +1,22 @@
+import { openDatabase, pendingMigrations } from '../db/index.js'
+import { loadEnvFile, runCommand } from './command.js'
+import { readConfig } from './config.js'
+
+/** `npm run fence`: proves that users are kept apart, and prints the SQL for what is missing. */
+await runCommand(async () => {
+  loadEnvFile()
+  const { databaseUrl: url, dataDir, databaseRole: role } = readConfig()
+  const database = await openDatabase({ url, dataDir, role, join: true })
+  try {
+    const pending = await pendingMigrations(database.db)
+    if (pending.length > 0)
+      throw new Error(`The schema is not up to date (${pending.join(', ')}): run npm run migrate.`)
+    const gaps = await database.fence()
+    for (const { object, problem, mend } of gaps) console.error(`${object}: ${problem}\n  ${mend}`)
+    if (gaps.length === 0)
+      console.log(`The fence stands: as ${role}, each user reaches their own rows alone.`)
+    else process.exitCode = 1
+  } finally {
+    await database.close()
+  }
+})
