@@ -12,7 +12,7 @@ export interface BearerAuthOptions {
    */
   getToken: () => Promise<string | null> | string | null
   /** Called when the API refuses the caller and a new token does not help: show the sign-in. */
-  onSignedOut?: () => void
+  onSignedOut?: (() => void) | undefined
 }
 
 /** What {@link bearerAuth} makes. */

@@ -9,27 +9,26 @@ import type { AnyTRPCRouter } from '@trpc/server'
 import type { AppRouter } from '../server/routers/app.js'
 import { transformer } from '../shared/transformer.js'
 import { type BearerAuth, type BearerAuthOptions, bearerAuth } from './bearer-auth.js'
+import { checkedFetch } from './checked-fetch.js'
 
-/** Options of {@link createClient}. */
-export type ClientOptions = {
+interface Endpoint {
   /** Where the procedures are, such as `https://api.example.com/trpc`. */
   url: string
   /** @default the global fetch */
-  fetch?: typeof globalThis.fetch
-} & (
-  | BearerAuthOptions
-  | { /** What `bearerAuth` made, where you call its `clear()` when a person signs out. */ auth: BearerAuth }
-)
+  fetch?: typeof globalThis.fetch | undefined
+}
+
+/** Options of {@link createClient}: `getToken`, or an `auth` of your own making, whose `clear()` you call when a person signs out. */
+export type ClientOptions = Endpoint &
+  ((BearerAuthOptions & { auth?: never }) | { auth: BearerAuth; getToken?: never; onSignedOut?: never })
 
 /**
  * A typed client of the API. It gets, sends and renews the token, puts calls of the same moment into one request (within the
  * server's limits: any number may be made at once), and its errors are typed: `error.data.reason` and `error.data.fields`.
  *
  * @example
- * const api = createClient({
- *   url: 'http://127.0.0.1:4000/trpc',
- *   getToken: betterAuthToken(() => authClient.token()),
- * })
+ * const auth = bearerAuth({ getToken: betterAuthToken(() => authClient.token()) })
+ * const api = createClient({ url: 'http://127.0.0.1:4000/trpc', auth })
  * const { items } = await api.tasks.list.query()
  *
  * @example
@@ -40,12 +39,12 @@ export function createClient<TRouter extends AnyTRPCRouter = AppRouter>({
   fetch,
   ...options
 }: ClientOptions): TRPCClient<TRouter> {
-  const auth = 'auth' in options ? options.auth : bearerAuth(options)
+  const auth = options.auth ?? bearerAuth(options)
   const links: TRPCLink<AppRouter>[] = [
     auth.link as TRPCLink<AppRouter>,
     httpBatchLink<AppRouter>({
       url,
-      fetch,
+      fetch: checkedFetch(fetch),
       transformer,
       headers: auth.headers,
       maxItems: 50,

@@ -9,6 +9,11 @@ export class DataDirInUseError extends Error {
   override name = 'DataDirInUseError'
 }
 
+/** The data folder cannot be used. */
+export class DataDirError extends Error {
+  override name = 'DataDirError'
+}
+
 interface Owner {
   pid: number
   /** Name of the unix socket that answers as long as the owner lives. A pid may be a zombie's, or another container's. */
@@ -33,7 +38,9 @@ export interface DataDir {
  */
 export async function openDataDir(folder: string): Promise<DataDir> {
   const path = resolve(folder)
-  await mkdir(path, { recursive: true, mode: 0o700 })
+  await mkdir(path, { recursive: true, mode: 0o700 }).catch(cause => {
+    throw new DataDirError(`The data folder ${path} (DATA_DIR) cannot be made: ${cause.code}.`, { cause })
+  })
   const sockets = await socketFolder(path)
   const guard = `.guard-${randomBytes(4).toString('hex')}`
   const alive = await listen(join(sockets, guard))
@@ -63,7 +70,11 @@ export async function socketsOfOwner(folder: string): Promise<string | null> {
  */
 async function claim(path: string, own: Owner): Promise<void> {
   const draft = join(path, `.lock-${own.guard}`)
-  await writeFile(draft, JSON.stringify(own), { mode: 0o600 })
+  await writeFile(draft, JSON.stringify(own), { mode: 0o600 }).catch(cause => {
+    throw new DataDirError(`The data folder ${path} (DATA_DIR) cannot be written to: ${cause.code}.`, {
+      cause,
+    })
+  })
   try {
     for (;;) {
       const last = await lastLock(path)
@@ -155,7 +166,9 @@ async function socketFolder(path: string): Promise<string> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const found = await lstat(folder)
   if (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o077) !== 0) {
-    throw new Error(`${folder} is not a folder of yours alone: remove it, or set DATA_DIR to a shorter path.`)
+    throw new DataDirError(
+      `${folder} is not a folder of yours alone: remove it, or set DATA_DIR to a shorter path.`,
+    )
   }
   return folder
 }

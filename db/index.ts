@@ -1,4 +1,4 @@
-export { DataDirInUseError } from './data-dir.js'
+export { DataDirError, DataDirInUseError } from './data-dir.js'
 export { MissingPackageError } from './embedded.js'
 export type { FenceGap } from './fence.js'
 export { FenceError } from './fence-gate.js'

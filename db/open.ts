@@ -16,21 +16,21 @@ import { DatabaseUnavailableError } from './unavailable.js'
 /** Options of {@link openDatabase}. */
 export interface DatabaseOptions {
   /** PostgreSQL 15 or later, TLS by the usual parameters (`?sslmode=verify-full`). Without one the embedded database is started. */
-  url?: string
+  url?: string | undefined
   /** Folder of the embedded database. @default '.data' */
-  dataDir?: string
+  dataDir?: string | undefined
   /** Role that scoped statements run as. @default 'app_user' */
-  role?: string
+  role?: string | undefined
   /** Most connections at once. The embedded database has one. @default 10 */
-  poolMax?: number
+  poolMax?: number | undefined
   /** Longest time to wait for a connection, in seconds. @default 5 */
-  connectTimeout?: number
+  connectTimeout?: number | undefined
   /** Longest time a scoped statement may take, in seconds. @default 15 */
-  statementTimeout?: number
+  statementTimeout?: number | undefined
   /** Keep statements prepared on each connection. Off for PgBouncer before 1.21 in transaction mode. @default true */
-  preparedStatements?: boolean
+  preparedStatements?: boolean | undefined
   /** Use the embedded database that another process has open, instead of being refused. For the kysely command. @default false */
-  join?: boolean
+  join?: boolean | undefined
 }
 
 /** An open database: what `createContextFactory` and the handlers take as `db`. */

@@ -1,14 +1,22 @@
 import { loadEnvFile as loadNodeEnvFile } from 'node:process'
+import { databaseProblem } from './database-problem.js'
 
 /** Errors that a person mends by what the message says: no stack. */
-const expected = new Set(['ConfigError', 'DataDirInUseError', 'MissingPackageError', 'PortError'])
+const expected = new Set([
+  'ConfigError',
+  'DataDirError',
+  'DataDirInUseError',
+  'MissingPackageError',
+  'PortError',
+])
 
 /** Runs a command of the package. An error ends the process with 1, in one line where it is the user's to mend. */
 export async function runCommand(command: () => Promise<void>): Promise<void> {
   try {
     await command()
   } catch (error) {
-    console.error(error instanceof Error && expected.has(error.name) ? error.message : error)
+    const isExpected = error instanceof Error && expected.has(error.name)
+    console.error(isExpected ? error.message : (databaseProblem(error) ?? error))
     process.exit(1)
   }
 }

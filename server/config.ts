@@ -75,7 +75,10 @@ const variables = z.object({
   JWT_AUDIENCE: text.optional(),
   CORS_ORIGINS: text
     .transform(list => list.split(',').map(origin => origin.trim()))
-    .refine(list => list.every(isOrigin), 'origins with commas between, such as https://app.example.com')
+    .refine(
+      list => list.every(isOrigin),
+      'origins with commas between, each without path or trailing slash and none *, such as https://app.example.com',
+    )
     .default([]),
   LOG_LEVEL: z.enum(levels, `one of ${levels.join(', ')}`).default('info'),
 })

@@ -13,13 +13,15 @@ import { appRouter } from './routers/app.js'
 /** Options of `createNodeHandler` and `createFetchHandler`. */
 export interface HandlerOptions extends ContextOptions {
   /** @default the package's own `appRouter` */
-  router?: AnyTRPCRouter
+  router?: AnyTRPCRouter | undefined
   /** Path that the procedures stand under. @default '/trpc' */
-  basePath?: string
+  basePath?: string | undefined
   /** Gets what is not the caller's fault, whole: unexpected errors (the caller sees a request id only) and outages. @default console.error */
-  onError?: (failure: { error: TRPCError; requestId: string; procedure: string | undefined }) => void
+  onError?:
+    | ((failure: { error: TRPCError; requestId: string; procedure: string | undefined }) => void)
+    | undefined
   /** Called once for each answer, for logs and metrics. */
-  onAnswer?: (answer: Answer) => void
+  onAnswer?: ((answer: Answer) => void) | undefined
 }
 
 const ours = new Set(['INTERNAL_SERVER_ERROR', 'SERVICE_UNAVAILABLE', 'GATEWAY_TIMEOUT'])
@@ -31,7 +33,8 @@ export function createEndpoint({
   db,
   router = appRouter,
   basePath = '/trpc',
-  onError = ({ error, requestId }) => console.error(`Request ${requestId} failed:`, describeError(error)),
+  onError = ({ error, requestId, procedure }) =>
+    console.error(`Request ${requestId} (${procedure}) failed:`, describeError(error.cause ?? error)),
   onAnswer,
 }: HandlerOptions) {
   const createContext = createContextFactory({ verifier, db })

@@ -9,8 +9,11 @@ await runCommand(async () => {
   const database = await openDatabase({ url, dataDir, role, join: true })
   try {
     const pending = await pendingMigrations(database.db)
-    if (pending.length > 0)
-      throw new Error(`The schema is not up to date (${pending.join(', ')}): run npm run migrate.`)
+    if (pending.length > 0) {
+      console.error(`The schema is not up to date (${pending.join(', ')}): run npm run migrate.`)
+      process.exitCode = 1
+      return
+    }
     const gaps = await database.fence()
     for (const { object, problem, mend } of gaps) console.error(`${object}: ${problem}\n  ${mend}`)
     if (gaps.length === 0)

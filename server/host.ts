@@ -101,7 +101,7 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
     secureHeaders({ contentSecurityPolicy: { defaultSrc: ["'none'"], styleSrc: ["'unsafe-inline'"] } }),
     c => c.html(welcomePage(origin, issuer)),
   )
-  app.notFound(c => c.json({ error: 'There is nothing at this path: the API is under /trpc.' }, 404))
+  app.notFound(c => c.text('There is nothing at this path: the API is under /trpc.\n', 404))
   app.onError((error, c) => {
     log.error({ error: describeError(error) }, 'unexpected error')
     return c.json({ error: 'Something went wrong on the server.' }, 500)

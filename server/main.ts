@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { loadEnvFile, runCommand } from './command.js'
 import { readConfig } from './config.js'
 import { startServer } from './index.js'
@@ -9,10 +10,9 @@ await runCommand(async () => {
   const starting = startServer(config)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
-      starting
-        .then(server => server.close())
-        .catch(() => {})
-        .finally(() => process.exit(0))
+      const closed = starting.then(server => server.close()).catch(() => {})
+      // A start that hangs is not waited for.
+      Promise.race([closed, sleep(10_000)]).finally(() => process.exit(0))
     })
   }
   const { url } = await starting

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { FenceError } from '../db/fence-gate.js'
 import { pendingMigrations } from '../db/migrate.js'
 import type { OpenDatabase } from '../db/open.js'
+import { databaseProblem } from './database-problem.js'
 import type { Verifier } from './verifier.js'
 
 /** What `/readyz` answers: 200 when both parts are `ok`, else 503, with what is missing and what to do. */
@@ -49,7 +50,7 @@ async function databaseStateOf({ db, fence }: OpenDatabase, onProblem: OnProblem
   }
   const late = sleep(patience, 'The database does not answer: check DATABASE_URL.', { ref: false })
   return Promise.race([look(), late]).catch(error => {
-    const problem = 'The database cannot be used: check DATABASE_URL and its server.'
+    const problem = databaseProblem(error) ?? 'The database cannot be used: the log says why.'
     onProblem(problem, error)
     return problem
   })

@@ -2,11 +2,14 @@ import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createAdaptorServer } from '@hono/node-server'
+import type { Logger } from 'pino'
 import { type OpenDatabase, openDatabase } from '../db/open.js'
 import type { Config } from './config.js'
+import { describeError } from './describe-error.js'
 import { createHost } from './host.js'
 import { startIssuer } from './issuer.js'
 import { createLog } from './log.js'
+import { checkReadiness } from './readiness.js'
 import { createVerifier, type Verifier } from './verifier.js'
 
 /** The port cannot be had. */
@@ -56,7 +59,7 @@ export async function start(config: Config): Promise<RunningServer> {
     const auth = config.issuer.kind === 'remote' ? null : await startOwnIssuer(config, database, url, stops)
     const verifier = createVerifier(issuer)
     handle = createHost({ config, origin: url, issuer: issuer.issuer, verifier, database, log, auth }).fetch
-    prepareInAdvance(verifier, database)
+    lookAhead({ verifier, database }, log)
     if (auth === null) log.info({ url, issuer: issuer.issuer }, 'listening')
     let closing: Promise<void> | undefined
     return {
@@ -117,10 +120,15 @@ async function startOwnIssuer(
   })
 }
 
-/** So that the first caller need not wait. What is away or missing is `/readyz`'s to tell. */
-function prepareInAdvance(verifier: Verifier, database: OpenDatabase): void {
-  verifier.ready().catch(() => {})
-  database.fence().catch(() => {})
+/** So that the first caller need not wait, and whoever starts it reads at once what is away or missing. */
+function lookAhead(parts: { verifier: Verifier; database: OpenDatabase }, log: Logger): void {
+  const onProblem = (problem: string, error: unknown) => log.warn({ error: describeError(error) }, problem)
+  checkReadiness({ ...parts, onProblem }).then(
+    ({ ready, ...states }) => {
+      if (!ready) log.warn(states, 'not ready')
+    },
+    onProblem.bind(null, 'not ready'),
+  )
 }
 
 function closeServer(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {

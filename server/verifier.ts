@@ -26,15 +26,15 @@ export interface VerifierOptions {
   /** The `aud` that a token must have, alone or among others. Better Auth's default is the origin of its `baseURL`. */
   audience: string
   /** Where the issuer publishes its keys (RFC 7517). @default the issuer's origin + '/api/auth/jwks' */
-  jwksUrl?: string | URL
+  jwksUrl?: string | URL | undefined
   /** Keys at hand, instead of a URL. */
-  keys?: JSONWebKeySet | JWK[]
+  keys?: JSONWebKeySet | JWK[] | undefined
   /** Algorithms that are accepted. @default all five */
-  algorithms?: readonly Algorithm[]
+  algorithms?: readonly Algorithm[] | undefined
   /** Seconds by which the clocks of issuer and API may differ. @default 5 */
-  clockTolerance?: number
+  clockTolerance?: number | undefined
   /** Makes the user from the verified claims. @default id from `sub`, `email` and `name` where they are strings */
-  user?: ZodType<User>
+  user?: ZodType<User> | undefined
 }
 
 /** What is known of the issuer's keys. */

@@ -24,6 +24,9 @@ export function welcomeText(origin: string): string {
   ].join('\n')
 }
 
+const createCommand = (origin: string) =>
+  `curl -s -H "Authorization: Bearer $TOKEN" -H 'content-type: application/json' -d '{"json":{"title":"Buy milk"}}' ${origin}/trpc/tasks.create`
+
 const escapeHtml = (text: string) => text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`)
 
 /** The page at `/`: what runs here and what to do next. */
@@ -35,10 +38,14 @@ export function welcomePage(origin: string, issuer: string): string {
 <pre>${escapeHtml(curlCommands(origin)[0])}</pre>
 <p>Call the API with it:</p>
 <pre>${escapeHtml(curlCommands(origin)[1])}</pre>
+<p>Input and output stand in superjson's envelope:</p>
+<pre>${escapeHtml(createCommand(origin))}</pre>
 <p>Or run <code>npm run quickstart</code> in another terminal.</p>`
       : `<h2>Try it</h2>
-<p>Get a token from <code>${escapeHtml(issuer)}</code> and call the API with it:</p>
-<pre>${escapeHtml(curlCommands(origin)[1])}</pre>`
+<p>Get a token from <code>${escapeHtml(issuer)}</code> (with Better Auth: <code>(await authClient.token()).data.token</code>) and
+call the API with it:</p>
+<pre>${escapeHtml(curlCommands(origin)[1])}</pre>
+<pre>${escapeHtml(createCommand(origin))}</pre>`
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -55,7 +62,8 @@ shows each caller the rows that are theirs.</p>
 ${commands}
 <h2>What is here</h2>
 <dl>
-<dt>/trpc/*</dt><dd>the procedures: health, me, tasks.list, tasks.get, tasks.create, tasks.update, tasks.delete, tasks.clearCompleted</dd>
+<dt>/trpc/*</dt><dd>queries: health, me, tasks.list, tasks.get; mutations: tasks.create, tasks.update, tasks.delete,
+tasks.clearCompleted</dd>
 <dt><a href="/healthz">/healthz</a></dt><dd>alive</dd>
 <dt><a href="/readyz">/readyz</a></dt><dd>database and keys, and what to do where one is missing</dd>
 <dt><a href="/metrics">/metrics</a></dt><dd>Prometheus</dd>

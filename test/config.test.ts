@@ -79,7 +79,8 @@ describe('what the environment may say', () => {
 describe('what the environment may not say', () => {
   const seconds = 'a whole number from 1 to'
   const url = 'a URL that starts with http:// or https://'
-  const origins = 'origins with commas between, such as https://app.example.com'
+  const origins =
+    'origins with commas between, each without path or trailing slash and none *, such as https://app.example.com'
   const hidden = 'a value that is not shown'
   const postgres = 'a URL such as postgres://user:password@host:5432/database'
   const levels = 'one of fatal, error, warn, info, debug, trace, silent'

@@ -27,6 +27,7 @@ beforeEach(() => {
 })
 afterEach(() => {
   vi.unstubAllGlobals()
+  vi.restoreAllMocks()
 })
 
 test('the frontend of the README signs up and reads its own tasks', async () => {
@@ -37,6 +38,22 @@ test('the frontend of the README signs up and reads its own tasks', async () => 
   await api.tasks.create.mutate({ title: 'milk' })
   expect(await api.me.query()).toEqual({ id: data?.user.id, email, name: 'Alice' })
   expect((await api.tasks.list.query()).items).toMatchObject([{ title: 'milk' }])
+})
+
+test('the frontend of the README signs out, and the next person is nobody of before', async () => {
+  await using app = await startApp()
+  const { authClient, api, signOut } = connect(app.url, app.url)
+  vi.spyOn(console, 'log').mockImplementation(() => {})
+  const signUp = async (name: string) => {
+    const email = `${crypto.randomUUID()}@example.com`
+    await authClient.signUp.email({ name, email, password: crypto.randomUUID() })
+  }
+  await signUp('Alice')
+  expect((await api.me.query()).name).toBe('Alice')
+  await signOut()
+  await expect(api.me.query()).rejects.toMatchObject({ data: { reason: 'missing' } })
+  await signUp('Bob')
+  expect((await api.me.query()).name).toBe('Bob')
 })
 
 test('the frontend of the README is told when nobody is signed in', async () => {

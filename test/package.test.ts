@@ -37,6 +37,10 @@ export async function main() {
   const refusal: unknown = await api.role.query().catch((error: unknown) => error)
   if (!isApiError<typeof appRouter>(refusal)) throw refusal
   const reason: string | undefined = refusal.data?.reason
+  // @ts-expect-error there is no such code
+  if (refusal.data?.code === 'CONFLIT') throw refusal
+  // @ts-expect-error there is no such reason
+  if (refusal.data?.reason === 'expird') throw refusal
   const role: string = await api.role.query().catch(() => 'nobody')
   const first: Task | undefined = (await api.tasks.list.query().catch(() => ({ items: [] as Task[] }))).items[0]
   await db.close()

@@ -3,7 +3,7 @@ import express from 'express'
 import { openDatabase } from 'trpc-bearer/db'
 import { createNodeHandler, createVerifier } from 'trpc-bearer/server'
 
-/** An Express application of yours, with the API under `/trpc`, behind the host's own body parser. */
+/** An Express application of yours, with the API under `/trpc`. */
 export async function startExpress(options: {
   issuer: string
   dataDir?: string
@@ -15,9 +15,9 @@ export async function startExpress(options: {
   const db = await openDatabase({ dataDir, url })
 
   const app = express()
+  app.use('/trpc', createNodeHandler({ verifier, db }))
   app.use(express.json())
   app.get('/hello', (_req, res) => void res.json({ hello: 'from the host' }))
-  app.use('/trpc', createNodeHandler({ verifier, db }))
 
   const server = createServer(app)
   await new Promise<void>(listening => server.listen(port, '127.0.0.1', listening))

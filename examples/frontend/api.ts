@@ -1,14 +1,18 @@
 import { createAuthClient } from 'better-auth/client'
 import { jwtClient } from 'better-auth/client/plugins'
-import { betterAuthToken, createClient } from 'trpc-bearer/client'
+import { bearerAuth, betterAuthToken, createClient } from 'trpc-bearer/client'
 
 /** What a frontend needs: Better Auth's client for the session, ours for the data. */
 export function connect(authUrl: string, apiUrl: string) {
   const authClient = createAuthClient({ baseURL: authUrl, plugins: [jwtClient()] })
-  const api = createClient({
-    url: `${apiUrl}/trpc`,
+  const auth = bearerAuth({
     getToken: betterAuthToken(() => authClient.token()),
     onSignedOut: () => console.log('Signed out: show the sign-in page.'),
   })
-  return { authClient, api }
+  const api = createClient({ url: `${apiUrl}/trpc`, auth })
+  const signOut = async () => {
+    await authClient.signOut()
+    auth.clear() // or the token of this person goes on until it expires
+  }
+  return { authClient, api, signOut }
 }

@@ -1,6 +1,6 @@
 import type { Generated, Kysely } from 'kysely'
 import { type Database, protectTable } from 'trpc-bearer/db'
-import { mergeRouters, protectedProcedure, router, tasksRouter } from 'trpc-bearer/server'
+import { protectedProcedure, router, tasksRouter } from 'trpc-bearer/server'
 import { z } from 'zod'
 
 declare module 'trpc-bearer/db' {
@@ -31,5 +31,5 @@ const notesRouter = router({
   list: protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('notes').select(['id', 'body']).execute()),
 })
 
-export const notesAppRouter = mergeRouters(router({ tasks: tasksRouter }), router({ notes: notesRouter }))
+export const notesAppRouter = router({ tasks: tasksRouter, notes: notesRouter })
 export type NotesAppRouter = typeof notesAppRouter

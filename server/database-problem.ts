@@ -1,0 +1,30 @@
+import { causesOf } from '../shared/causes.js'
+
+const problems: Record<string, string> = {
+  ECONNREFUSED: 'No server answers at DATABASE_URL: does PostgreSQL run there?',
+  ECONNRESET: 'The server of DATABASE_URL has ended the connection.',
+  ENOTFOUND: 'The host of DATABASE_URL is not known.',
+  EAI_AGAIN: 'The host of DATABASE_URL is not known at the moment.',
+  ENOENT: 'No server answers at the socket of DATABASE_URL.',
+  '28P01': 'PostgreSQL refuses the login of DATABASE_URL: check its name and password.',
+  '28000': 'PostgreSQL refuses the login of DATABASE_URL (pg_hba.conf, or TLS).',
+  '3D000': 'The database of DATABASE_URL does not exist: create it first.',
+  '57P03': 'PostgreSQL is starting or stopping.',
+  '53300': 'PostgreSQL has no connection left: lower DATABASE_POOL_MAX.',
+  '42704': 'The role of DATABASE_ROLE does not exist: run npm run migrate.',
+  '42501': 'The login of DATABASE_URL may not do that.',
+  '22023': 'The login of DATABASE_URL cannot become the role of DATABASE_ROLE: run npm run migrate.',
+}
+
+/** What is wrong with the database, in one line that says what to look at and names no host, login or row; undefined where it is not known. */
+export function databaseProblem(error: unknown): string | undefined {
+  for (const cause of causesOf(error)) {
+    const inner = cause instanceof AggregateError ? cause.errors[0] : cause
+    const known = 'code' in inner ? problems[String(inner.code)] : undefined
+    if (known !== undefined) return known
+    if (cause.message.startsWith('Connection terminated')) return problems.ECONNRESET
+    if (cause.message.startsWith('timeout exceeded'))
+      return 'No connection in time: check the host and port of DATABASE_URL.'
+  }
+  return undefined
+}
