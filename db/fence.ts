@@ -57,6 +57,8 @@ export async function findFenceGaps({ db, forNobody, role, timeout }: FenceOptio
 /** What is wrong by what the catalogue says, and the protected tables that are left to try. */
 async function inspect(db: Kysely<Database>, role: string): Promise<{ gaps: FenceGap[]; tables: string[] }> {
   const gaps = await gapsOfRole(db, role)
+  // The rest would follow from it.
+  if (gaps.length > 0) return { gaps, tables: [] }
   const tables: string[] = []
   for (const reached of await reachedBy(db, role)) {
     const gap = gapOf(reached)

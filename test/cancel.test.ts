@@ -1,0 +1,85 @@
+import { sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { openTestDatabase } from './parts/database.js'
+
+const running = sql<{ count: number }>`
+  select count(*)::int from pg_stat_activity where datname = current_database() and state = 'active' and query like '%pg_sleep(%'
+    and pid <> pg_backend_pid()`
+
+describe('a caller who goes away, on PostgreSQL', () => {
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase('PostgreSQL')
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+
+  const sleepers = async () => (await running.execute(database.db)).rows[0]?.count
+  const abortOnceRunning = async (gone: AbortController) => {
+    await vi.waitFor(async () => expect(await sleepers()).toBe(1), { timeout: 5_000 })
+    gone.abort(new Error('gone'))
+  }
+
+  test('has what runs cancelled, and is told at once', async () => {
+    const gone = new AbortController()
+    const call = sql`select pg_sleep(60)`.execute(database.forUser('alice', { signal: gone.signal }))
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(gone)
+    await refused
+    await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+  })
+
+  test('has a transaction rolled back', async () => {
+    const gone = new AbortController()
+    const alice = database.forUser('alice', { signal: gone.signal })
+    const call = alice.transaction().execute(async trx => {
+      await trx.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'never' }).execute()
+      await sql`select pg_sleep(60)`.execute(trx)
+    })
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(gone)
+    await refused
+    await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+    expect(await database.db.selectFrom('tasks').selectAll().execute()).toEqual([])
+    await vi.waitFor(() => expect(database.pool()).toMatchObject({ waiting: 0 }))
+  })
+
+  test('is refused before anything is sent', async () => {
+    const alice = database.forUser('alice', { signal: AbortSignal.abort(new Error('gone before')) })
+    await expect(alice.selectFrom('tasks').selectAll().execute()).rejects.toThrow('gone before')
+  })
+
+  test('leaves connections that answer the next caller as themselves', async () => {
+    for (let round = 0; round < 20; round++) {
+      const gone = new AbortController()
+      const call = sql`select pg_sleep(0.01)`.execute(database.forUser('alice', { signal: gone.signal }))
+      setTimeout(() => gone.abort(new Error('gone')), round)
+      await call.catch(() => {})
+      const { rows } = await sql`select trpc_bearer.user_id() as id`.execute(database.forUser(`bob-${round}`))
+      expect(rows).toEqual([{ id: `bob-${round}` }])
+    }
+  })
+
+  test('can be said by Kysely too', async () => {
+    const gone = new AbortController()
+    const alice = database.forUser('alice')
+    const call = alice
+      .selectNoFrom(sql`pg_sleep(60)`.as('slept'))
+      .execute({ signal: gone.signal, inflightQueryAbortStrategy: 'cancel query' })
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(gone)
+    await refused
+    await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+  })
+})
+
+test('on the embedded database an abort is told at once, and the connection is drained', async () => {
+  await using database = await openTestDatabase('embedded')
+  const gone = new AbortController()
+  const call = sql`select count(*) from generate_series(1, 3000000)`.execute(
+    database.forUser('alice', { signal: gone.signal }),
+  )
+  setTimeout(() => gone.abort(new Error('gone')), 1)
+  await expect(call).rejects.toThrow('gone')
+  const { rows } = await sql`select trpc_bearer.user_id() as id`.execute(database.forUser('bob'))
+  expect(rows).toEqual([{ id: 'bob' }])
+})

@@ -1,0 +1,84 @@
+import { sql } from 'kysely'
+import { describe, expect, test } from 'vitest'
+import { migrateToLatest, openDatabase } from '../db/index.js'
+import { mayLeaveBehind } from '../db/leftovers.js'
+import { databaseKinds, dataDir, emptyDatabase } from './parts/database.js'
+
+test.each([
+  'select * from "tasks" where "user_id" = $1 and "id" in ($2, $3) order by "created_at" desc limit $4',
+  'insert into "tasks" ("user_id", "id") values ($1, $2) on conflict ("user_id", "id") do update set "version" = "tasks"."version" returning *',
+  'insert into billing."invoices" (id) values ($1)',
+  'update "tasks" set "title" = $1, "updated_at" = now(), "version" = "version" + $2 where ("id" = $3)',
+  'select count(*), coalesce(max(lower("title")), \'\') from "tasks" group by ("completed")',
+  'with recent as (select 1) select * from recent where exists (select 1)',
+  'select cast("id" as varchar(36)), row_number() over (partition by "completed") from "tasks"',
+])('leaves nothing behind: %s', text => {
+  expect(mayLeaveBehind(text)).toBe(false)
+})
+
+test.each([
+  "select set_config('a.b', 'c', false)",
+  'select pg_advisory_lock(1)',
+  'select SET_CONFIG ($1, $2, false)',
+  'select "set_config"($1, $2, false)',
+  'select U&"set_conf\\0069g"($1, $2, false)',
+  'select pg_catalog.set_config($1, $2, false)',
+  'select set_config/**/($1, $2, false)',
+  'select set_config--\n($1, $2, false)',
+  "select query_to_xml('select set_' || 'config(''a.b'', ''c'', false)', true, true, '')",
+  "update pg_settings set setting = 'x' where name = 'a.b'",
+  'select * into temp tasks from tasks',
+  'select 1 INTO tasks',
+  'select my_function()',
+  'explain analyze select 1 into t',
+])('may leave something behind: %s', text => {
+  expect(mayLeaveBehind(text)).toBe(true)
+})
+
+describe.each(databaseKinds)('on one connection of %s', kind => {
+  const leftovers = [
+    ['a setting', "select set_config('app.user_id', 'bob', false), set_config('DateStyle', 'German', false)"],
+    ['a role', "select set_config('role', 'none', false)"],
+    ['a search path', "select set_config('search_path', 'nowhere', false)"],
+    [
+      'a setting by a text of SQL',
+      "select query_to_xml('select set_'||'config(''search_path'',''x'',false)',true,true,'')",
+    ],
+    ['a setting by a view', "update pg_settings set setting = 'German' where name = 'DateStyle'"],
+    ['a temporary table', 'select * into temporary tasks from public.tasks'],
+    ['a lock', 'select pg_advisory_lock(42)'],
+  ] as const
+
+  test.each(leftovers)('%s that a caller leaves is gone for the next', async (_, text) => {
+    await using under = kind === 'embedded' ? await dataDir() : await emptyDatabase()
+    const where = 'path' in under ? { dataDir: under.path } : { url: under.url }
+    const database = await openDatabase({ ...where, poolMax: 1 })
+    try {
+      await migrateToLatest(database.db)
+      const state = async () => {
+        const { rows } = await sql<object>`
+          select current_user::text as "user", current_setting('app.user_id', true) as id, current_setting('search_path') as path,
+            current_setting('DateStyle') as style, to_regclass('pg_temp.tasks') is null as "noTable",
+            (select count(*)::int from pg_locks where locktype = 'advisory') as locks`.execute(database.db)
+        return rows[0]
+      }
+      const alice = database.forUser('alice')
+      await alice.selectFrom('tasks').select('id').execute()
+      const before = await state()
+      for (const run of [
+        () => sql.raw(text).execute(alice),
+        () => alice.transaction().execute(trx => sql.raw(text).execute(trx)),
+      ]) {
+        await run().catch(() => {})
+        expect(await state()).toEqual(before)
+        const task = { id: crypto.randomUUID(), title: "bob's" }
+        await database.forUser('bob').insertInto('tasks').values(task).execute()
+        const { rows } = await sql<{ user_id: string }>`
+          select user_id from public.tasks where id = ${task.id}`.execute(database.db)
+        expect(rows).toEqual([{ user_id: 'bob' }])
+      }
+    } finally {
+      await database.close()
+    }
+  })
+})
