@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { link, lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { link, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 
 /** Another process has the data folder open. Two at once destroy an embedded database for good. */
 export class DataDirInUseError extends Error {
@@ -38,7 +38,7 @@ export interface DataDir {
  */
 export async function openDataDir(folder: string): Promise<DataDir> {
   const path = resolve(folder)
-  await mkdir(path, { recursive: true, mode: 0o700 }).catch(cause => {
+  await makeFolder(path).catch(cause => {
     throw new DataDirError(`The data folder ${path} (DATA_DIR) cannot be made: ${cause.code}.`, { cause })
   })
   const sockets = await socketFolder(path)
@@ -55,6 +55,15 @@ export async function openDataDir(folder: string): Promise<DataDir> {
     throw error
   }
   return { path, sockets, release }
+}
+
+/** Level by level: Node's own recursion never ends where a parent is there and nothing can be made in it (/proc). */
+async function makeFolder(path: string): Promise<void> {
+  const make = () => mkdir(path, { mode: 0o700 })
+  await make().catch(async error => {
+    if (hasCode(error, 'ENOENT')) return makeFolder(dirname(path)).then(make)
+    if (!hasCode(error, 'EEXIST') || !(await stat(path)).isDirectory()) throw error
+  })
 }
 
 /** Folder of the socket of the process that has the data folder open now, or null when none has. */

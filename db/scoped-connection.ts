@@ -46,6 +46,8 @@ export class ScopedConnection implements DatabaseConnection {
   readonly #know: ScopeOptions['know']
   readonly #identity: Preamble
   readonly #signal: AbortSignal | undefined
+  /** Milliseconds until a silent server counts as gone. */
+  readonly #patience: number
   /** Of the statement that was sent last: an abort is told at once, and its connection waits for the answer. */
   #answered: Promise<unknown> = Promise.resolve()
   #inTransaction = false
@@ -55,6 +57,7 @@ export class ScopedConnection implements DatabaseConnection {
   constructor(client: PoolClient, { scope, know, prepare, signal }: ScopeOptions) {
     this.#client = client
     this.#signal = signal
+    this.#patience = scope.statementTimeout + 5_000
     this.#know = know
     this.#identity = {
       text: identify,
@@ -85,6 +88,7 @@ export class ScopedConnection implements DatabaseConnection {
 
   /** Never fails: a connection that cannot roll back is not given back, and the error that led here is the one to tell. */
   async rollback() {
+    if (this.#isBroken) return
     this.#answered = this.#answered
       .then(() => this.#client.query('rollback'))
       .then(
@@ -172,7 +176,16 @@ export class ScopedConnection implements DatabaseConnection {
     this.#signal?.throwIfAborted()
     const answer = new Promise<PgResult>((done, fail) => {
       const config = { text, name, values: [...values], types: pg.types, queryMode: 'extended' }
-      const query = new pg.Query(config, (error, result) => (error ? fail(error) : done(result)))
+      // PostgreSQL keeps the time limit itself: who is silent past it is not there any more.
+      const silent = setTimeout(() => {
+        this.#isBroken = true
+        fail(new Error('Connection terminated: no answer in time'))
+      }, this.#patience)
+      const query = new pg.Query(config, (error, result) => {
+        clearTimeout(silent)
+        if (error) fail(error)
+        else done(result)
+      })
       this.#client.query(new PipelinedQuery(before, query))
     })
     this.#answered = answer.catch(() => {})

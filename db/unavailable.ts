@@ -38,9 +38,9 @@ function saysUnavailable(error: Error): boolean {
   return isSchemaMissing(code, error.message) || brokenConnection.test(error.message)
 }
 
-/** The role, the table or the function of our own migrations is not there. */
+/** The role, the table or the function of our own migrations is not there, or the login may not become the role. */
 function isSchemaMissing(code: string, message: string): boolean {
-  if (code === '22023') return message.includes('role')
+  if (code === '22023' || code === '42501') return message.includes(' role ')
   return code === '42P01'
     ? message.includes('"tasks"')
     : code === '3F000' && message.includes('"trpc_bearer"')

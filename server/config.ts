@@ -42,7 +42,9 @@ const wholeNumber = (min: number, max: number) => {
     .pipe(z.int().min(min, error).max(max, error))
 }
 const text = z.string()
-const webUrl = z.url({ protocol: /^https?$/, error: 'a URL that starts with http:// or https://' })
+const webUrl = z
+  .url({ protocol: /^https?$/, error: 'a URL that starts with http:// or https://' })
+  .refine(url => !url.includes('@'), 'a URL without a user and password')
 const isOrigin = (value: string) =>
   URL.canParse(value) && new URL(value).origin === value && !value.includes('*')
 
@@ -119,7 +121,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
 function wrong(error: z.ZodError | undefined, set: Record<string, string | undefined>): string[] {
   return (error?.issues ?? []).map(({ path: [key], message }) => {
     const name = String(key)
-    const value = JSON.stringify(set[name]?.replace(/\/\/[^/@]*@/, '//***@'))
+    const value = JSON.stringify(set[name]?.replace(/^.*@/s, '***@'))
     return `${name}: found ${secrets.has(name) ? 'a value that is not shown' : value}, expected ${message}`
   })
 }

@@ -12,7 +12,8 @@ const problems: Record<string, string> = {
   '57P03': 'PostgreSQL is starting or stopping.',
   '53300': 'PostgreSQL has no connection left: lower DATABASE_POOL_MAX.',
   '42704': 'The role of DATABASE_ROLE does not exist: run npm run migrate.',
-  '42501': 'The login of DATABASE_URL may not do that.',
+  '42501':
+    'The login of DATABASE_URL may not become the role of DATABASE_ROLE, or lacks another right: the log says which.',
   '22023': 'The login of DATABASE_URL cannot become the role of DATABASE_ROLE: run npm run migrate.',
 }
 

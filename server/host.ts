@@ -118,7 +118,8 @@ function knownPath(path: string): string {
 
 /** Against DNS rebinding: a page elsewhere may point its own name at this machine, but cannot change the Host it sends. */
 function onlyLoopbackHosts(host: string) {
-  const allowed = new Set(['localhost', '127.0.0.1', '[::1]', host, `[${host}]`])
+  const written = host.includes(':') ? `[${host}]` : host
+  const allowed = new Set(['localhost', '127.0.0.1', '[::1]', new URL(`http://${written}`).hostname])
   return async (c: { req: { raw: Request } }, next: () => Promise<void>) => {
     if (!allowed.has(new URL(c.req.raw.url).hostname)) {
       const error = `With the in-process issuer the Host must be a loopback name or HOST (${host}).`

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { readFile, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Kysely } from 'kysely'
 import { MissingPackageError } from '../db/embedded.js'
@@ -50,10 +51,11 @@ export async function startIssuer({ db, dataDir, origin, trustedOrigins }: Issue
   return (request: Request): Promise<Response> => auth.handler(request)
 }
 
-/** Generated once: the private keys in the database are encrypted with it. */
+/** Generated once, and whole: the private keys in the database are encrypted with it. The folder is this process's alone. */
 async function keptSecret(file: string): Promise<string> {
-  await writeFile(file, randomBytes(32).toString('base64url'), { flag: 'wx', mode: 0o600 }).catch(error => {
-    if (error.code !== 'EEXIST') throw error
-  })
+  if (!existsSync(file)) {
+    await writeFile(`${file}.new`, randomBytes(32).toString('base64url'), { mode: 0o600 })
+    await rename(`${file}.new`, file)
+  }
   return readFile(file, 'utf8')
 }

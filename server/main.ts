@@ -16,5 +16,7 @@ await runCommand(async () => {
     })
   }
   const { url } = await starting
-  if (config.issuer.kind === 'in-process') console.log(welcomeText(url))
+  if (config.issuer.kind === 'in-process') {
+    console.log(welcomeText(url, { embedded: config.databaseUrl === undefined }))
+  }
 })

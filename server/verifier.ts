@@ -103,7 +103,7 @@ export function createVerifier({
       throw refusalFor(error)
     })
     // The same keys sign access tokens, logout tokens and cookies, each with a `typ` of its own (RFC 8725 section 3.11).
-    if (protectedHeader.typ !== undefined && protectedHeader.typ.toUpperCase() !== 'JWT') {
+    if (protectedHeader.typ !== undefined && !isJwtType(protectedHeader.typ)) {
       throw new TokenError('claims')
     }
     if (payload.iat !== undefined && payload.iat > Date.now() / 1000 + clockTolerance) {
@@ -114,6 +114,9 @@ export function createVerifier({
 
   return { verify, ready: keySet.ready, status: keySet.status }
 }
+
+// Any JSON value may stand there.
+const isJwtType = (typ: unknown) => typeof typ === 'string' && typ.toUpperCase() === 'JWT'
 
 async function userOf(claims: JWTPayload, schema: ZodType<User>): Promise<User> {
   const user = await schema.safeParseAsync(claims)
@@ -160,9 +163,12 @@ function givenKeys(given: JSONWebKeySet | JWK[]): KeySet {
   }
 }
 
-function remoteKeys(url: string | URL): KeySet {
+function remoteKeys(jwksUrl: string | URL): KeySet {
+  const url = new URL(jwksUrl)
+  if (url.username || url.password)
+    throw new TypeError('The jwksUrl must hold no user and password: fetch refuses those.')
   const cache: JWKSCacheInput = {}
-  const remote = createRemoteJWKSet(new URL(url), { cooldownDuration: 0, [jwksCache]: cache })
+  const remote = createRemoteJWKSet(url, { cooldownDuration: 0, [jwksCache]: cache })
   return {
     async find(header, token) {
       // An answer that was asked for before this token came may be from before its key.

@@ -9,10 +9,10 @@ export function curlCommands(origin: string): [signUp: string, me: string] {
 }
 
 /** What a person reads first in the terminal. */
-export function welcomeText(origin: string): string {
+export function welcomeText(origin: string, { embedded }: { embedded: boolean }): string {
   const [signUp, me] = curlCommands(origin)
   return [
-    `trpc-bearer runs at ${origin}, on an embedded PostgreSQL and a Better Auth of its own.`,
+    `trpc-bearer runs at ${origin}, on ${embedded ? 'an embedded PostgreSQL' : 'DATABASE_URL'} and a Better Auth of its own.`,
     '',
     'Sign up and get a token:',
     `  ${signUp}`,

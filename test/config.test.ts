@@ -117,6 +117,12 @@ describe('what the environment may not say', () => {
     ['STATEMENT_TIMEOUT', '0', '"0"', `${seconds} 3600`],
     ['BETTER_AUTH_URL', 'auth.example.com', '"auth.example.com"', url],
     ['BETTER_AUTH_URL', 'ftp://auth.example.com', '"ftp://auth.example.com"', url],
+    [
+      'BETTER_AUTH_URL',
+      'https://me:hunter2@auth.example.com',
+      '"***@auth.example.com"',
+      'a URL without a user and password',
+    ],
     ['LOG_LEVEL', 'verbose', '"verbose"', levels],
     ['CORS_ORIGINS', '*', '"*"', origins],
     ['CORS_ORIGINS', 'https://a.example,*', '"https://a.example,*"', origins],

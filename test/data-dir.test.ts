@@ -46,6 +46,12 @@ test('a data folder is made with mode 700, and can be had again after a release'
   await second.release()
 })
 
+test.each(['/proc/nope/data', '/dev/null/data', '/etc/passwd'])('%s is refused in one line', async path => {
+  await expect(openDataDir(path)).rejects.toThrow(
+    /^The data folder .* \(DATA_DIR\) cannot be made: E[A-Z]+\.$/,
+  )
+})
+
 describe('the lock of a data folder', () => {
   test('is refused to a second opener, in one line that says what to do', async () => {
     await using folder = await temporaryFolder()

@@ -130,7 +130,7 @@ describe('a login of PostgreSQL that is no superuser', () => {
     const { db, forUser, close } = await open(server)
     try {
       await expect(forUser('alice').selectFrom('tasks').selectAll().execute()).rejects.toMatchObject({
-        cause: { code: '42501' },
+        cause: { cause: { code: '42501' } },
       })
       await expect(db.selectFrom('tasks').selectAll().execute()).rejects.toMatchObject({ code: '42501' })
     } finally {

@@ -6,10 +6,14 @@ import { betterAuthToken, createClient, isApiError } from 'trpc-bearer/client'
 const apiUrl = process.env.API_URL || `http://127.0.0.1:${process.env.PORT || 4000}`
 const authUrl = process.env.BETTER_AUTH_URL ? new URL(process.env.BETTER_AUTH_URL).origin : apiUrl
 
-await fetch(`${apiUrl}/healthz`).catch(() => {
-  console.error(`Nothing answers at ${apiUrl}: run npm start in another terminal first.`)
-  process.exit(1)
-})
+for (const url of [`${apiUrl}/healthz`, `${authUrl}/api/auth/ok`]) {
+  await fetch(url).catch(() => {
+    console.error(
+      `Nothing answers at ${url}: run npm start (and your Better Auth) in another terminal first.`,
+    )
+    process.exit(1)
+  })
+}
 
 async function signUp(name: string) {
   const cookies: string[] = []
