@@ -4,7 +4,8 @@ import { loadEnvFile } from './server/command.js'
 import { readConfig } from './server/config.js'
 
 loadEnvFile()
-const { databaseUrl: url, dataDir, databaseRole: role } = readConfig()
+const { databaseUrl, migrationDatabaseUrl, dataDir, databaseRole: role } = readConfig()
+const url = migrationDatabaseUrl ?? databaseUrl
 
 /** For the `kysely` command: the same database and migrations as the server's. `npx kysely migrate list` */
 export default defineConfig({

@@ -1,4 +1,4 @@
-import type { FenceGap } from './fence.js'
+import type { FenceGap, FenceReport } from './fence.js'
 import { DatabaseUnavailableError, isStatementTimeout } from './unavailable.js'
 
 /** The database does not keep users apart: nothing is asked of it for one. */
@@ -15,24 +15,24 @@ export interface FenceGate {
   /** Resolves at once when the last proof held; proves first where there is none, or the last one failed seconds ago. */
   pass(): Promise<void>
   /** Proves again, for `/readyz` and for who wants to know: a migration may have opened a gap. */
-  prove(): Promise<FenceGap[]>
+  prove(): Promise<FenceReport>
 }
 
 const retryAfter = 5_000
 const passed = Promise.resolve()
 
 /**
- * @param find looks for gaps: `findFenceGaps`
+ * @param find looks for gaps: `proveFence`
  */
-export function createFenceGate(find: () => Promise<FenceGap[]>, now = Date.now): FenceGate {
+export function createFenceGate(find: () => Promise<FenceReport>, now = Date.now): FenceGate {
   let gaps: readonly FenceGap[] | null = null
   let provedAt = 0
-  let proving: Promise<FenceGap[]> | null = null
+  let proving: Promise<FenceReport> | null = null
 
   const prove = () => {
     proving ??= find()
       .then(found => {
-        gaps = found
+        gaps = found.gaps
         provedAt = now()
         return found
       })

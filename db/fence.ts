@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely'
+import { type FenceLevel, findFenceLevel } from './fence-level.js'
 import type { Database } from './schema.js'
 import { brokenTableRules } from './table-rules.js'
 
@@ -21,7 +22,13 @@ interface Reached {
   strangePolicies: string[]
 }
 
-/** Options of {@link findFenceGaps}. */
+/** What a proof found. */
+export interface FenceReport {
+  level: FenceLevel
+  gaps: FenceGap[]
+}
+
+/** Options of {@link proveFence}. */
 export interface FenceOptions {
   db: Kysely<Database>
   /** A scoped handle of a user who owns no row. */
@@ -29,6 +36,8 @@ export interface FenceOptions {
   role: string
   /** Longest time a look may take, in milliseconds. */
   timeout: number
+  /** A lower level is a gap. @default 'plain' */
+  required?: FenceLevel | undefined
 }
 
 /**
@@ -37,9 +46,15 @@ export interface FenceOptions {
  * with `shareTable`, or is a view with `security_invoker`; and somebody who owns no row sees none. What belongs to an
  * extension, and what the role cannot touch, does not count.
  *
- * @returns the gaps; none when it stands
+ * @returns the level, and the gaps; none when it stands
  */
-export async function findFenceGaps({ db, forNobody, role, timeout }: FenceOptions): Promise<FenceGap[]> {
+export async function proveFence({
+  db,
+  forNobody,
+  role,
+  timeout,
+  required,
+}: FenceOptions): Promise<FenceReport> {
   const { gaps, tables } = await db.transaction().execute(async trx => {
     await sql`select set_config('statement_timeout', ${String(timeout)}, true)`.execute(trx)
     return inspect(trx, role)
@@ -51,7 +66,24 @@ export async function findFenceGaps({ db, forNobody, role, timeout }: FenceOptio
     if (rows[0]?.seen)
       gaps.push({ object: name, problem: 'somebody who owns no row sees one', mend: revokeAll(name) })
   }
-  return gaps.map(gap => ({ ...gap, mend: gap.mend.replace('ROLE', role) }))
+  const own = await sql<{ id: string | null }>`select trpc_bearer.user_id() as id`.execute(forNobody)
+  if (own.rows[0]?.id === null) gaps.push(identityNotBelieved)
+  const level = await findFenceLevel(db, { role, tables, timeout })
+  if (required === 'signed' && level === 'plain') gaps.push(levelTooLow)
+  return { level, gaps: gaps.map(gap => ({ ...gap, mend: gap.mend.replace('ROLE', role) })) }
+}
+
+const identityNotBelieved: FenceGap = {
+  object: 'the identity',
+  problem:
+    'the database does not believe it: FENCE_SECRET is missing, or another than the migration was given',
+  mend: '-- npm run migrate, with the FENCE_SECRET of the server',
+}
+
+const levelTooLow: FenceGap = {
+  object: 'the level',
+  problem: 'it is plain, and DATABASE_FENCE says signed',
+  mend: '-- npm run migrate, with MIGRATION_DATABASE_URL, a powerless login in DATABASE_URL, and FENCE_SECRET',
 }
 
 /** What is wrong by what the catalogue says, and the protected tables that are left to try. */

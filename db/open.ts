@@ -3,8 +3,10 @@ import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { userId } from '../shared/user.js'
 import { type EmbeddedDatabase, joinEmbedded, startEmbedded } from './embedded.js'
-import { type FenceGap, findFenceGaps } from './fence.js'
+import { type FenceReport, proveFence } from './fence.js'
 import { createFenceGate } from './fence-gate.js'
+import type { FenceLevel } from './fence-level.js'
+import { createIdentify } from './identity.js'
 import { migrateToLatest } from './migrate.js'
 import { defaultRole } from './role.js'
 import type { Database } from './schema.js'
@@ -27,6 +29,10 @@ export interface DatabaseOptions {
   connectTimeout?: number | undefined
   /** Longest time a scoped statement may take, in seconds. @default 15 */
   statementTimeout?: number | undefined
+  /** Signs the identity, for the level `signed`: what `setUpFence` was given. */
+  fenceSecret?: string | undefined
+  /** Refuse scoped statements below this level. @default what stands */
+  requiredFence?: FenceLevel | undefined
   /** Keep statements prepared on each connection. Off for PgBouncer before 1.21 in transaction mode. @default true */
   preparedStatements?: boolean | undefined
   /** Use the embedded database that another process has open, instead of being refused. For the kysely command. @default false */
@@ -46,10 +52,10 @@ export interface OpenDatabase {
    */
   forUser(userId: string, options?: { signal?: AbortSignal }): Kysely<Database>
   /**
-   * Proves that users are kept apart (see `findFenceGaps`), and answers what is missing. Scoped statements are refused while
+   * Proves that users are kept apart (see `proveFence`), and answers what is missing. Scoped statements are refused while
    * something is.
    */
-  fence(): Promise<FenceGap[]>
+  fence(): Promise<FenceReport>
   /** Connections of the pool: open, idle, and callers that wait for one. */
   pool(): { total: number; idle: number; waiting: number }
   /** Closes every connection, and the embedded database with its folder's lock. */
@@ -71,6 +77,8 @@ export async function openDatabase({
   connectTimeout = 5,
   statementTimeout = 15,
   preparedStatements = true,
+  fenceSecret,
+  requiredFence,
   join = false,
 }: DatabaseOptions = {}): Promise<OpenDatabase> {
   const embedded = url === undefined ? await embed(dataDir, join) : null
@@ -86,6 +94,7 @@ export async function openDatabase({
   // The embedded database is one session: a statement that one connection prepared is there for the next one too.
   const prepare = preparedStatements && embedded === null
   const know = createStatementCache({ prepare })
+  const identify = createIdentify({ secret: fenceSecret, prepare })
   const connect = () =>
     pool.connect().catch(cause => {
       throw new DatabaseUnavailableError({ cause })
@@ -110,14 +119,15 @@ export async function openDatabase({
   }
   const scoped = (id: string, options: Pick<ScopeOptions, 'pass' | 'signal'>) => {
     const scope = { userId: id, role, statementTimeout: statementTimeout * 1000 }
-    return new Kysely<Database>({ dialect: scopedDialect(pool, { scope, know, prepare, ...options }) })
+    return new Kysely<Database>({ dialect: scopedDialect(pool, { scope, identify, know, ...options }) })
   }
   const gate = createFenceGate(() =>
-    findFenceGaps({
+    proveFence({
       db,
       role,
       forNobody: scoped(randomUUID(), { pass: async () => {} }),
       timeout: statementTimeout * 1000,
+      required: requiredFence,
     }),
   )
   return {

@@ -8,29 +8,17 @@ import {
 import pg, { type QueryResult as PgResult, type PoolClient } from 'pg'
 import Cursor from 'pg-cursor'
 import { abortable, cancelStatement } from './cancel.js'
+import type { Identify, Scope } from './identity.js'
 import { cleanSession } from './leftovers.js'
 import { PipelinedQuery, type Preamble } from './pipelined-query.js'
 import type { KnownStatement } from './statement-cache.js'
 import { fromStatement } from './unavailable.js'
 
-/** Who statements run for. */
-export interface Scope {
-  userId: string
-  /** Unprivileged role that they run as. */
-  role: string
-  /** Longest time a statement may take, in milliseconds. */
-  statementTimeout: number
-}
-
-// Identity first, then the role, then the time limit: after the role is set no more is needed than it may do.
-const identify = `select set_config('app.user_id', $1, true), set_config('role', $2, true), set_config('statement_timeout', $3, true)`
-
 /** What a connection needs of its pool. */
 export interface ScopeOptions {
   scope: Scope
+  identify: Identify
   know: (text: string) => KnownStatement
-  /** Keep statements prepared on the connection. */
-  prepare: boolean
   /** Resolves when statements may be sent at all. */
   pass: () => Promise<void>
   /** Cancels what runs, and refuses what comes after. */
@@ -54,16 +42,12 @@ export class ScopedConnection implements DatabaseConnection {
   #isUnclean = false
   #isBroken = false
 
-  constructor(client: PoolClient, { scope, know, prepare, signal }: ScopeOptions) {
+  constructor(client: PoolClient, { scope, identify, know, signal }: ScopeOptions) {
     this.#client = client
     this.#signal = signal
     this.#patience = scope.statementTimeout + 5_000
     this.#know = know
-    this.#identity = {
-      text: identify,
-      values: [scope.userId, scope.role, String(scope.statementTimeout)],
-      ...(prepare && { name: 'trpc_bearer_identity' }),
-    }
+    this.#identity = identify(scope)
   }
 
   async begin({ isolationLevel, accessMode }: TransactionSettings) {

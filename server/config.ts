@@ -22,7 +22,13 @@ export interface Config {
   production: boolean
   databaseUrl: string | undefined
   dataDir: string
+  /** Who migrates, where it is another login than the one that serves. */
+  migrationDatabaseUrl: string | undefined
   databaseRole: string
+  preparedStatements: boolean
+  /** The level that is required; undefined for what stands. */
+  databaseFence: 'plain' | 'signed' | undefined
+  fenceSecret: string | undefined
   databasePoolMax: number
   databaseConnectTimeout: number
   statementTimeout: number
@@ -56,18 +62,23 @@ function isDecodable(url: string): boolean {
   }
 }
 
+const postgresUrl = z
+  .url({ protocol: /^postgres(ql)?$/, error: 'a URL such as postgres://user:password@host:5432/database' })
+  .refine(isDecodable, 'a URL in which a % of the password is written %25')
+
 const variables = z.object({
   PORT: wholeNumber(0, 65_535).default(4000),
   HOST: text.regex(/^[\w.:-]+$/, 'a host name or an IP address to listen on').default('127.0.0.1'),
   NODE_ENV: text.optional(),
-  DATABASE_URL: z
-    .url({ protocol: /^postgres(ql)?$/, error: 'a URL such as postgres://user:password@host:5432/database' })
-    .refine(isDecodable, 'a URL in which a % of the password is written %25')
-    .optional(),
+  DATABASE_URL: postgresUrl.optional(),
   DATA_DIR: text.default('.data'),
   DATABASE_ROLE: text
     .regex(rolePattern, 'a lower-case PostgreSQL name such as app_user')
     .default(defaultRole),
+  MIGRATION_DATABASE_URL: postgresUrl.optional(),
+  DATABASE_PREPARED_STATEMENTS: z.enum(['true', 'false'], 'true or false').default('true'),
+  DATABASE_FENCE: z.enum(['plain', 'signed'], 'plain or signed').optional(),
+  FENCE_SECRET: text.min(32, 'a secret of 32 characters or more').optional(),
   DATABASE_POOL_MAX: wholeNumber(1, 1000).default(10),
   DATABASE_CONNECT_TIMEOUT: wholeNumber(1, 300).default(5),
   STATEMENT_TIMEOUT: wholeNumber(1, 3600).default(15),
@@ -87,7 +98,7 @@ const variables = z.object({
 
 type Variables = z.output<typeof variables>
 
-const secrets: ReadonlySet<string> = new Set(['DATABASE_URL'])
+const secrets: ReadonlySet<string> = new Set(['DATABASE_URL', 'MIGRATION_DATABASE_URL', 'FENCE_SECRET'])
 
 /**
  * Reads the configuration from the environment. An empty variable counts as unset.
@@ -108,7 +119,11 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     production: data.NODE_ENV === 'production',
     databaseUrl: data.DATABASE_URL,
     dataDir: data.DATA_DIR,
+    migrationDatabaseUrl: data.MIGRATION_DATABASE_URL,
     databaseRole: data.DATABASE_ROLE,
+    preparedStatements: data.DATABASE_PREPARED_STATEMENTS === 'true',
+    databaseFence: data.DATABASE_FENCE,
+    fenceSecret: data.FENCE_SECRET,
     databasePoolMax: data.DATABASE_POOL_MAX,
     databaseConnectTimeout: data.DATABASE_CONNECT_TIMEOUT,
     statementTimeout: data.STATEMENT_TIMEOUT,
@@ -135,6 +150,10 @@ function missing(set: Record<string, string | undefined>): string[] {
   const { BETTER_AUTH_URL, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, NODE_ENV } = set
   const isProduction = NODE_ENV === 'production'
   if (isProduction) need('DATABASE_URL', 'the URL of a PostgreSQL, in production')
+  if (set.DATABASE_FENCE === 'signed')
+    need('FENCE_SECRET', 'the secret that the migration was given, as DATABASE_FENCE is signed')
+  if (set.MIGRATION_DATABASE_URL !== undefined)
+    need('DATABASE_URL', 'the URL of the login that serves, as MIGRATION_DATABASE_URL is set')
   if (BETTER_AUTH_URL === undefined && JWKS_URL !== undefined) {
     need('JWT_ISSUER', 'the "iss" of the tokens that JWKS_URL has the keys of')
     need('JWT_AUDIENCE', 'the "aud" of the tokens that are for this API')

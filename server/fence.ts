@@ -5,8 +5,14 @@ import { readConfig } from './config.js'
 /** `npm run fence`: proves that users are kept apart, and prints the SQL for what is missing. */
 await runCommand(async () => {
   loadEnvFile()
-  const { databaseUrl: url, dataDir, databaseRole: role } = readConfig()
-  const database = await openDatabase({ url, dataDir, role, join: true })
+  const {
+    databaseUrl: url,
+    dataDir,
+    databaseRole: role,
+    fenceSecret,
+    databaseFence: requiredFence,
+  } = readConfig()
+  const database = await openDatabase({ url, dataDir, role, fenceSecret, requiredFence, join: true })
   try {
     const pending = await pendingMigrations(database.db)
     if (pending.length > 0) {
@@ -14,10 +20,10 @@ await runCommand(async () => {
       process.exitCode = 1
       return
     }
-    const gaps = await database.fence()
+    const { gaps, level } = await database.fence()
     for (const { object, problem, mend } of gaps) console.error(`${object}: ${problem}\n  ${mend}`)
     if (gaps.length === 0)
-      console.log(`The fence stands: as ${role}, each user reaches their own rows alone.`)
+      console.log(`The fence stands (${level}): as ${role}, each user reaches their own rows alone.`)
     else process.exitCode = 1
   } finally {
     await database.close()

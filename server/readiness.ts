@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FenceError } from '../db/fence-gate.js'
+import type { FenceLevel } from '../db/fence-level.js'
 import { pendingMigrations } from '../db/migrate.js'
 import type { OpenDatabase } from '../db/open.js'
 import { databaseProblem } from './database-problem.js'
@@ -10,6 +11,8 @@ export interface Readiness {
   ready: boolean
   database: string
   keys: string
+  /** The level of the fence, where it stands. */
+  fence?: FenceLevel
 }
 
 /** Gets what the driver said: it may name hosts and logins, which the answer to anybody does not. */
@@ -27,33 +30,36 @@ export async function checkReadiness({
   verifier: Verifier
   onProblem: OnProblem
 }): Promise<Readiness> {
-  const [databaseState, keysState] = await Promise.all([
+  const [{ state, fence }, keys] = await Promise.all([
     databaseStateOf(database, onProblem),
     keysStateOf(verifier, onProblem),
   ])
-  return {
-    ready: databaseState === 'ok' && keysState === 'ok',
-    database: databaseState,
-    keys: keysState,
-  }
+  return { ready: state === 'ok' && keys === 'ok', database: state, keys, ...(fence && { fence }) }
 }
 
-async function databaseStateOf({ db, fence }: OpenDatabase, onProblem: OnProblem): Promise<string> {
-  const look = async () => {
-    const pending = await pendingMigrations(db)
-    if (pending.length > 0)
-      return `The schema is not up to date (${pending.join(', ')}): run npm run migrate.`
-    const gaps = await fence()
-    if (gaps.length === 0) return 'ok'
-    onProblem('The database does not keep users apart.', new FenceError(gaps))
-    return `The database does not keep users apart (${gaps.length} gaps): run npm run fence.`
-  }
-  const late = sleep(patience, 'The database does not answer: check DATABASE_URL.', { ref: false })
-  return Promise.race([look(), late]).catch(error => {
-    const problem = databaseProblem(error) ?? 'The database cannot be used: the log says why.'
-    onProblem(problem, error)
-    return problem
+interface DatabaseState {
+  state: string
+  fence?: FenceLevel
+}
+
+async function databaseStateOf(database: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
+  const late = sleep(patience, { state: 'The database does not answer: check DATABASE_URL.' }, { ref: false })
+  return Promise.race([lookAt(database, onProblem), late]).catch(error => {
+    const state = databaseProblem(error) ?? 'The database cannot be used: the log says why.'
+    onProblem(state, error)
+    return { state }
   })
+}
+
+async function lookAt({ db, fence }: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
+  const pending = await pendingMigrations(db)
+  if (pending.length > 0) {
+    return { state: `The schema is not up to date (${pending.join(', ')}): run npm run migrate.` }
+  }
+  const { gaps, level } = await fence()
+  if (gaps.length === 0) return { state: 'ok', fence: level }
+  onProblem('The database does not keep users apart.', new FenceError(gaps))
+  return { state: `The database does not keep users apart (${gaps.length} gaps): run npm run fence.` }
 }
 
 async function keysStateOf(verifier: Verifier, onProblem: OnProblem): Promise<string> {

@@ -39,6 +39,9 @@ export async function start(config: Config): Promise<RunningServer> {
     poolMax: config.databasePoolMax,
     connectTimeout: config.databaseConnectTimeout,
     statementTimeout: config.statementTimeout,
+    preparedStatements: config.preparedStatements,
+    fenceSecret: config.fenceSecret,
+    requiredFence: config.databaseFence,
   })
   const stops = [database.close]
   let handle: FetchHandler = () => Response.json({ error: 'Starting.' }, { status: 503 })
@@ -59,7 +62,7 @@ export async function start(config: Config): Promise<RunningServer> {
     const auth = config.issuer.kind === 'remote' ? null : await startOwnIssuer(config, database, url, stops)
     const verifier = createVerifier(issuer)
     handle = createHost({ config, origin: url, issuer: issuer.issuer, verifier, database, log, auth }).fetch
-    lookAhead({ verifier, database }, log)
+    lookAhead({ verifier, database, production: config.production }, log)
     if (auth === null) log.info({ url, issuer: issuer.issuer }, 'listening')
     let closing: Promise<void> | undefined
     return {
@@ -121,11 +124,19 @@ async function startOwnIssuer(
 }
 
 /** So that the first caller need not wait, and whoever starts it reads at once what is away or missing. */
-function lookAhead(parts: { verifier: Verifier; database: OpenDatabase }, log: Logger): void {
+function lookAhead(
+  { production, ...parts }: { verifier: Verifier; database: OpenDatabase; production: boolean },
+  log: Logger,
+): void {
   const onProblem = (problem: string, error: unknown) => log.warn({ error: describeError(error) }, problem)
   checkReadiness({ ...parts, onProblem }).then(
     ({ ready, ...states }) => {
       if (!ready) log.warn(states, 'not ready')
+      if (production && states.fence === 'plain') {
+        log.warn(
+          'The fence is plain: SQL that somebody injects can change the identity. See DATABASE_FENCE in the README.',
+        )
+      }
     },
     onProblem.bind(null, 'not ready'),
   )

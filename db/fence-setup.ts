@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto'
+import { type Kysely, sql } from 'kysely'
+
+// biome-ignore lint/suspicious/noExplicitAny: any handle will do
+type AnyKysely = Kysely<any>
+
+/** Options of {@link setUpFence}. */
+export interface FenceSetup {
+  /** The application role. */
+  role: string
+  /** The login that serves, where it is another than the one that migrates. */
+  login?: string | undefined
+  /** Makes the level `signed`: 32 characters or more, the same that the server is given. */
+  secret?: string | undefined
+}
+
+/**
+ * Grants the application role to the login that serves, and with a secret makes the level `signed`: `trpc_bearer.user_id()` then
+ * believes an id only with its signature, so that SQL that somebody injects cannot become another user. The secret before stays
+ * good until the next one is set, so that it can be changed without a refused request.
+ *
+ * @returns what an administrator must run because this login may not, as SQL; nothing when all is done
+ */
+export async function setUpFence(db: AnyKysely, { role, login, secret }: FenceSetup): Promise<string[]> {
+  const left: string[] = []
+  if (login !== undefined) {
+    const options = (await serverVersion(db)) >= 16 ? ' with inherit false, set true' : ''
+    const statements = [
+      `grant ${quote(role)} to ${quote(login)}${options}`,
+      `alter role ${quote(login)} noinherit`,
+    ]
+    for (const statement of statements) {
+      await sql
+        .raw(statement)
+        .execute(db)
+        .catch(error => {
+          if (error.code !== '42501') throw error
+          left.push(`${statement};`)
+        })
+    }
+  }
+  if (secret !== undefined) await db.transaction().execute(trx => sign(trx, secret))
+  return left
+}
+
+async function sign(db: AnyKysely, secret: string): Promise<void> {
+  await sql`
+    create table if not exists trpc_bearer.fence_key (
+      is_current boolean primary key, inner_pad bytea not null, outer_pad bytea not null
+    )`.execute(db)
+  const { inner, outer } = hmacPads(secret)
+  await sql`
+    delete from trpc_bearer.fence_key
+    where not is_current and exists (select from trpc_bearer.fence_key where is_current and inner_pad <> ${inner})`.execute(
+    db,
+  )
+  await sql`update trpc_bearer.fence_key set is_current = false where inner_pad <> ${inner}`.execute(db)
+  await sql`
+    insert into trpc_bearer.fence_key values (true, ${inner}, ${outer}) on conflict do nothing`.execute(db)
+  await sql`
+    create or replace function trpc_bearer.user_id() returns text
+      language sql stable parallel safe security definer set search_path = ''
+      return (
+        select nullif(current_setting('app.user_id', true), '')
+        where exists (
+          select from trpc_bearer.fence_key
+          where current_setting('app.user_signature', true) = encode(sha256(outer_pad ||
+            sha256(inner_pad || convert_to(current_setting('app.user_id', true), 'UTF8'))), 'hex')
+        )
+      )`.execute(db)
+}
+
+/** The two blocks of RFC 2104 with the key in them: PostgreSQL's own sha256 does the rest, without an extension. */
+function hmacPads(secret: string): { inner: Buffer; outer: Buffer } {
+  const key = Buffer.alloc(64)
+  const bytes = Buffer.from(secret)
+  ;(bytes.length > 64 ? createHash('sha256').update(bytes).digest() : bytes).copy(key)
+  return {
+    inner: Buffer.from(key.map(byte => byte ^ 0x36)),
+    outer: Buffer.from(key.map(byte => byte ^ 0x5c)),
+  }
+}
+
+async function serverVersion(db: AnyKysely): Promise<number> {
+  const { rows } = await sql<{
+    version: string
+  }>`select current_setting('server_version') as version`.execute(db)
+  return Number.parseInt(rows[0]?.version ?? '', 10)
+}
+
+const quote = (name: string) => `"${name.replaceAll('"', '""')}"`

@@ -1,0 +1,160 @@
+import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { FenceError, migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
+import { emptyDatabase } from './parts/database.js'
+import { injections } from './parts/injections.js'
+
+const secret = randomBytes(32).toString('hex')
+
+/** A database as managed PostgreSQL gives it: an owner that migrates, neither superuser nor owner of the cluster, and a login that serves. */
+async function twoLogins() {
+  const empty = await emptyDatabase()
+  const id = randomBytes(4).toString('hex')
+  const [owner, server, role] = [`owner_${id}`, `server_${id}`, `role_${id}`]
+  const administer = async (...statements: string[]) => {
+    const client = new pg.Client({ connectionString: empty.url })
+    await client.connect()
+    try {
+      for (const statement of statements) await client.query(statement)
+    } finally {
+      await client.end()
+    }
+  }
+  await administer(
+    `create role ${owner} login createrole password 'owner'`,
+    `create role ${server} login noinherit password 'server'`,
+    `alter database ${new URL(empty.url).pathname.slice(1)} owner to ${owner}`,
+    `grant create on schema public to ${owner}`,
+  )
+  const urlOf = (login: string, password: string) => {
+    const url = new URL(empty.url)
+    url.username = login
+    url.password = password
+    return url.href
+  }
+  return {
+    role,
+    server,
+    ownerUrl: urlOf(owner, 'owner'),
+    serverUrl: urlOf(server, 'server'),
+    administer,
+    async [Symbol.asyncDispose]() {
+      await administer(
+        `drop owned by ${owner} cascade`,
+        `reassign owned by ${owner} to current_user`,
+        `drop owned by ${server}, ${role} cascade`,
+      ).catch(() => {})
+      await empty[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** Opens it for the login that serves, after the owner has migrated. */
+async function migrated(logins: Awaited<ReturnType<typeof twoLogins>>, level: 'plain' | 'signed') {
+  const { role, ownerUrl, serverUrl, server: login } = logins
+  const owner = await openDatabase({ url: ownerUrl, role })
+  await migrateToLatest(owner.db, { role })
+  const left = await setUpFence(owner.db, { role, login, secret: level === 'signed' ? secret : undefined })
+  await owner.close()
+  // On PostgreSQL 15 a login with CREATEROLE may do both, from 16 on the second is the administrator's.
+  await logins.administer(...left)
+  return openDatabase({ url: serverUrl, role, fenceSecret: level === 'signed' ? secret : undefined })
+}
+
+test('the secret is changed without a refused request, and the one before the last is worth nothing', async () => {
+  await using logins = await twoLogins()
+  const { role, ownerUrl, serverUrl } = logins
+  const before = await migrated(logins, 'signed')
+  const owner = await openDatabase({ url: ownerUrl, role })
+  const next = randomBytes(32).toString('hex')
+  const after = await openDatabase({ url: serverUrl, role, fenceSecret: next })
+  const add = ({ forUser }: OpenDatabase) =>
+    forUser('alice').insertInto('tasks').values({ id: crypto.randomUUID(), title: 'x' }).execute()
+  try {
+    await setUpFence(owner.db, { role, secret: next })
+    await add(before)
+    await add(after)
+    await setUpFence(owner.db, { role, secret: next })
+    await add(before)
+    await setUpFence(owner.db, { role, secret: randomBytes(32).toString('hex') })
+    await add(after)
+    await expect(add(before)).rejects.toThrow('row-level security')
+  } finally {
+    for (const database of [before, after, owner]) await database.close()
+  }
+})
+
+test('a server with another secret is refused, and told why', async () => {
+  await using logins = await twoLogins()
+  await (await migrated(logins, 'signed')).close()
+  for (const fenceSecret of [undefined, randomBytes(32).toString('hex')]) {
+    const stranger = await openDatabase({ url: logins.serverUrl, role: logins.role, fenceSecret })
+    const { gaps } = await stranger.fence()
+    expect(gaps).toEqual([expect.objectContaining({ object: 'the identity' })])
+    await stranger.close()
+  }
+})
+
+test('signed is refused where a login with power serves', async () => {
+  await using logins = await twoLogins()
+  const { role, ownerUrl } = logins
+  await (await migrated(logins, 'signed')).close()
+  const owner = await openDatabase({ url: ownerUrl, role, fenceSecret: secret, requiredFence: 'signed' })
+  try {
+    const { level, gaps } = await owner.fence()
+    expect([level, gaps.map(gap => gap.object)]).toEqual(['plain', ['the level']])
+    await expect(owner.forUser('alice').selectFrom('tasks').selectAll().execute()).rejects.toThrow(FenceError)
+  } finally {
+    await owner.close()
+  }
+})
+
+describe.each(['plain', 'signed'] as const)('the level %s', level => {
+  let logins: Awaited<ReturnType<typeof twoLogins>>
+  let database: OpenDatabase
+  beforeAll(async () => {
+    logins = await twoLogins()
+    database = await migrated(logins, level)
+    for (const [user, title] of [
+      ['alice', 'hers'],
+      ['bob', 'SECRET of bob'],
+    ] as const) {
+      await database.forUser(user).insertInto('tasks').values({ id: crypto.randomUUID(), title }).execute()
+    }
+  })
+  afterAll(async () => {
+    await database.close()
+    await logins[Symbol.asyncDispose]()
+  })
+
+  test('is found by trying', async () => {
+    expect(await database.fence()).toEqual({ level, gaps: [] })
+  })
+
+  /** What a careless procedure does: puts what somebody sends into the text of its WHERE. */
+  const leaks = async (expression: string): Promise<boolean> => {
+    const careless = (handle: ReturnType<OpenDatabase['forUser']>) =>
+      sql`select id, title, (${sql.raw(expression)})::text as answer from tasks`.execute(handle)
+    const alice = database.forUser('alice')
+    const answers = await Promise.all([
+      careless(alice).catch(error => error.message),
+      alice
+        .transaction()
+        .execute(careless)
+        .catch(error => error.message),
+    ])
+    const again = await alice.selectFrom('tasks').selectAll().execute()
+    const { rows } = await sql<{ title: string }>`select title from tasks`.execute(database.forUser('bob'))
+    return JSON.stringify([answers, again]).includes('SECRET') || rows[0]?.title !== 'SECRET of bob'
+  }
+
+  test('lets no injected expression out, or is seen to', async () => {
+    const out: string[] = []
+    for (const [name, expression] of injections) if (await leaks(expression)) out.push(name)
+    expect(injections.length).toBeGreaterThanOrEqual(25)
+    if (level === 'signed') expect(out).toEqual([])
+    else expect(out.length).toBeGreaterThan(3)
+  })
+})
