@@ -83,7 +83,7 @@ export class ScopedConnection implements DatabaseConnection {
           this.#isBroken = true
         },
       )
-    if (!this.#signal?.aborted) await this.#answered
+    await this.#answered
   }
 
   /** Sends a statement of ours inside the transaction. */
@@ -123,7 +123,9 @@ export class ScopedConnection implements DatabaseConnection {
     this.#expect(this.#inTransaction ? 'T' : 'I')
   }
 
+  /** The request may come too late, and hit what the connection runs next: so it runs nothing next. */
   async cancelQuery() {
+    this.#isBroken = true
     cancelStatement(this.#client)
   }
 
@@ -174,7 +176,7 @@ export class ScopedConnection implements DatabaseConnection {
     })
     this.#answered = answer.catch(() => {})
     try {
-      return await abortable(answer, this.#signal, () => cancelStatement(this.#client))
+      return await abortable(answer, this.#signal, () => void this.cancelQuery())
     } catch (error) {
       if (error instanceof Error) Error.captureStackTrace(error)
       throw fromStatement(error)

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { inject } from 'vitest'
-import { migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
+import { type DatabaseOptions, migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
 
 /** A folder that goes away with the scope that made it. */
 export async function temporaryFolder() {
@@ -41,20 +41,21 @@ export const databaseKinds = ['embedded', 'PostgreSQL'] as const
 export type DatabaseKind = (typeof databaseKinds)[number]
 
 /** An open, migrated database of either kind, gone with the scope that made it. */
-export async function openTestDatabase(kind: DatabaseKind) {
+export async function openTestDatabase(kind: DatabaseKind, options: DatabaseOptions = {}) {
   if (kind === 'embedded') {
     const folder = await dataDir()
-    return disposable(await openDatabase({ dataDir: folder.path }), folder)
+    return disposable(await openDatabase({ ...options, dataDir: folder.path }), folder, null)
   }
   const empty = await emptyDatabase()
-  const database = await openDatabase({ url: empty.url })
+  const database = await openDatabase({ ...options, url: empty.url })
   await migrateToLatest(database.db)
-  return disposable(database, empty)
+  return disposable(database, empty, empty.url)
 }
 
-function disposable(database: OpenDatabase, under: AsyncDisposable) {
+function disposable(database: OpenDatabase, under: AsyncDisposable, url: string | null) {
   return {
     ...database,
+    url,
     async [Symbol.asyncDispose]() {
       await database.close()
       await under[Symbol.asyncDispose]()

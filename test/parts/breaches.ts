@@ -1,0 +1,70 @@
+import { CompiledQuery, Kysely, PostgresDialect, sql } from 'kysely'
+import pg from 'pg'
+import type { Database, OpenDatabase } from '../../db/index.js'
+
+type Handles = Pick<OpenDatabase, 'db' | 'forUser'>
+
+/** Takes a part of the fence away. For tests that must see it go: nothing of this is in the product. */
+export type Breach = (database: OpenDatabase & { url: string | null }) => Promise<Handles>
+
+/** A handle that sets its identity when a connection is made or taken, as one would write it by hand. */
+function byHand(url: string, identity: (userId: string) => string[]): OpenDatabase['forUser'] {
+  const pool = new pg.Pool({ connectionString: url, max: 3 })
+  pool.on('error', () => {})
+  return userId =>
+    new Kysely<Database>({
+      dialect: new PostgresDialect({
+        pool: { connect: () => pool.connect(), end: async () => {}, options: pool.options },
+        onReserveConnection: async connection => {
+          for (const text of identity(userId)) await connection.executeQuery(CompiledQuery.raw(text))
+        },
+      }),
+    })
+}
+
+export const breaches: readonly (readonly [name: string, breach: Breach])[] = [
+  [
+    'the policy were open',
+    async database => {
+      // Once it is proved: the proof would see it too.
+      await database.fence()
+      await sql`drop policy own_rows on tasks`.execute(database.db)
+      await sql`create policy own_rows on tasks using (true) with check (true)`.execute(database.db)
+      return database
+    },
+  ],
+  [
+    'the role were not switched',
+    async ({ db, url }) => ({
+      db,
+      forUser: byHand(url ?? '', userId => [`select set_config('app.user_id', '${userId}', false)`]),
+    }),
+  ],
+  [
+    'the identity were set for the session, once',
+    async ({ db, url }) => {
+      const pool = new pg.Pool({ connectionString: url ?? '', max: 3 })
+      pool.on('error', () => {})
+      pool.on('connect', client => void client.query('set role app_user').catch(() => {}))
+      return {
+        db,
+        forUser: userId =>
+          new Kysely<Database>({
+            dialect: new PostgresDialect({
+              pool: {
+                async connect() {
+                  const client = await pool.connect()
+                  await client.query(
+                    `select set_config('app.user_id', coalesce(nullif(current_setting('app.user_id', true), ''), '${userId}'), false)`,
+                  )
+                  return client
+                },
+                end: async () => {},
+                options: pool.options,
+              },
+            }),
+          }),
+      }
+    },
+  ],
+]
