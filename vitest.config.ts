@@ -9,7 +9,7 @@ export default defineConfig({
   // The examples import the package by its name: here that is the source.
   resolve: { alias: ['server', 'client', 'shared', 'db'].map(entry) },
   test: {
-    include: ['test/**/*.test.ts'],
+    include: ['test/*.test.ts'],
     globalSetup: ['test/parts/postgres.setup.ts', 'test/parts/embedded.setup.ts'],
     testTimeout: 20_000,
     hookTimeout: 30_000,

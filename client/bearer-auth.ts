@@ -168,6 +168,8 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
     clear() {
       held = null
       pending = null
+      signedOut = false
+      lastRefused = undefined
       generation++
     },
   }

@@ -31,11 +31,13 @@ export function abortable<T>(
   stop: () => void,
 ): Promise<T> {
   if (signal === undefined) return work
+  work.catch(() => {})
   return new Promise((done, fail) => {
     const abort = () => {
       stop()
       fail(signal.reason)
     }
+    if (signal.aborted) return abort()
     signal.addEventListener('abort', abort, { once: true })
     work.finally(() => signal.removeEventListener('abort', abort)).then(done, fail)
   })

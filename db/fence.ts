@@ -107,21 +107,17 @@ async function inspect(db: Kysely<Database>, role: string): Promise<{ gaps: Fenc
 const revokeAll = (name: string) => `revoke all on ${name} from public, ROLE;`
 
 async function gapsOfRole(db: Kysely<Database>, role: string): Promise<FenceGap[]> {
-  const { rows } = await sql<{ super: boolean; bypass: boolean }>`
-    select rolsuper as super, rolbypassrls as bypass from pg_catalog.pg_roles where rolname = ${role}`.execute(
+  const { rows } = await sql<{ name: string }>`
+    select rolname as name from pg_catalog.pg_roles
+    where (rolsuper or rolbypassrls) and pg_has_role(${role}, oid, 'member')
+      and (rolname = ${role} or not (select rolsuper from pg_catalog.pg_roles where rolname = ${role}))`.execute(
     db,
   )
-  const found = rows[0]
-  if (found?.super || found?.bypass) {
-    return [
-      {
-        object: `role ${role}`,
-        problem: 'policies do not bind it',
-        mend: `alter role ${role} nosuperuser nobypassrls;`,
-      },
-    ]
-  }
-  return []
+  return rows.map(({ name }) => ({
+    object: `role ${role}`,
+    problem: name === role ? 'policies do not bind it' : `it can become ${name}, whom policies do not bind`,
+    mend: name === role ? `alter role ${role} nosuperuser nobypassrls;` : `revoke ${name} from ${role};`,
+  }))
 }
 
 const ourPolicy = '(user_id = ( SELECT trpc_bearer.user_id() AS user_id))'
@@ -134,7 +130,7 @@ async function reachedBy(db: Kysely<Database>, role: string): Promise<Reached[]>
       c.relrowsecurity and c.relforcerowsecurity as "isForced",
       coalesce(c.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false) as "isInvoker",
       array(
-        select p.polname::text from pg_catalog.pg_policy p
+        select quote_ident(p.polname) from pg_catalog.pg_policy p
         where p.polrelid = c.oid and p.polpermissive
           and (0 = any (p.polroles) or exists (select from unnest(p.polroles) r where pg_has_role(${role}, r, 'usage')))
           and not (coalesce(pg_get_expr(p.polqual, c.oid), ${ourPolicy}) = ${ourPolicy}
@@ -143,7 +139,9 @@ async function reachedBy(db: Kysely<Database>, role: string): Promise<Reached[]>
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'v', 'm', 'f')
-      and n.nspname not in ('pg_catalog', 'information_schema', 'trpc_bearer') and n.nspname !~ '^pg_(toast|temp)'
+      and (n.nspname not in ('pg_catalog', 'information_schema')
+        or exists (select from aclexplode(c.relacl) a where a.grantee = ${role}::regrole))
+      and n.nspname !~ '^pg_(toast|temp)'
       and has_schema_privilege(${role}, n.oid, 'usage')
       and (has_table_privilege(${role}, c.oid, 'select, insert, update, delete, truncate, references, trigger')
         or has_any_column_privilege(${role}, c.oid, 'select, insert, update, references'))
@@ -179,6 +177,6 @@ function gapOf({ name, kind, isShared, isForced, isInvoker, strangePolicies }: R
   return {
     object: name,
     problem: `its policy ${strange} opens more than own rows`,
-    mend: `drop policy "${strange}" on ${name};`,
+    mend: `drop policy ${strange} on ${name};`,
   }
 }

@@ -13,18 +13,22 @@ export interface Scope {
 
 // Identity first, then the role, then the time limit: after the role is set no more is needed than it may do.
 const identify = `select set_config('app.user_id', $1, true), set_config('role', $2, true), set_config('statement_timeout', $3, true)`
-const identifySigned = `${identify}, set_config('app.user_signature', $4, true)`
 const maxSignatures = 10_000
 
 /** Makes the statement that sets an identity for the rest of a transaction. */
 export type Identify = (scope: Scope) => Preamble
 
-/**
- * @param options.secret signs the id (HMAC-SHA-256, RFC 2104), where the database checks that
- * @param options.prepare keeps the statement prepared on each connection
- */
-export function createIdentify({ secret, prepare }: { secret?: string; prepare: boolean }): Identify {
-  const name = prepare ? { name: 'trpc_bearer_identity' } : {}
+/** Options of {@link createIdentify}. */
+export interface IdentifyOptions {
+  /** Signs the id (HMAC-SHA-256, RFC 2104), where the database checks that. */
+  secret?: string | undefined
+  /** Keeps the statement prepared on each connection. */
+  prepare: boolean
+  /** The search path of the login, where it names the login's own schema: the role would look into another. */
+  searchPath: () => string | undefined
+}
+
+export function createIdentify({ secret, prepare, searchPath }: IdentifyOptions): Identify {
   const signatures = new LRUCache<string, string>({ max: maxSignatures })
   const sign = (id: string, key: string) => {
     const known = signatures.get(id)
@@ -35,7 +39,15 @@ export function createIdentify({ secret, prepare }: { secret?: string; prepare: 
   }
   return ({ userId, role, statementTimeout }) => {
     const values = [userId, role, String(statementTimeout)]
-    if (secret === undefined) return { text: identify, values, ...name }
-    return { text: identifySigned, values: [...values, sign(userId, secret)], ...name }
+    let text = identify
+    let name = 'trpc_bearer_identity'
+    const set = (setting: string, value: string) => {
+      text += `, set_config('${setting}', $${values.push(value)}, true)`
+      name += `_${setting}`
+    }
+    if (secret !== undefined) set('app.user_signature', sign(userId, secret))
+    const path = searchPath()
+    if (path !== undefined) set('search_path', path)
+    return { text, values, ...(prepare && { name }) }
   }
 }

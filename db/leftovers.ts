@@ -33,10 +33,10 @@ const called = /([\w$.\u0080-\uffff]+|"(?:[^"]|"")*")\s*\(/g
  */
 export function mayLeaveBehind(text: string): boolean {
   const rest = text.replace(insertInto, '')
-  if (/\binto\b|pg_settings|--|\/\*/i.test(rest)) return true
+  if (/\binto\b|pg_settings|--|\/\*|u&"/i.test(rest)) return true
   return [...rest.matchAll(called)].some(([, name = '']) => !harmless.has(name.toLowerCase()))
 }
 
 /** Takes back what a query can leave in a session, prepared statements excepted: a query cannot make one. */
 export const cleanSession =
-  'close all; reset all; unlisten *; select pg_advisory_unlock_all(); discard temp; discard sequences'
+  'close all; reset session authorization; reset role; reset all; unlisten *; select pg_advisory_unlock_all(); discard temp; discard sequences'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Kysely, PostgresDialect } from 'kysely'
+import { Kysely, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
 import { userId } from '../shared/user.js'
 import { type EmbeddedDatabase, joinEmbedded, startEmbedded } from './embedded.js'
@@ -94,7 +94,8 @@ export async function openDatabase({
   // The embedded database is one session: a statement that one connection prepared is there for the next one too.
   const prepare = preparedStatements && embedded === null
   const know = createStatementCache({ prepare })
-  const identify = createIdentify({ secret: fenceSecret, prepare })
+  let searchPath: string | undefined
+  const identify = createIdentify({ secret: fenceSecret, prepare, searchPath: () => searchPath })
   const connect = () =>
     pool.connect().catch(cause => {
       throw new DatabaseUnavailableError({ cause })
@@ -121,15 +122,16 @@ export async function openDatabase({
     const scope = { userId: id, role, statementTimeout: statementTimeout * 1000 }
     return new Kysely<Database>({ dialect: scopedDialect(pool, { scope, identify, know, ...options }) })
   }
-  const gate = createFenceGate(() =>
-    proveFence({
+  const gate = createFenceGate(async () => {
+    searchPath = await ownSearchPath(db)
+    return proveFence({
       db,
       role,
       forNobody: scoped(randomUUID(), { pass: async () => {} }),
       timeout: statementTimeout * 1000,
       required: requiredFence,
-    }),
-  )
+    })
+  })
   return {
     db,
     forUser: (id, { signal } = {}) => scoped(userId.parse(id), { pass: gate.pass, signal }),
@@ -141,4 +143,14 @@ export async function openDatabase({
 
 async function embed(dataDir: string, join: boolean): Promise<EmbeddedDatabase> {
   return (join ? await joinEmbedded(dataDir) : null) ?? (await startEmbedded(dataDir))
+}
+
+/** The schemas that the login finds tables in, where one of them is its own (`"$user"`); else undefined. */
+async function ownSearchPath(db: Kysely<Database>): Promise<string | undefined> {
+  const { rows } = await sql<{ path: string; isOwn: boolean }>`
+    select session_user = any (current_schemas(false)) as "isOwn",
+      (select string_agg(quote_ident(name), ', ') from unnest(current_schemas(false)) name) as path`.execute(
+    db,
+  )
+  return rows[0]?.isOwn ? rows[0].path : undefined
 }

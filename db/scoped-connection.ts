@@ -12,7 +12,7 @@ import type { Identify, Scope } from './identity.js'
 import { cleanSession } from './leftovers.js'
 import { PipelinedQuery, type Preamble } from './pipelined-query.js'
 import type { KnownStatement } from './statement-cache.js'
-import { fromStatement } from './unavailable.js'
+import { DatabaseUnavailableError, fromStatement } from './unavailable.js'
 
 /** What a connection needs of its pool. */
 export interface ScopeOptions {
@@ -64,6 +64,7 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   async commit() {
+    if (this.#isUnclean && this.#client.getTransactionStatus() === 'T') await this.#clean()
     const { command } = await this.#send([], { text: 'commit' })
     this.#inTransaction = false
     // COMMIT of an aborted transaction rolls back, and says so in its tag only.
@@ -74,7 +75,7 @@ export class ScopedConnection implements DatabaseConnection {
   async rollback() {
     if (this.#isBroken) return
     this.#answered = this.#answered
-      .then(() => this.#client.query('rollback'))
+      .then(() => this.#inTime(this.#client.query('rollback')))
       .then(
         () => {
           this.#inTransaction = false
@@ -91,13 +92,34 @@ export class ScopedConnection implements DatabaseConnection {
     await this.#send([], { text })
   }
 
-  async executeQuery<R>({ sql: text, parameters }: CompiledQuery): Promise<QueryResult<R>> {
-    const { name, mayLeaveBehind } = this.#know(text)
-    this.#isUnclean ||= mayLeaveBehind
-    const { command, rowCount, rows } = await this.#send(this.#preambles(), {
-      text,
-      name,
-      values: parameters,
+  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    const known = this.#know(query.sql)
+    if (!known.mayLeaveBehind) return this.#execute(query, known)
+    this.#isUnclean = true
+    if (this.#inTransaction) return this.#execute(query, known)
+    // Cleaned before the transaction ends: behind a transaction pooler the next statement has another session.
+    await this.begin({})
+    try {
+      const result = await this.#execute<R>(query, known)
+      await this.commit()
+      return result
+    } catch (error) {
+      await this.rollback()
+      throw error
+    }
+  }
+
+  async #execute<R>(
+    { sql: text, parameters }: CompiledQuery,
+    { name }: KnownStatement,
+  ): Promise<QueryResult<R>> {
+    const statement = { text, name, values: parameters }
+    const { command, rowCount, rows } = await this.#send(this.#preambles(), statement).catch(error => {
+      if (!isStalePlan(error)) throw error
+      // A migration has changed what the prepared statement answers. Nothing has run: once more, as a new one.
+      this.#isBroken = true
+      if (this.#inTransaction) throw new DatabaseUnavailableError({ cause: error })
+      return this.#send(this.#preambles(), { ...statement, name: undefined })
     })
     this.#expect(this.#inTransaction ? 'T' : 'I')
     const changes =
@@ -109,16 +131,22 @@ export class ScopedConnection implements DatabaseConnection {
     { sql: text, parameters }: CompiledQuery,
     chunkSize: number,
   ): AsyncIterableIterator<QueryResult<R>> {
+    this.#signal?.throwIfAborted()
     this.#isUnclean ||= this.#know(text).mayLeaveBehind
     const cursor = new Cursor<R>(text, [...parameters])
     this.#client.query(new PipelinedQuery(this.#preambles(), cursor))
+    const read = () => {
+      const rows = this.#inTime(cursor.read(chunkSize))
+      this.#answered = rows.catch(() => {})
+      return abortable(rows, this.#signal, () => void this.cancelQuery())
+    }
     try {
-      for (let rows = await cursor.read(chunkSize); rows.length > 0; rows = await cursor.read(chunkSize))
-        yield { rows }
+      for (let rows = await read(); rows.length > 0; rows = await read()) yield { rows }
     } catch (error) {
+      if (!(error instanceof pg.DatabaseError)) this.#isBroken = true
       throw fromStatement(error)
     } finally {
-      await cursor.close()
+      if (!this.#isBroken) await this.#inTime(cursor.close())
     }
     this.#expect(this.#inTransaction ? 'T' : 'I')
   }
@@ -137,11 +165,16 @@ export class ScopedConnection implements DatabaseConnection {
 
   async #giveBack() {
     if (this.#isUnclean && !this.#isBroken && !this.#inTransaction) {
-      await this.#client.query(cleanSession).catch(() => {
+      await this.#clean().catch(() => {
         this.#isBroken = true
       })
     }
     this.#client.release(this.#isBroken || this.#inTransaction)
+  }
+
+  async #clean() {
+    await this.#inTime(this.#client.query(cleanSession))
+    this.#isUnclean = false
   }
 
   #preambles(): Preamble[] {
@@ -160,26 +193,37 @@ export class ScopedConnection implements DatabaseConnection {
     { text, name, values = [] }: { text: string; name?: string; values?: readonly unknown[] },
   ) {
     this.#signal?.throwIfAborted()
-    const answer = new Promise<PgResult>((done, fail) => {
-      const config = { text, name, values: [...values], types: pg.types, queryMode: 'extended' }
-      // PostgreSQL keeps the time limit itself: who is silent past it is not there any more.
-      const silent = setTimeout(() => {
-        this.#isBroken = true
-        fail(new Error('Connection terminated: no answer in time'))
-      }, this.#patience)
-      const query = new pg.Query(config, (error, result) => {
-        clearTimeout(silent)
-        if (error) fail(error)
-        else done(result)
-      })
-      this.#client.query(new PipelinedQuery(before, query))
-    })
+    const answer = this.#inTime(
+      new Promise<PgResult>((done, fail) => {
+        const config = { text, name, values: [...values], types: pg.types, queryMode: 'extended' }
+        const query = new pg.Query(config, (error, result) => (error ? fail(error) : done(result)))
+        this.#client.query(new PipelinedQuery(before, query))
+      }),
+    )
     this.#answered = answer.catch(() => {})
     try {
       return await abortable(answer, this.#signal, () => void this.cancelQuery())
     } catch (error) {
+      // Not what PostgreSQL said: nobody knows then what the connection and its prepared statements are like.
+      if (!(error instanceof pg.DatabaseError)) this.#isBroken = true
       if (error instanceof Error) Error.captureStackTrace(error)
       throw fromStatement(error)
     }
   }
+
+  /** PostgreSQL keeps the time limit of a statement itself: who is silent past it is not there any more. */
+  #inTime<T>(work: Promise<T>): Promise<T> {
+    return new Promise((done, fail) => {
+      const silent = setTimeout(() => {
+        this.#isBroken = true
+        fail(new Error('Connection terminated: no answer in time'))
+      }, this.#patience)
+      work.finally(() => clearTimeout(silent)).then(done, fail)
+    })
+  }
 }
+
+/** The prepared statement is not there any more (26000), or answers other columns than it did (0A000). */
+const isStalePlan = (error: unknown) =>
+  error instanceof pg.DatabaseError &&
+  (error.code === '26000' || (error.code === '0A000' && error.message.includes('cached plan')))

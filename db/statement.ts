@@ -53,6 +53,10 @@ function explained(text: string): string {
   const [keyword, rest] = firstWord(text)
   if (queries.has(keyword)) return keyword
   const space = /^[ \t\n\r\f\v]+/
-  if (skip(text, space).startsWith('(')) return firstWord(rest.slice(rest.indexOf(')') + 1))[0]
+  if (skip(text, space).startsWith('(')) {
+    const options = rest.slice(0, rest.indexOf(')') + 1)
+    // A bracket in a comment or a text is none.
+    return /--|\/\*|'|"/.test(options) ? '' : firstWord(rest.slice(options.length))[0]
+  }
   return keyword === 'analyze' || keyword === 'analyse' || keyword === 'verbose' ? explained(rest) : keyword
 }

@@ -108,6 +108,24 @@ describe.each(databaseKinds)('the fence on %s', kind => {
   })
 })
 
+test('a role that can become one whom policies do not bind is a gap', async () => {
+  await using empty = await emptyDatabase()
+  const role = `becoming_${new URL(empty.url).pathname.slice(6)}`
+  const database = await openDatabase({ url: empty.url, role })
+  try {
+    await migrateToLatest(database.db, { role })
+    await sql
+      .raw(`create role strong_${role} bypassrls; grant strong_${role} to ${role}`)
+      .execute(database.db)
+    expect((await database.fence()).gaps).toEqual([
+      expect.objectContaining({ problem: `it can become strong_${role}, whom policies do not bind` }),
+    ])
+  } finally {
+    await sql.raw(`drop owned by ${role} cascade; drop role ${role}, strong_${role}`).execute(database.db)
+    await database.close()
+  }
+})
+
 test.each(['superuser', 'bypassrls'])(
   'a role that is %s is a gap, and nothing is asked as it',
   async attribute => {

@@ -61,6 +61,8 @@ test.each([
   'explain (analyze) execute s',
   'explain (analyze) create table t as select 1',
   'explain analyze (execute s)',
+  'explain (analyze /*) select */) execute s',
+  "explain (format ')') execute s",
 ])('is none: %s', text => {
   expect(() => requireQuery(text)).toThrow(StatementRefusedError)
 })

@@ -1,0 +1,75 @@
+import { sql } from 'kysely'
+import { expect, test } from 'vitest'
+import { migrateToLatest, openDatabase, protectTable } from '../db/index.js'
+import { emptyDatabase, openTestDatabase } from './parts/database.js'
+
+test('a value that cannot be sent breaks no statement of others', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  await sql`create table values_ (user_id text not null, v jsonb)`.execute(database.db)
+  await protectTable(database.db, 'values_')
+  const insert = (user: string, value: object) =>
+    sql`insert into values_ (v) values (${value})`.execute(database.forUser(user))
+  for (let n = 0; n < 3; n++) await insert('alice', { n })
+  await expect(insert('alice', { n: 1n })).rejects.toThrow('BigInt')
+  for (let n = 0; n < 3; n++) await insert('bob', { n })
+})
+
+test('a column that a migration adds beside a running server breaks no statement', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const all = () => database.forUser('alice').selectFrom('tasks').selectAll().execute()
+  for (let n = 0; n < 3; n++) await all()
+  await sql`alter table tasks add column extra int`.execute(database.db)
+  for (let n = 0; n < 3; n++) expect(await all()).toEqual([])
+  await sql`alter table tasks add column more int`.execute(database.db)
+  const inTransaction = () =>
+    database
+      .forUser('alice')
+      .transaction()
+      .execute(trx => trx.selectFrom('tasks').selectAll().execute())
+  await all()
+  for (let n = 0; n < 3; n++) expect(await inTransaction()).toEqual([])
+})
+
+test('a login with a schema of its own finds its tables', async () => {
+  await using empty = await emptyDatabase()
+  const admin = await openDatabase({ url: empty.url })
+  const login = `shop_${new URL(empty.url).pathname.slice(6)}`
+  await sql.raw(`create role ${login} login superuser password 'shop'`).execute(admin.db)
+  await sql.raw(`create schema ${login} authorization ${login}`).execute(admin.db)
+  const url = new URL(empty.url)
+  url.username = login
+  url.password = 'shop'
+  const shop = await openDatabase({ url: url.href })
+  try {
+    await migrateToLatest(shop.db)
+    const alice = shop.forUser('alice')
+    await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'milk' }).execute()
+    expect(await alice.selectFrom('tasks').select('title').execute()).toEqual([{ title: 'milk' }])
+    const { rows } = await sql`select count(*)::int from ${sql.table(`${login}.tasks`)}`.execute(shop.db)
+    expect(rows).toEqual([{ count: 1 }])
+  } finally {
+    await shop.close()
+    await sql.raw(`drop owned by ${login} cascade; drop role ${login}`).execute(admin.db)
+    await admin.close()
+  }
+})
+
+test('rows are streamed to their owner alone, and no further than the caller stays', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const add = (user: string, title: string) =>
+    database.forUser(user).insertInto('tasks').values({ id: crypto.randomUUID(), title }).execute()
+  for (let n = 0; n < 25; n++) await add('alice', 'hers')
+  await add('bob', 'his')
+  const gone = new AbortController()
+  const titles: string[] = []
+  const stream = (signal?: AbortSignal) =>
+    database.forUser('alice', { signal }).selectFrom('tasks').select('title').stream(10)
+  for await (const { title } of stream()) titles.push(title)
+  expect(titles).toEqual(Array.from({ length: 25 }, () => 'hers'))
+  const read = async () => {
+    for await (const _ of stream(gone.signal)) gone.abort(new Error('gone'))
+  }
+  await expect(read()).rejects.toThrow('gone')
+  await expect(read()).rejects.toThrow('gone')
+  await add('bob', 'his too')
+})
