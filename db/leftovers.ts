@@ -19,7 +19,7 @@ const harmless = new Set(
   regexp_replace repeat replace reverse right round row_number row_to_json rpad rtrim sha256 sign split_part sqrt starts_with
   statement_timestamp strpos string_agg string_to_array substr substring sum timezone to_char to_date to_json to_jsonb
   to_number to_timestamp to_tsquery to_tsvector transaction_timestamp translate trim trunc ts_rank unnest upper uuidv7
-  websearch_to_tsquery width_bucket`.split(/\s+/),
+  websearch_to_tsquery width_bucket trpc_bearer.user_id`.split(/\s+/),
 )
 
 const insertInto = /\b(insert|merge)\s+into\s+("[^"]+"|\w+)(\s*\.\s*("[^"]+"|\w+))?/gi

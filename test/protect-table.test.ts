@@ -118,13 +118,19 @@ test('protectTable before the migrations says what to do', async () => {
 })
 
 test.each([
-  ['the first schema of the search path', ['create schema app', 'set search_path = app, public']],
+  [
+    'the first schema of the search path',
+    ['create schema app', 'alter database DATABASE set search_path = app, public'],
+  ],
   ['the schema public, closed to everybody', ['revoke all on schema public from public']],
 ])('a table in %s is within reach, and the tasks are', async (_, statements) => {
   await using empty = await emptyDatabase()
-  const { db, forUser, close } = await openDatabase({ url: empty.url, poolMax: 1 })
+  const before = await openDatabase({ url: empty.url })
+  const name = new URL(empty.url).pathname.slice(1)
+  for (const statement of statements) await sql.raw(statement.replace('DATABASE', name)).execute(before.db)
+  await before.close()
+  const { db, forUser, close } = await openDatabase({ url: empty.url })
   try {
-    for (const statement of statements) await sql.raw(statement).execute(db)
     await migrateToLatest(db)
     await sql`create table notes (user_id text, body text)`.execute(db)
     await protectTable(db, 'notes')
