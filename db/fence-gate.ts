@@ -7,6 +7,7 @@ export class FenceError extends DatabaseUnavailableError {
 
   constructor(readonly gaps: readonly FenceGap[]) {
     super({ cause: new Error(gaps.map(gap => `${gap.object}: ${gap.problem}. ${gap.mend}`).join('\n')) })
+    this.message = 'The database does not keep users apart: npm run fence says where.'
   }
 }
 

@@ -57,17 +57,22 @@ async function sign(db: AnyKysely, secret: string): Promise<void> {
   await sql`update trpc_bearer.fence_key set is_current = false where inner_pad <> ${inner}`.execute(db)
   await sql`
     insert into trpc_bearer.fence_key values (true, ${inner}, ${outer}) on conflict do nothing`.execute(db)
+  // In PL/pgSQL, which keeps its plans for the session.
   await sql`
     create or replace function trpc_bearer.user_id() returns text
-      language sql stable parallel safe security definer set search_path = ''
-      return (
-        select nullif(current_setting('app.user_id', true), '')
-        where exists (
-          select from trpc_bearer.fence_key
-          where current_setting('app.user_signature', true) = encode(sha256(outer_pad ||
-            sha256(inner_pad || convert_to(current_setting('app.user_id', true), 'UTF8'))), 'hex')
-        )
-      )`.execute(db)
+      language plpgsql stable parallel safe security definer set search_path = '' as $$
+    declare
+      id constant text := current_setting('app.user_id', true);
+      signature constant text := current_setting('app.user_signature', true);
+      message constant bytea := convert_to(id, 'UTF8');
+      key record;
+    begin
+      if id = '' then return null; end if;
+      for key in select inner_pad, outer_pad from trpc_bearer.fence_key order by is_current desc loop
+        if signature = encode(sha256(key.outer_pad || sha256(key.inner_pad || message)), 'hex') then return id; end if;
+      end loop;
+      return null;
+    end $$`.execute(db)
 }
 
 /** The two blocks of RFC 2104 with the key in them: PostgreSQL's own sha256 does the rest, without an extension. */

@@ -16,10 +16,11 @@ export async function up(db: Kysely<Database>, role: string): Promise<void> {
       language sql immutable parallel safe set search_path = ''
       return ${sql.lit(role)}::name`.execute(db)
   // Once a connection has been used the setting is '' and no longer null: without nullif an empty id would see rows.
+  // Without a search path of its own, so that the planner inlines it: every name in it is qualified.
   await sql`
     create or replace function trpc_bearer.user_id() returns text
-      language sql stable parallel safe set search_path = ''
-      return nullif(current_setting('app.user_id', true), '')`.execute(db)
+      language sql stable parallel safe
+      return nullif(pg_catalog.current_setting('app.user_id', true), '')`.execute(db)
   // To everybody: whatever login serves looks at it to prove the fence.
   await sql`grant usage on schema trpc_bearer to public`.execute(db)
   await sql`create table trpc_bearer.shared_table (relation regclass primary key)`.execute(db)
