@@ -137,9 +137,10 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
             },
             error(error) {
               const sent = op.context[sentToken]
-              if (!isUnauthorized(error)) return fail(error)
-              if (reasonIn(error) === 'revoked') forget(sent)
-              if (!mayRenew || reasonIn(error) === 'revoked') return refused(error)
+              if (inData(error, 'code') !== 'UNAUTHORIZED') return fail(error)
+              const isRevoked = inData(error, 'reason') === 'revoked'
+              if (isRevoked) forget(sent)
+              if (!mayRenew || isRevoked) return refused(error)
               op.signal?.addEventListener('abort', abort, { once: true })
               renew(sent, since)
                 .finally(() => op.signal?.removeEventListener('abort', abort))
@@ -175,14 +176,7 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
   }
 }
 
-const dataOf = (error: unknown): unknown => (error instanceof TRPCClientError ? error.data : undefined)
-
-function isUnauthorized(error: unknown): boolean {
-  const data = dataOf(error)
-  return typeof data === 'object' && data !== null && 'code' in data && data.code === 'UNAUTHORIZED'
-}
-
-function reasonIn(error: unknown): unknown {
-  const data = dataOf(error)
-  return typeof data === 'object' && data !== null && 'reason' in data ? data.reason : undefined
+function inData(error: unknown, key: 'code' | 'reason'): unknown {
+  const data: unknown = error instanceof TRPCClientError ? error.data : undefined
+  return typeof data === 'object' && data !== null ? Reflect.get(data, key) : undefined
 }

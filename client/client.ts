@@ -37,14 +37,15 @@ export type ClientOptions = Endpoint &
  */
 export function createClient<TRouter extends AnyTRPCRouter = AppRouter>({
   url,
-  fetch,
+  fetch: givenFetch,
   ...options
 }: ClientOptions): TRPCClient<TRouter> {
   const auth = options.auth ?? bearerAuth(options)
+  const fetch = checkedFetch(givenFetch)
   const batch = (maxItems: number) =>
     httpBatchLink<AppRouter>({
       url,
-      fetch: checkedFetch(fetch),
+      fetch,
       transformer,
       headers: auth.headers,
       maxItems,

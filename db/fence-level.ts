@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from './schema.js'
+import { within } from './within.js'
 
 /**
  * How far the fence goes. `plain`: policies on a setting, as PostgREST and Supabase have them, which SQL that somebody injects can
@@ -22,7 +23,7 @@ export async function findFenceLevel(
   { role, tables, timeout }: { role: string; tables: readonly string[]; timeout: number },
 ): Promise<FenceLevel> {
   const isSigned =
-    (await refusesForgery(db, role)) &&
+    (await refusesForgery(db, timeout, role)) &&
     (await holdsNoOtherRole(db, role)) &&
     (await isDenied(db, timeout, 'select from trpc_bearer.fence_key')) &&
     (await every(tables, table => isDenied(db, timeout, `select from ${table} limit 1`)))
@@ -34,8 +35,8 @@ async function every<T>(items: readonly T[], holds: (item: T) => Promise<boolean
   return true
 }
 
-async function refusesForgery(db: Kysely<Database>, role: string): Promise<boolean> {
-  return db.transaction().execute(async trx => {
+async function refusesForgery(db: Kysely<Database>, timeout: number, role: string): Promise<boolean> {
+  return within(db, timeout, async trx => {
     await sql`
       select set_config('app.user_id', ${forged.id}, true), set_config('app.user_signature', ${forged.signature}, true),
         set_config('role', ${role}, true)`.execute(trx)
@@ -58,10 +59,7 @@ async function holdsNoOtherRole(db: Kysely<Database>, role: string): Promise<boo
 
 async function isDenied(db: Kysely<Database>, timeout: number, statement: string): Promise<boolean> {
   try {
-    await db.transaction().execute(async trx => {
-      await sql`select set_config('statement_timeout', ${String(timeout)}, true)`.execute(trx)
-      await sql.raw(statement).execute(trx)
-    })
+    await within(db, timeout, trx => sql.raw(statement).execute(trx))
     return false
   } catch (error) {
     if (error instanceof Error && 'code' in error && denied.has(String(error.code))) return true

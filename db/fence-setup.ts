@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
-import { type Kysely, sql } from 'kysely'
-
-// biome-ignore lint/suspicious/noExplicitAny: any handle will do
-type AnyKysely = Kysely<any>
+import { sql } from 'kysely'
+import type { AnyKysely } from './any-kysely.js'
+import { quoteIdentifier } from './identifier.js'
 
 /** Options of {@link setUpFence}. */
 export interface FenceSetup {
@@ -26,8 +25,8 @@ export async function setUpFence(db: AnyKysely, { role, login, secret }: FenceSe
   if (login !== undefined) {
     const options = (await serverVersion(db)) >= 16 ? ' with inherit false, set true' : ''
     const statements = [
-      `grant ${quote(role)} to ${quote(login)}${options}`,
-      `alter role ${quote(login)} noinherit`,
+      `grant ${quoteIdentifier(role)} to ${quoteIdentifier(login)}${options}`,
+      `alter role ${quoteIdentifier(login)} noinherit`,
     ]
     for (const statement of statements) {
       await sql
@@ -92,5 +91,3 @@ async function serverVersion(db: AnyKysely): Promise<number> {
   }>`select current_setting('server_version') as version`.execute(db)
   return Number.parseInt(rows[0]?.version ?? '', 10)
 }
-
-const quote = (name: string) => `"${name.replaceAll('"', '""')}"`

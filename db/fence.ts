@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { type FenceLevel, findFenceLevel } from './fence-level.js'
 import type { Database } from './schema.js'
 import { brokenTableRules } from './table-rules.js'
+import { within } from './within.js'
 
 /** A gap in the fence: what is at fault, and the SQL that mends it. */
 export interface FenceGap {
@@ -55,22 +56,19 @@ export async function proveFence({
   timeout,
   required,
 }: FenceOptions): Promise<FenceReport> {
-  const { gaps, tables } = await db.transaction().execute(async trx => {
-    await sql`select set_config('statement_timeout', ${String(timeout)}, true)`.execute(trx)
-    return inspect(trx, role)
-  })
+  const { gaps, tables } = await within(db, timeout, trx => inspect(trx, role))
   for (const name of tables) {
     const { rows } = await sql<{
       seen: boolean
     }>`select exists (select from ${sql.raw(name)}) as seen`.execute(forNobody)
     if (rows[0]?.seen)
-      gaps.push({ object: name, problem: 'somebody who owns no row sees one', mend: revokeAll(name) })
+      gaps.push({ object: name, problem: 'somebody who owns no row sees one', mend: revokeAll(name, role) })
   }
   const own = await sql<{ id: string | null }>`select trpc_bearer.user_id() as id`.execute(forNobody)
   if (own.rows[0]?.id === null) gaps.push(identityNotBelieved)
   const level = await findFenceLevel(db, { role, tables, timeout })
   if (required === 'signed' && level === 'plain') gaps.push(levelTooLow)
-  return { level, gaps: gaps.map(gap => ({ ...gap, mend: gap.mend.replace('ROLE', role) })) }
+  return { level, gaps }
 }
 
 const identityNotBelieved: FenceGap = {
@@ -93,18 +91,20 @@ async function inspect(db: Kysely<Database>, role: string): Promise<{ gaps: Fenc
   if (gaps.length > 0) return { gaps, tables: [] }
   const tables: string[] = []
   for (const reached of await reachedBy(db, role)) {
-    const gap = gapOf(reached)
+    const gap = gapOf(reached, role)
     if (gap !== null) gaps.push(gap)
     else if (reached.kind === 'table' && !reached.isShared) {
       tables.push(reached.name)
       const broken = await brokenTableRules(db, reached.name)
-      gaps.push(...broken.map(problem => ({ object: reached.name, problem, mend: revokeAll(reached.name) })))
+      gaps.push(
+        ...broken.map(problem => ({ object: reached.name, problem, mend: revokeAll(reached.name, role) })),
+      )
     }
   }
   return { gaps, tables }
 }
 
-const revokeAll = (name: string) => `revoke all on ${name} from public, ROLE;`
+const revokeAll = (name: string, role: string) => `revoke all on ${name} from public, ${role};`
 
 async function gapsOfRole(db: Kysely<Database>, role: string): Promise<FenceGap[]> {
   const { rows } = await sql<{ name: string }>`
@@ -152,7 +152,10 @@ async function reachedBy(db: Kysely<Database>, role: string): Promise<Reached[]>
   return rows
 }
 
-function gapOf({ name, kind, isShared, isForced, isInvoker, strangePolicies }: Reached): FenceGap | null {
+function gapOf(
+  { name, kind, isShared, isForced, isInvoker, strangePolicies }: Reached,
+  role: string,
+): FenceGap | null {
   if (isShared) return null
   if (kind === 'view') {
     const problem = 'a view of which the role sees every row'
@@ -164,13 +167,13 @@ function gapOf({ name, kind, isShared, isForced, isInvoker, strangePolicies }: R
     return {
       object: name,
       problem: 'the role can reach it, and no policy can bind it',
-      mend: revokeAll(name),
+      mend: revokeAll(name, role),
     }
   }
   if (!isForced) {
     const problem =
       'the role can reach it, and no policy binds it (call protectTable or shareTable in a migration)'
-    return { object: name, problem, mend: revokeAll(name) }
+    return { object: name, problem, mend: revokeAll(name, role) }
   }
   const [strange] = strangePolicies
   if (strange === undefined) return null

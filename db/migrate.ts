@@ -1,13 +1,11 @@
-import { type Kysely, sql } from 'kysely'
+import { sql } from 'kysely'
 import { type MigrationResult, type MigrationResultSet, Migrator, NO_MIGRATIONS } from 'kysely/migration'
+import type { AnyKysely } from './any-kysely.js'
 import { migrationTable as table } from './migration-table.js'
 import { migrationsFor } from './migrations/index.js'
 import { defaultRole } from './role.js'
 
 const lock = 7_241_386_019_245_831n
-
-// biome-ignore lint/suspicious/noExplicitAny: any handle will do, whatever tables it knows (Kysely's Migrator says the same)
-type AnyKysely = Kysely<any>
 
 /**
  * Kysely's migrator with a lock that survives a transaction pooler. Kysely takes a session-level advisory lock, which

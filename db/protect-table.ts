@@ -1,4 +1,6 @@
-import { type Kysely, sql } from 'kysely'
+import { sql } from 'kysely'
+import type { AnyKysely } from './any-kysely.js'
+import { quoteIdentifier } from './identifier.js'
 import { brokenTableRules } from './table-rules.js'
 
 /**
@@ -12,8 +14,7 @@ import { brokenTableRules } from './table-rules.js'
  * @throws when the table or its `user_id` is missing, when its primary key or a unique key does not start with `user_id` (it would
  * tell whether another user's row exists), for a view, and when the package's own migrations have not run yet
  */
-// biome-ignore lint/suspicious/noExplicitAny: a migration's handle has no schema of its own (Kysely's Migration says the same)
-export async function protectTable(db: Kysely<any>, table: string): Promise<void> {
+export async function protectTable(db: AnyKysely, table: string): Promise<void> {
   const name = sql.table(table)
   const constraint = sql.id(`${table.split('.').at(-1)}_user_id_not_empty`)
   const role = sql.id(await applicationRole(db))
@@ -34,8 +35,7 @@ export async function protectTable(db: Kysely<any>, table: string): Promise<void
   await sql`grant select, insert, update, delete on ${name} to ${role}`.execute(db)
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: as above
-async function applicationRole(db: Kysely<any>): Promise<string> {
+async function applicationRole(db: AnyKysely): Promise<string> {
   const there = await sql<{ there: boolean }>`
     select to_regprocedure('trpc_bearer.application_role()') is not null as there`.execute(db)
   if (!there.rows[0]?.there)
@@ -44,19 +44,14 @@ async function applicationRole(db: Kysely<any>): Promise<string> {
   return rows[0]?.role ?? ''
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: as above
-async function schemaOf(db: Kysely<any>, table: string): Promise<string> {
+async function schemaOf(db: AnyKysely, table: string): Promise<string> {
   const { rows } = await sql<{ schema: string }>`
     select nspname as schema from pg_catalog.pg_class join pg_catalog.pg_namespace on pg_namespace.oid = relnamespace
     where pg_class.oid = ${quotedName(table)}::regclass`.execute(db)
   return rows[0]?.schema ?? ''
 }
 
-const quotedName = (table: string) =>
-  table
-    .split('.')
-    .map(part => `"${part.replaceAll('"', '""')}"`)
-    .join('.')
+const quotedName = (table: string) => table.split('.').map(quoteIdentifier).join('.')
 
 /**
  * Lets every user read a table that belongs to nobody, such as countries or prices: the application role may select, and nothing
@@ -64,8 +59,7 @@ const quotedName = (table: string) =>
  *
  * @param table name of the table, with its schema where that is not the first in the search path
  */
-// biome-ignore lint/suspicious/noExplicitAny: as above
-export async function shareTable(db: Kysely<any>, table: string): Promise<void> {
+export async function shareTable(db: AnyKysely, table: string): Promise<void> {
   const role = sql.id(await applicationRole(db))
   await sql`
     insert into trpc_bearer.shared_table values (${quotedName(table)}::regclass) on conflict do nothing`.execute(

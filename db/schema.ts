@@ -1,12 +1,9 @@
 import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
 
 /**
- * A point in time. Written as ISO 8601 text in UTC, never as a `Date`: pg writes those in the local time of the process,
- * off by seconds in 1850 and by an era in year 1.
+ * A task row. `user_id` defaults to the caller, so that nothing need name it on insert. Times are written as ISO 8601 text in
+ * UTC, never as a `Date`: pg writes those in the local time of the process, off by seconds in 1850 and by an era in year 1.
  */
-export type Timestamp = ColumnType<Date, string, string>
-
-/** A task row. `user_id` defaults to the caller, so that nothing need name it on insert. */
 export interface TasksTable {
   user_id: Generated<string>
   id: string

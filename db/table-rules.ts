@@ -1,4 +1,5 @@
-import { type Kysely, sql } from 'kysely'
+import { sql } from 'kysely'
+import type { AnyKysely } from './any-kysely.js'
 
 /**
  * Rules that a table under the policy must keep, beyond the policy: without them its keys tell whether another user's row
@@ -7,8 +8,7 @@ import { type Kysely, sql } from 'kysely'
  * @param relation what `regclass` takes
  * @returns what is wrong, in words; nothing when all is well
  */
-// biome-ignore lint/suspicious/noExplicitAny: any handle will do
-export async function brokenTableRules(db: Kysely<any>, relation: string): Promise<string[]> {
+export async function brokenTableRules(db: AnyKysely, relation: string): Promise<string[]> {
   const { rows } = await sql<{ problem: string }>`
     with mine as (
       select c.oid, c.relkind, a.attnum as user_id

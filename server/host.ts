@@ -7,6 +7,7 @@ import type { Answer } from './answer.js'
 import type { Config } from './config.js'
 import { describeError } from './describe-error.js'
 import { createFetchHandler } from './handlers.js'
+import { warnBy } from './log.js'
 import { createMetrics } from './metrics.js'
 import { checkReadiness } from './readiness.js'
 import { requestIdOf } from './request-id.js'
@@ -29,7 +30,6 @@ export interface HostParts {
 export function createHost({ config, origin, issuer, verifier, database, log, auth }: HostParts) {
   const metrics = createMetrics({ pool: database.pool, keys: verifier.status })
   const answers = new WeakMap<Request, Answer>()
-  const warn = (problem: string, error: unknown) => log.warn({ error: describeError(error) }, problem)
   const trpc = createFetchHandler({
     verifier,
     db: database,
@@ -92,7 +92,7 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
 
   app.get('/healthz', c => c.text('ok\n'))
   app.get('/readyz', async c => {
-    const { ready, ...parts } = await checkReadiness({ database, verifier, onProblem: warn })
+    const { ready, ...parts } = await checkReadiness({ database, verifier, onProblem: warnBy(log) })
     return c.json({ ready, ...parts, keySet: verifier.status() }, ready ? 200 : 503)
   })
   app.get('/metrics', async c => c.body(await metrics.text(), 200, { 'content-type': metrics.contentType }))
@@ -116,10 +116,12 @@ function knownPath(path: string): string {
   return ['/', '/healthz', '/readyz', '/metrics'].includes(path) ? path : '(unknown)'
 }
 
+/** A host as a URL has it: IPv6 in brackets (RFC 3986 section 3.2.2). */
+export const hostInUrl = (host: string) => (host.includes(':') ? `[${host}]` : host)
+
 /** Against DNS rebinding: a page elsewhere may point its own name at this machine, but cannot change the Host it sends. */
 function onlyLoopbackHosts(host: string) {
-  const written = host.includes(':') ? `[${host}]` : host
-  const allowed = new Set(['localhost', '127.0.0.1', '[::1]', new URL(`http://${written}`).hostname])
+  const allowed = new Set(['localhost', '127.0.0.1', '[::1]', new URL(`http://${hostInUrl(host)}`).hostname])
   return async (c: { req: { raw: Request } }, next: () => Promise<void>) => {
     if (!allowed.has(new URL(c.req.raw.url).hostname)) {
       const error = `With the in-process issuer the Host must be a loopback name or HOST (${host}).`

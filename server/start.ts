@@ -5,10 +5,9 @@ import { createAdaptorServer } from '@hono/node-server'
 import type { Logger } from 'pino'
 import { type OpenDatabase, openDatabase } from '../db/open.js'
 import type { Config } from './config.js'
-import { describeError } from './describe-error.js'
-import { createHost } from './host.js'
+import { createHost, hostInUrl } from './host.js'
 import { startIssuer } from './issuer.js'
-import { createLog } from './log.js'
+import { createLog, warnBy } from './log.js'
 import { checkReadiness } from './readiness.js'
 import { createVerifier, type Verifier } from './verifier.js'
 
@@ -97,7 +96,7 @@ async function listen(server: Server, { port, host }: Config): Promise<string> {
 function nameInUrl(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1'
   if (host === '::') return '[::1]'
-  return host.includes(':') ? `[${host}]` : host
+  return hostInUrl(host)
 }
 
 const issuerAt = (url: string) => ({ issuer: url, audience: url, jwksUrl: `${url}/api/auth/jwks` })
@@ -128,7 +127,7 @@ function lookAhead(
   { production, ...parts }: { verifier: Verifier; database: OpenDatabase; production: boolean },
   log: Logger,
 ): void {
-  const onProblem = (problem: string, error: unknown) => log.warn({ error: describeError(error) }, problem)
+  const onProblem = warnBy(log)
   checkReadiness({ ...parts, onProblem }).then(
     ({ ready, ...states }) => {
       if (!ready) log.warn(states, 'not ready')
