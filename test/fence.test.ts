@@ -47,6 +47,12 @@ describe.each(databaseKinds)('the fence on %s', kind => {
     ['a table that everybody may read', ['grant select on gap.notes to public'], 'gap.notes'],
     ['a column that was granted', ['grant select (body) on gap.notes to app_user'], 'gap.notes'],
     [
+      'a table of an odd name',
+      ['create table gap."ROLE" (id int)', 'grant select on gap."ROLE" to app_user'],
+      'gap."ROLE"',
+    ],
+    ['a table of the catalogue', ['grant select on pg_authid to app_user'], 'pg_authid'],
+    [
       'a view with the rights of its owner',
       ['create view gap.all as select * from tasks', 'grant select on gap.all to app_user'],
       'gap."all"',
