@@ -11,8 +11,9 @@ import { brokenTableRules } from './table-rules.js'
  * forced (the owner is bound too), and the application role may select, insert, update and delete.
  *
  * @param table name of the table, with its schema where that is not the first in the search path (`billing.invoices`)
- * @throws when the table or its `user_id` is missing, when its primary key or a unique key does not start with `user_id` (it would
- * tell whether another user's row exists), for a view, and when the package's own migrations have not run yet
+ * @throws when the table or its `user_id` is missing, when a key of it or of its partitions would tell whether another user's row exists
+ * (a unique key must start with `user_id`, a foreign key lead from `user_id` to `user_id` or to a shared table), for a view, and when
+ * the package's own migrations have not run yet
  */
 export async function protectTable(db: AnyKysely, table: string): Promise<void> {
   const name = sql.table(table)

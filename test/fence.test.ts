@@ -90,28 +90,6 @@ describe.each(databaseKinds)('the fence on %s', kind => {
     await run('drop schema gap cascade')
     expect((await database.fence()).gaps).toEqual([])
   })
-
-  test('has a gap by a foreign key that leads to rows of others', async () => {
-    await protectTable(database.db, 'gap.notes')
-    await run(`create table gap.links (user_id text, id int, other text, note int, primary key (user_id, id),
-      foreign key (other, note) references gap.notes (user_id, id))`)
-    await expect(protectTable(database.db, 'gap.links')).rejects.toThrow(
-      'does not lead from user_id to user_id',
-    )
-  })
-
-  test.each([
-    ['a primary key without user_id', 'create table gap.bad (user_id text, id int primary key)'],
-    ['no column user_id', 'create table gap.bad (id int)'],
-    [
-      'a unique key without user_id',
-      'create table gap.bad (user_id text, id int, primary key (user_id, id), unique (id))',
-    ],
-    ['only a view', 'create view gap.bad as select * from tasks'],
-  ])('is not put up by protectTable where there is %s', async (_, statement) => {
-    await run(statement)
-    await expect(protectTable(database.db, 'gap.bad')).rejects.toThrow('gap.bad cannot be protected')
-  })
 })
 
 test('a role that can become one whom policies do not bind is a gap', async () => {

@@ -101,7 +101,7 @@ describe.each(databaseKinds)("a table of one's own on %s", kind => {
   test('must be there, with a user_id', async () => {
     await expect(protectTable(database.db, 'missing')).rejects.toMatchObject({ code: '42P01' })
     await sql`create table ownerless (body text)`.execute(database.db)
-    await expect(protectTable(database.db, 'ownerless')).rejects.toThrow('it has no column user_id')
+    await expect(protectTable(database.db, 'ownerless')).rejects.toThrow('ownerless has no column user_id')
     await expect(bodies(alice, 'ownerless')).rejects.toMatchObject({ code: '42501' })
   })
 })

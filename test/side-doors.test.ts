@@ -1,0 +1,111 @@
+import { sql } from 'kysely'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { protectTable, shareTable } from '../db/index.js'
+import { databaseKinds, openTestDatabase } from './parts/database.js'
+
+describe.each(databaseKinds)('the keys of a table on %s', kind => {
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase(kind)
+    await run(`create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`)
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+  beforeEach(async () => {
+    await run('drop schema if exists door cascade')
+    await run('create schema door')
+    await run('create table door.people (id text primary key)')
+    await run(`create table door.notes (user_id text, id int, body text, primary key (user_id, id))`)
+    await protectTable(database.db, 'door.notes')
+  })
+  const run = (text: string) => sql.raw(text).execute(database.db)
+
+  test.each([
+    ['a primary key without user_id', 'create table door.bad (user_id text, id int primary key)'],
+    ['no column user_id', 'create table door.bad (id int)'],
+    ['only a view', 'create view door.bad as select * from tasks'],
+    ['a key over all users', 'create table door.bad (user_id text, id int unique)'],
+    [
+      'a key over some rows of all users',
+      'create table door.bad (user_id text, id int, done bool); create unique index on door.bad (id) where done',
+    ],
+    [
+      'a key by an expression',
+      `create table door.bad (user_id text, id int); create unique index on door.bad ((user_id || id))`,
+    ],
+    [
+      'a key that only carries user_id',
+      'create table door.bad (user_id text, id int); create unique index on door.bad (id) include (user_id)',
+    ],
+    [
+      'a key that takes Alice for alice',
+      'create table door.bad (user_id text, id int); create unique index on door.bad (user_id collate blind, id)',
+    ],
+    ['a user_id that takes Alice for alice', 'create table door.bad (user_id text collate blind, id int)'],
+    ['a user_id that is cut off', 'create table door.bad (user_id name, id int)'],
+    [
+      'a partition with a key of its own',
+      `create table door.bad (user_id text, id int) partition by range (id);
+       create table door.part partition of door.bad (unique (id)) for values from (1) to (9)`,
+    ],
+    [
+      'an heir with a key of its own',
+      'create table door.bad (user_id text, id int); create table door.heir (unique (id)) inherits (door.bad)',
+    ],
+    [
+      'a foreign key to rows of others',
+      `create table door.bad (user_id text, id int, other text, foreign key (other, id) references door.notes (user_id, id))`,
+    ],
+    [
+      'a foreign key to a table that it cannot read',
+      'create table door.bad (user_id text, friend text references door.people)',
+    ],
+  ])('tell of others, so that protectTable refuses: %s', async (_, statements) => {
+    for (const statement of statements.split('; ')) await run(statement)
+    await expect(protectTable(database.db, 'door.bad')).rejects.toThrow('door.bad cannot be protected')
+  })
+
+  // It needs an extension, which the embedded database has not.
+  test.runIf(kind === 'PostgreSQL')('tell of others where they exclude what others have', async () => {
+    await run('create extension btree_gist')
+    const table = (operator: string) =>
+      run(`
+      create table door.stays (
+        user_id text, during int4range, exclude using gist (user_id with ${operator}, during with &&)
+      )`)
+    await table('<>')
+    await expect(protectTable(database.db, 'door.stays')).rejects.toThrow('does not start with user_id')
+    await run('drop table door.stays')
+    await table('=')
+    await protectTable(database.db, 'door.stays')
+  })
+
+  test('may be of any kind within one user', async () => {
+    await run('create table door.colours (name text primary key)')
+    await shareTable(database.db, 'door.colours')
+    await run(`create table door.good (
+      user_id text not null references door.people on delete cascade, id int, note int, done bool,
+      colour text references door.colours, primary key (user_id, id),
+      foreign key (user_id, note) references door.notes (user_id, id) on delete cascade on update cascade
+    ) partition by hash (user_id)`)
+    await run('create table door.half partition of door.good for values with (modulus 2, remainder 0)')
+    await run('create table door.rest partition of door.good for values with (modulus 2, remainder 1)')
+    await run('create unique index on door.good (user_id, lower(colour))')
+    await run('create unique index on door.half (user_id, note) where done')
+    await protectTable(database.db, 'door.good')
+    expect((await database.fence()).gaps).toEqual([])
+  })
+
+  test.each([
+    ['a unique key', 'create unique index on door.notes (body)', 'its key'],
+    [
+      'a foreign key',
+      'alter table door.notes add constraint known foreign key (body) references door.people',
+      'its foreign key known',
+    ],
+  ])('are proved again: %s that came later is a gap', async (_, statement, problem) => {
+    await run(statement)
+    expect((await database.fence()).gaps).toEqual([
+      expect.objectContaining({ object: 'door.notes', problem: expect.stringContaining(problem) }),
+    ])
+  })
+})
