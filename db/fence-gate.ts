@@ -1,4 +1,5 @@
-import type { FenceGap, FenceReport } from './fence.js'
+import type { FenceReport } from './fence.js'
+import type { FenceGap } from './fence-gap.js'
 import { DatabaseUnavailableError, isStatementTimeout } from './unavailable.js'
 
 /** The database does not keep users apart: nothing is asked of it for one. */

@@ -45,14 +45,16 @@ async function refusesForgery(db: Kysely<Database>, timeout: number, role: strin
   })
 }
 
-/** Neither superuser nor an owner, no right of its own, and no way to one. */
+/** Neither superuser nor an owner, no right of its own but to enter, and no way to one. */
 async function holdsNoOtherRole(db: Kysely<Database>, role: string): Promise<boolean> {
   const { rows } = await sql<{ powerless: boolean }>`
     select not rolsuper and not rolbypassrls and not rolcreaterole and not rolinherit
       and not exists (select from pg_auth_members m where m.member = r.oid and m.roleid::regrole <> ${role}::regrole)
-      and not exists (select from pg_class c where c.relowner = r.oid)
-      and not exists (select from pg_proc p where p.proowner = r.oid)
-      and not exists (select from pg_namespace n where n.nspowner = r.oid) as powerless
+      and not exists (
+        select from pg_shdepend d
+        where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid
+          and d.dbid in (0, (select oid from pg_database where datname = current_database()))
+          and (d.deptype = 'o' or d.classid not in ('pg_database'::regclass, 'pg_namespace'::regclass))) as powerless
     from pg_roles r where rolname = session_user`.execute(db)
   return rows[0]?.powerless ?? false
 }

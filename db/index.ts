@@ -1,6 +1,7 @@
 export { DataDirError, DataDirInUseError } from './data-dir.js'
 export { MissingPackageError } from './embedded.js'
-export type { FenceGap, FenceReport } from './fence.js'
+export type { FenceReport } from './fence.js'
+export type { FenceGap } from './fence-gap.js'
 export { FenceError } from './fence-gate.js'
 export type { FenceLevel } from './fence-level.js'
 export { type FenceSetup, setUpFence } from './fence-setup.js'

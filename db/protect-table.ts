@@ -33,6 +33,9 @@ export async function protectTable(db: AnyKysely, table: string): Promise<void> 
       using (user_id = (select trpc_bearer.user_id()))
       with check (user_id = (select trpc_bearer.user_id()))`.execute(db)
   await sql`grant usage on schema ${sql.id(await schemaOf(db, table))} to ${role}`.execute(db)
+  await sql`delete from trpc_bearer.shared_table where relation = ${quotedName(table)}::regclass`.execute(db)
+  // Default privileges may have given more, which no policy binds (truncate).
+  await sql`revoke all on ${name} from public, ${role}`.execute(db)
   await sql`grant select, insert, update, delete on ${name} to ${role}`.execute(db)
 }
 
@@ -67,5 +70,8 @@ export async function shareTable(db: AnyKysely, table: string): Promise<void> {
     db,
   )
   await sql`grant usage on schema ${sql.id(await schemaOf(db, table))} to ${role}`.execute(db)
+  await sql`revoke insert, update, delete, truncate, references, trigger on ${sql.table(table)} from public, ${role}`.execute(
+    db,
+  )
   await sql`grant select on ${sql.table(table)} to ${role}`.execute(db)
 }

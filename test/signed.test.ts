@@ -111,6 +111,26 @@ test('signed is refused where a login with power serves', async () => {
   }
 })
 
+test('signed does not stand under a login that was granted something for itself', async () => {
+  await using logins = await twoLogins()
+  const database = await migrated(logins, 'signed')
+  const { administer, server } = logins
+  try {
+    for (const [grant, revoke] of [
+      [`create table sessions (token text); grant select on sessions to ${server}`, 'drop table sessions'],
+      [`grant update (title) on tasks to ${server}`, `revoke all on tasks from ${server}`],
+      [`create schema own authorization ${server}`, 'drop schema own'],
+    ] as const) {
+      await administer(grant)
+      expect((await database.fence()).level).toBe('plain')
+      await administer(revoke)
+      expect((await database.fence()).level).toBe('signed')
+    }
+  } finally {
+    await database.close()
+  }
+})
+
 describe.each(['plain', 'signed'] as const)('the level %s', level => {
   let logins: Awaited<ReturnType<typeof twoLogins>>
   let database: OpenDatabase
