@@ -34,6 +34,10 @@ const failing = router({
   text: publicProcedure.query(fail(secret)),
   output: publicProcedure.output(z.literal(secret)).query(fail(new Error(secret))),
   sql: protectedProcedure.query(({ ctx }) => sql`select ${secret}::uuid`.execute(ctx.db)),
+  twice: protectedProcedure.query(async ({ ctx }) => {
+    const task = { id: crypto.randomUUID(), title: 'Once' }
+    await ctx.db.insertInto('tasks').values([task, task]).execute()
+  }),
   file: publicProcedure.query(() => readFile(`/${secret}`, 'utf8')),
   service: publicProcedure.query(() => once(connect(1, '127.0.0.1'), secret)),
   revoked: publicProcedure.query(() => {
@@ -95,6 +99,14 @@ describe.each(['error', 'trpcError', 'noCause', 'text', 'output', 'sql', 'file',
     })
   },
 )
+
+test('a key that is there already is told to the operator alone', async () => {
+  const response = await send(server.url, '/trpc/twice', { headers: [alice] })
+  const text = await response.text()
+  expect(JSON.parse(text)).toMatchObject(masked(response.headers.get('x-request-id')))
+  expect(text).not.toMatch(/key|tasks|alice|duplicate/i)
+  expect(inspect(onError.mock.calls, { depth: 5 })).toContain('duplicate key')
+})
 
 test('an unexpected error in a batch leaves the other calls alone', async () => {
   const response = await send(server.url, '/trpc/fine,error,fine?batch=1&input=%7B%7D')

@@ -109,3 +109,47 @@ describe.each(databaseKinds)('the keys of a table on %s', kind => {
     ])
   })
 })
+
+describe.each(databaseKinds)("another's row on %s", kind => {
+  const there = '11111111-1111-1111-1111-111111111111'
+  const missing = '22222222-2222-2222-2222-222222222222'
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase(kind)
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+  beforeEach(async () => {
+    await database.db.deleteFrom('tasks').execute()
+    await database.forUser('bob').insertInto('tasks').values({ id: there, title: 'his' }).execute()
+    await database
+      .forUser('alice')
+      .insertInto('tasks')
+      .values({ id: crypto.randomUUID(), title: '1' })
+      .execute()
+  })
+
+  test.each([
+    "insert into tasks (user_id, id, title) values ('bob', 'ID', 'x')",
+    "insert into tasks (user_id, id, title) values ('bob', 'ID', 'x') on conflict do nothing",
+    "insert into tasks (user_id, id, title) values ('bob', 'ID', 'x') on conflict (user_id, id) do update set title = 'x'",
+    "update tasks set user_id = 'bob', id = 'ID'",
+    `merge into tasks using (select 'bob' as name, 'ID'::uuid as id) as new on (user_id, tasks.id) = (new.name, new.id)
+     when not matched then insert (user_id, id, title) values (new.name, new.id, 'x')`,
+    `merge into tasks using (select 'ID'::uuid as id) as new on true when matched then update set user_id = 'bob', id = new.id`,
+    "with moved as (delete from tasks returning title) insert into tasks (user_id, id, title) select 'bob', 'ID', title from moved",
+    "update tasks set title = 'x' where user_id = 'bob' and id = 'ID' returning id",
+    "delete from tasks where user_id = 'bob' and id = 'ID' returning id",
+    "select title::int from tasks where id = 'ID'",
+    "select 1 / (length(title) - 3) from tasks where id = 'ID' for update",
+    "insert into tasks (id, title) select id, title from tasks where id = 'ID'",
+  ])('is not told from a missing one by %s', async text => {
+    const answer = (id: string) =>
+      sql
+        .raw(text.replaceAll('ID', id))
+        .execute(database.forUser('alice'))
+        .catch(({ code, message, detail, constraint }) => ({ code, message, detail, constraint }))
+    expect(await answer(there)).toEqual(await answer(missing))
+    const titles = await database.db.selectFrom('tasks').select('title').orderBy('title').execute()
+    expect(titles).toEqual([{ title: '1' }, { title: 'his' }])
+  })
+})

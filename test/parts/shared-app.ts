@@ -40,5 +40,6 @@ export async function rawCall(app: App, person: string, procedure: string, input
       ...(!isQuery && { body }),
     },
   )
-  return { status: response.status, body: await response.text() }
+  const { 'x-request-id': _, date, ...headers } = Object.fromEntries(response.headers)
+  return { status: response.status, headers, body: await response.text() }
 }
