@@ -1,4 +1,5 @@
-import { randomBytes } from 'node:crypto'
+import { createHmac, randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -147,6 +148,29 @@ describe.each(['plain', 'signed'] as const)('the level %s', level => {
   afterAll(async () => {
     await database.close()
     await logins[Symbol.asyncDispose]()
+  })
+
+  test('is seen with psql as the README says', async () => {
+    const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
+    const [statements = ''] = /^begin;[^`]+/m.exec(readme) ?? []
+    // As openssl does in the line before.
+    const signature = createHmac('sha256', secret).update('alice').digest('hex')
+    const text = statements
+      .replace('somebody', 'alice')
+      .replace(":'signature'", `'${signature}'`)
+      .replace('app_user', logins.role)
+    const client = new pg.Client({ connectionString: logins.serverUrl })
+    await client.connect()
+    try {
+      const results: unknown = await client.query(text)
+      expect(results).toEqual(
+        expect.arrayContaining([
+          expect.objectContaining({ rows: [expect.objectContaining({ title: 'hers' })] }),
+        ]),
+      )
+    } finally {
+      await client.end()
+    }
   })
 
   test('is found by trying', async () => {
