@@ -56,10 +56,10 @@ async function sign(db: AnyKysely, secret: string): Promise<void> {
   await sql`update trpc_bearer.fence_key set is_current = false where inner_pad <> ${inner}`.execute(db)
   await sql`
     insert into trpc_bearer.fence_key values (true, ${inner}, ${outer}) on conflict do nothing`.execute(db)
-  // In PL/pgSQL, which keeps its plans for the session.
+  // In PL/pgSQL, which keeps its plans for the session. pg_temp last, or a temporary table of a caller's is the type of its name.
   await sql`
     create or replace function trpc_bearer.user_id() returns text
-      language plpgsql stable parallel safe security definer set search_path = '' as $$
+      language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
     declare
       id constant text := current_setting('app.user_id', true);
       signature constant text := current_setting('app.user_signature', true);

@@ -70,6 +70,16 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       'gap.copy',
     ],
     [
+      'a foreign table',
+      [
+        'create foreign data wrapper nothing',
+        'create server far foreign data wrapper nothing',
+        'create foreign table gap.far (id int) server far',
+        'grant select on gap.far to app_user',
+      ],
+      'gap.far',
+    ],
+    [
       'a shared table that a caller may change',
       ['create table gap.prices (id int)', 'SHARE gap.prices', 'grant update (id) on gap.prices to app_user'],
       'gap.prices',

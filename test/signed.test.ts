@@ -132,6 +132,32 @@ test('signed does not stand under a login that was granted something for itself'
   }
 })
 
+test('a temporary table named as a type does not spoil the identity of the next caller', async () => {
+  await using logins = await twoLogins()
+  const database = await migrated(logins, 'signed')
+  const count = (handle: ReturnType<OpenDatabase['forUser']>) =>
+    sql`select count(*)::int from tasks`.execute(handle)
+  try {
+    await database
+      .forUser('alice')
+      .transaction()
+      .execute(async first => {
+        await count(first)
+        // On a connection on which nobody has asked for the identity yet, and then bob after alice on that one.
+        await database
+          .forUser('alice')
+          .transaction()
+          .execute(async second => {
+            await sql`select 1 as x into temporary "text"`.execute(second)
+            await count(second)
+          })
+        expect((await count(database.forUser('bob'))).rows).toEqual([{ count: 0 }])
+      })
+  } finally {
+    await database.close()
+  }
+})
+
 describe.each(['plain', 'signed'] as const)('the level %s', level => {
   let logins: Awaited<ReturnType<typeof twoLogins>>
   let database: OpenDatabase
