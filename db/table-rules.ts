@@ -3,7 +3,8 @@ import type { AnyKysely } from './any-kysely.js'
 
 /**
  * Rules that a table under the policy must keep, beyond the policy, with its partitions and the tables that inherit from it:
- * without them its keys tell whether another user's row exists, as an insert that is refused for a key is seen by whoever tries.
+ * without them its keys tell whether another user's row exists, as an insert that is refused for a key is seen by whoever tries,
+ * or a table that it inherits from shows its rows.
  *
  * @param relation what `regclass` takes
  * @returns what is wrong, in words; nothing when all is well
@@ -30,6 +31,10 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
     union all
     select pg_catalog.format('the user_id of %s is not text with a deterministic collation', oid::regclass)
     from mine where is_table and not is_exact
+    union all
+    select pg_catalog.format('%s inherits from %s, which shows its rows without the policy', h.inhrelid::regclass, p.oid::regclass)
+    from mine join pg_catalog.pg_inherits h on h.inhrelid = mine.oid join pg_catalog.pg_class p on p.oid = h.inhparent
+    where not p.relforcerowsecurity and p.oid not in (select oid from mine)
     union all
     select pg_catalog.format('its key %s does not start with user_id', i.indexrelid::regclass)
     from mine join pg_catalog.pg_index i on i.indrelid = mine.oid

@@ -52,6 +52,10 @@ describe.each(databaseKinds)('the keys of a table on %s', kind => {
       'create table door.bad (user_id text, id int); create table door.heir (unique (id)) inherits (door.bad)',
     ],
     [
+      'a parent that shows its rows',
+      'create table door.base (body text); create table door.bad (user_id text) inherits (door.base)',
+    ],
+    [
       'a foreign key to rows of others',
       `create table door.bad (user_id text, id int, other text, foreign key (other, id) references door.notes (user_id, id))`,
     ],
