@@ -12,6 +12,8 @@ export interface Reached {
   isReadable: boolean
   /** All that the role may do but select. */
   changes: string[]
+  /** They run with the rights of the owner, whoever asks, on a view with `security_invoker` too. */
+  rules: string[]
   /** Policies that let the role see or write more than its own rows. */
   strangePolicies: string[]
 }
@@ -32,6 +34,9 @@ export async function reachedBy(db: Kysely<Database>, role: string): Promise<Rea
         where case when p in ('insert', 'update', 'references') then has_any_column_privilege(${role}, c.oid, p)
           else has_table_privilege(${role}, c.oid, p) end
       ) as changes,
+      array(
+        select quote_ident(w.rulename) from pg_catalog.pg_rewrite w where w.ev_class = c.oid and w.rulename <> '_RETURN'
+      ) as rules,
       array(
         select quote_ident(p.polname) from pg_catalog.pg_policy p
         where p.polrelid = c.oid and p.polpermissive
@@ -59,9 +64,14 @@ const unbound = new Set(['truncate', 'references', 'trigger'])
 
 /** What is wrong with it by what the catalogue says; null when nothing is. */
 export function gapOf(
-  { name, kind, isShared, isForced, isInvoker, changes, strangePolicies }: Reached,
+  { name, kind, isShared, isForced, isInvoker, changes, rules, strangePolicies }: Reached,
   role: string,
 ): FenceGap | null {
+  const [rule] = rules
+  if (rule !== undefined) {
+    const problem = `its rule ${rule} runs with the rights of its owner`
+    return { object: name, problem, mend: `drop rule ${rule} on ${name};` }
+  }
   if (isShared) {
     if (changes.length === 0) return null
     const problem = 'it is shared, and the role may change it for everybody'

@@ -106,6 +106,15 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       'closed.secrets',
     ],
     [
+      'a view with a rule, which writes as its owner',
+      [
+        'create view gap.mine with (security_invoker = true) as select * from tasks',
+        'create rule add as on insert to gap.mine do instead insert into tasks select new.*',
+        'grant select, insert on gap.mine to app_user',
+      ],
+      'gap.mine',
+    ],
+    [
       'a view behind a view',
       [
         'create view gap.inner as select * from tasks',
