@@ -1,6 +1,6 @@
 /** A gap in the fence: what is at fault, and the SQL that mends it. */
 export interface FenceGap {
-  /** The table, view or role. */
+  /** The table, view, schema or role. */
   object: string
   problem: string
   /** What an administrator runs. */

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import type { FenceGap } from './fence-gap.js'
+import { type FenceGap, revoke } from './fence-gap.js'
 import type { Database } from './schema.js'
 
 /**
@@ -21,4 +21,15 @@ export async function gapsOfRole(db: Kysely<Database>, role: string): Promise<Fe
       : `it can become ${name}, ${isUnbound ? 'whom policies do not bind' : 'who may reach more'}`,
     mend: isItself ? `alter role ${role} nosuperuser nobypassrls;` : `revoke ${name} from ${role};`,
   }))
+}
+
+/** Where it may create: `select … into` would make a table there that all callers share. */
+export async function gapsOfSchemas(db: Kysely<Database>, role: string): Promise<FenceGap[]> {
+  const { rows } = await sql<{ object: string }>`
+    select format('schema %I', nspname) as object from pg_catalog.pg_namespace
+    where nspname !~ '^pg_(toast|temp)' and has_schema_privilege(${role}, oid, 'create') order by 1`.execute(
+    db,
+  )
+  const problem = 'the role may make tables in it, which all callers would share'
+  return rows.map(({ object }) => ({ object, problem, mend: revoke('create', object, role) }))
 }

@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { type FenceGap, revoke } from './fence-gap.js'
 import { type FenceLevel, findFenceLevel } from './fence-level.js'
 import { gapOf, reachedBy } from './fence-reach.js'
-import { gapsOfRole } from './fence-role.js'
+import { gapsOfRole, gapsOfSchemas } from './fence-role.js'
 import type { Database } from './schema.js'
 import { brokenTableRules } from './table-rules.js'
 import { within } from './within.js'
@@ -27,9 +27,9 @@ export interface FenceOptions {
 
 /**
  * Proves that the fence stands, by trying and by looking at everything that the application role can reach: the role is neither
- * superuser nor BYPASSRLS; each table or view on which it, or PUBLIC, has any privilege is under our forced policy, was shared
- * with `shareTable`, or is a view with `security_invoker`; and somebody who owns no row sees none. What belongs to an
- * extension, and what the role cannot touch, does not count.
+ * superuser nor BYPASSRLS, and cannot become one who reaches more; each table or view on which it, or PUBLIC, has any privilege is
+ * under our forced policy, was shared with `shareTable`, or is a view with `security_invoker`; and somebody who owns no row sees
+ * none. What belongs to an extension, and what the role cannot touch, does not count.
  *
  * @returns the level, and the gaps; none when it stands
  */
@@ -78,6 +78,7 @@ async function inspect(db: Kysely<Database>, role: string): Promise<{ gaps: Fenc
   const gaps = await gapsOfRole(db, role)
   // The rest would follow from it.
   if (gaps.length > 0) return { gaps, tables: [] }
+  gaps.push(...(await gapsOfSchemas(db, role)))
   const tables: string[] = []
   for (const reached of await reachedBy(db, role)) {
     const gap = gapOf(reached, role)

@@ -84,6 +84,7 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       ['create table gap.prices (id int)', 'SHARE gap.prices', 'grant update (id) on gap.prices to app_user'],
       'gap.prices',
     ],
+    ['a schema in which a caller may make tables', ['grant create on schema gap to public'], 'schema gap'],
     ['a table that a caller may empty', ['grant truncate on tasks to app_user'], 'tasks'],
     [
       'a partition that is within reach by itself',
