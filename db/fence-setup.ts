@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
+import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { AnyKysely } from './any-kysely.js'
 import { quoteIdentifier } from './identifier.js'
+import { lockMigrations } from './migration-lock.js'
 
 /** Options of {@link setUpFence}. */
 export interface FenceSetup {
@@ -16,7 +18,7 @@ export interface FenceSetup {
 /**
  * Grants the application role to the login that serves, and with a secret makes the level `signed`: `trpc_bearer.user_id()` then
  * believes an id only with its signature, so that SQL that somebody injects cannot become another user. The secret before stays
- * good until the next one is set, so that it can be changed without a refused request.
+ * good until the next one is set, so that it can be changed without a refused request. Safe when many processes do it at once.
  *
  * @returns what an administrator must run because this login may not, as SQL; nothing when all is done
  */
@@ -29,20 +31,33 @@ export async function setUpFence(db: AnyKysely, { role, login, secret }: FenceSe
       `alter role ${quoteIdentifier(login)} noinherit`,
     ]
     for (const statement of statements) {
-      await sql
-        .raw(statement)
-        .execute(db)
-        .catch(error => {
-          if (error.code !== '42501') throw error
-          left.push(`${statement};`)
-        })
+      await changeRole(db, statement).catch(error => {
+        if (error.code !== '42501') throw error
+        left.push(`${statement};`)
+      })
     }
   }
   if (secret !== undefined) await db.transaction().execute(trx => sign(trx, secret))
   return left
 }
 
+/** Roles belong to the cluster and locks to one database: whoever changes the same one at the same moment makes this fail. */
+async function changeRole(db: AnyKysely, statement: string, attempts = 100): Promise<void> {
+  try {
+    await sql.raw(statement).execute(db)
+  } catch (error) {
+    const isConcurrent = error instanceof Error && 'code' in error && concurrent.has(error.code)
+    if (!isConcurrent || attempts === 1) throw error
+    await setTimeout(Math.random() * 100)
+    await changeRole(db, statement, attempts - 1)
+  }
+}
+
+/** Row of a catalogue that is there already, or "tuple concurrently updated". */
+const concurrent: ReadonlySet<unknown> = new Set(['23505', 'XX000'])
+
 async function sign(db: AnyKysely, secret: string): Promise<void> {
+  await lockMigrations(db)
   await sql`
     create table if not exists trpc_bearer.fence_key (
       is_current boolean primary key, inner_pad bytea not null, outer_pad bytea not null

@@ -1,11 +1,10 @@
 import { sql } from 'kysely'
 import { type MigrationResult, type MigrationResultSet, Migrator, NO_MIGRATIONS } from 'kysely/migration'
 import type { AnyKysely } from './any-kysely.js'
+import { lockMigrations } from './migration-lock.js'
 import { migrationTable as table } from './migration-table.js'
 import { migrationsFor } from './migrations/index.js'
 import { defaultRole } from './role.js'
-
-const lock = 7_241_386_019_245_831n
 
 /**
  * Kysely's migrator with a lock that survives a transaction pooler. Kysely takes a session-level advisory lock, which
@@ -58,7 +57,7 @@ class TransactionalMigrator extends Migrator {
     try {
       await this.#db.transaction().execute(async trx => {
         await requireServer(trx)
-        await sql`select pg_advisory_xact_lock(${sql.lit(lock)})`.execute(trx)
+        await lockMigrations(trx)
         await sql`
           create table if not exists ${sql.table(table)} (
             name varchar(255) primary key, timestamp varchar(255) not null

@@ -87,6 +87,22 @@ test('the secret is changed without a refused request, and the one before the la
   }
 })
 
+test('ten that set it up at once: nobody is in the way of another', async () => {
+  await using logins = await twoLogins()
+  const { role, ownerUrl, server: login } = logins
+  await logins.administer(`grant ${login} to ${new URL(ownerUrl).username} with admin option`)
+  const owners = await Promise.all(Array.from({ length: 10 }, () => openDatabase({ url: ownerUrl, role })))
+  const server = await openDatabase({ url: logins.serverUrl, role, fenceSecret: secret })
+  try {
+    await Promise.all(owners.map(({ db }) => migrateToLatest(db, { role })))
+    const left = await Promise.all(owners.map(({ db }) => setUpFence(db, { role, login, secret })))
+    expect(left.flat()).toEqual([])
+    expect(await server.fence()).toMatchObject({ level: 'signed', gaps: [] })
+  } finally {
+    for (const database of [...owners, server]) await database.close()
+  }
+})
+
 test('a server with another secret is refused, and told why', async () => {
   await using logins = await twoLogins()
   await (await migrated(logins, 'signed')).close()

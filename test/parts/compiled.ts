@@ -7,7 +7,8 @@ import { temporaryFolder } from './database.js'
 import { root, startProgram } from './running.js'
 
 const run = promisify(execFile)
-const manifest = z.object({ scripts: z.object({ start: z.string().startsWith('node ') }) })
+const script = z.string().startsWith('node ')
+const manifest = z.object({ scripts: z.object({ start: script, migrate: script }) })
 
 /** The repository as `npm run build` leaves it, in a folder of its own: `dist` is being read by other tests. */
 export async function compile() {
@@ -20,13 +21,19 @@ export async function compile() {
   await cp(join(root, 'package.json'), join(folder.path, 'package.json'))
   await symlink(join(root, 'node_modules'), join(folder.path, 'node_modules'))
   const { scripts } = manifest.parse(JSON.parse(await readFile(join(folder.path, 'package.json'), 'utf8')))
-  const [, ...args] = scripts.start.split(' ')
-  const resolved = args.map(arg => (arg.startsWith('dist/') ? join(folder.path, arg) : arg))
+  const runner = (script: string) => {
+    const [, ...args] = script.split(' ')
+    const resolved = args.map(arg => (arg.startsWith('dist/') ? join(folder.path, arg) : arg))
+    return (cwd: string, env: Record<string, string> = {}) =>
+      startProgram(process.execPath, resolved, { cwd, env })
+  }
 
   return {
+    path: folder.path,
     /** Runs what `npm start` runs in a working folder: node itself, as a signal to npm does not reach it. */
-    start: (cwd: string, env: Record<string, string> = {}) =>
-      startProgram(process.execPath, resolved, { cwd, env }),
+    start: runner(scripts.start),
+    /** Runs what `npm run migrate` runs in a working folder. */
+    migrate: runner(scripts.migrate),
     [Symbol.asyncDispose]: folder[Symbol.asyncDispose],
   }
 }

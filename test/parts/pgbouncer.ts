@@ -1,0 +1,59 @@
+import { spawn } from 'node:child_process'
+import { chmod, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import pg from 'pg'
+import { inject, vi } from 'vitest'
+import { temporaryFolder } from './database.js'
+import { listen } from './listen.js'
+
+/**
+ * Debian's PgBouncer, in transaction mode, over few connections to the tests' PostgreSQL.
+ *
+ * @param login URL of the login that it uses, whoever comes. @default the one of the tests
+ */
+export async function startPgBouncer(login = inject('postgresUrl')) {
+  const folder = await temporaryFolder()
+  await chmod(folder.path, 0o755)
+  const { hostname, port, username, password } = new URL(login)
+  const own = await freePort()
+  await writeFile(
+    join(folder.path, 'pgbouncer.ini'),
+    `[databases]
+* = host=${hostname} port=${port || 5432} user=${username} password=${password}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${own}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 4
+max_client_conn = 500
+`,
+  )
+  const user = process.getuid?.() === 0 ? ['-u', 'nobody'] : []
+  const child = spawn('pgbouncer', [...user, join(folder.path, 'pgbouncer.ini')], { stdio: 'ignore' })
+  const ended = new Promise((done, fail) => child.once('exit', done).once('error', fail))
+  const bouncer = {
+    urlOf(database: string) {
+      return `postgres://anybody@127.0.0.1:${own}${new URL(database).pathname}`
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGTERM')
+      await ended
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+  const answers = async () => {
+    const client = new pg.Client({ connectionString: bouncer.urlOf(login) })
+    await client.connect()
+    await client.end()
+  }
+  await Promise.race([ended, vi.waitFor(answers, { timeout: 10_000, interval: 100 })])
+  return bouncer
+}
+
+async function freePort(): Promise<number> {
+  await using server = await listen(createServer())
+  return Number(new URL(server.origin).port)
+}
