@@ -13,6 +13,7 @@ describe('the README', () => {
       'examples/frontend/api.ts',
       'examples/express/main.ts',
       'examples/notes/router.ts',
+      'examples/concurrent-index/main.ts',
     ])
   })
 

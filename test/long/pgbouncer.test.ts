@@ -1,8 +1,9 @@
 import { sql } from 'kysely'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { migrateToLatest, openDatabase } from '../../db/index.js'
 import { emptyDatabase } from '../parts/database.js'
 import { startPgBouncer } from '../parts/pgbouncer.js'
+import { startTypeScript } from '../parts/running.js'
 
 let bouncer: Awaited<ReturnType<typeof startPgBouncer>>
 beforeAll(async () => {
@@ -39,3 +40,10 @@ test('thousands of statements of many users through few sessions: none sees a ro
     await database.close()
   }
 }, 120_000)
+
+test('the script that makes an index concurrently is refused: it needs a session of its own', async () => {
+  const env = { DATABASE_URL: bouncer.urlOf(inject('postgresUrl')) }
+  await using script = startTypeScript('examples/concurrent-index/main.ts', env)
+  const { code, stderr } = await script.ended
+  expect([code, stderr]).toEqual([1, expect.stringContaining('unsupported startup parameter')])
+})

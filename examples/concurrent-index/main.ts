@@ -1,0 +1,25 @@
+import { sql } from 'kysely'
+import { openDatabase } from 'trpc-bearer/db'
+
+// PgBouncer refuses these options, and should: the lock and the limits below belong to one session.
+// lock_timeout is the longest wait for open transactions, which holds up other changes of the schema alone.
+const url = new URL(process.env.MIGRATION_DATABASE_URL || process.env.DATABASE_URL || '')
+const options = url.searchParams.get('options') ?? ''
+url.searchParams.set('options', `${options} -c statement_timeout=0 -c lock_timeout=10min`)
+
+const database = await openDatabase({ url: url.href })
+try {
+  await database.db.connection().execute(async db => {
+    const { rows } = await sql<{ alone: boolean; broken: boolean }>`
+      select pg_try_advisory_lock(hashtext('tasks_by_due')) as alone,
+        exists (select from pg_index where indexrelid = to_regclass('tasks_by_due') and not indisvalid) as broken`.execute(
+      db,
+    )
+    if (!rows[0]?.alone) throw new Error('Another process is making this index.')
+    // What a try that failed has left: `if not exists` would take it for the index.
+    if (rows[0].broken) await sql`drop index concurrently tasks_by_due`.execute(db)
+    await sql`create index concurrently if not exists tasks_by_due on tasks (user_id, due_at, id)`.execute(db)
+  })
+} finally {
+  await database.close()
+}
