@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
+import { createClient } from '../client/index.js'
 import { migrateToLatest, openDatabase } from '../db/index.js'
 import { createNodeHandler, protectedProcedure, router } from '../server/index.js'
 import { emptyDatabase } from './parts/database.js'
@@ -125,4 +126,23 @@ test('STATEMENT_TIMEOUT is the longest that a call waits for a lock', async () =
   })
   await other.close()
   expect(response.status).toBe(504)
+})
+
+test('a search that takes longer than STATEMENT_TIMEOUT is 504 and says what to do, and smaller ones are answered', async () => {
+  await using issuer = await ownIssuer()
+  await using database = await migratedDatabase()
+  await using app = await startRemote(issuer, { DATABASE_URL: database.url, STATEMENT_TIMEOUT: '1' })
+  const admin = await openDatabase({ url: database.url })
+  await sql`
+    insert into tasks (user_id, id, title, notes)
+    select 'alice', gen_random_uuid(), 'long', repeat('a', 10000) from generate_series(1, 3000)`.execute(
+    admin.db,
+  )
+  await admin.close()
+  const client = createClient({ url: `${app.url}/trpc`, getToken: () => issuer.tokenFor('alice') })
+  await expect(client.tasks.list.query({ search: `b${'a'.repeat(199)}` })).rejects.toMatchObject({
+    message: 'This took longer than the server allows. Ask for less at once.',
+    data: { code: 'GATEWAY_TIMEOUT', httpStatus: 504 },
+  })
+  expect((await client.tasks.list.query({ search: 'LONG' })).items).toHaveLength(20)
 })
