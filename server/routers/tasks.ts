@@ -28,14 +28,15 @@ export const tasksRouter = router({
     if (status !== 'all') query = query.where('completed', '=', status === 'done')
     if (after) {
       const { createdAt, id } = after
+      // In a subselect, so that PostgreSQL plans every page as it does the first: by the time itself it guesses how few are left.
       query = query.where(
-        sql<boolean>`(created_at, id) < (${createdAt.toISOString()}::timestamptz, ${id}::uuid)`,
+        sql<boolean>`(created_at, id) < ((select ${createdAt.toISOString()}::timestamptz), ${id}::uuid)`,
       )
     }
     if (search) {
-      // Not ilike: PostgreSQL takes its matches for rare, and reads and sorts all tasks of the caller before the first of them.
+      // Neither ilike nor > 0: what PostgreSQL takes for rare makes it read and sort all tasks of the caller, not stop at a page.
       const within = (column: 'title' | 'notes') =>
-        sql<boolean>`strpos(lower(${sql.ref(column)}), lower(${search})) > 0`
+        sql<boolean>`strpos(lower(${sql.ref(column)}), lower(${search})) <> 0`
       query = query.where(match => match.or([within('title'), within('notes')]))
     }
     const rows = await query

@@ -1,0 +1,109 @@
+import { CompiledQuery, type Kysely, sql } from 'kysely'
+import pg from 'pg'
+import { z } from 'zod'
+import { createIdentify } from '../../db/identity.js'
+import type { Database } from '../../db/index.js'
+
+const node = z.object({
+  'Node Type': z.string(),
+  'Relation Name': z.string().optional(),
+  'Parent Relationship': z.string().optional(),
+  'Index Cond': z.string().optional(),
+  Filter: z.string().optional(),
+  'Actual Rows': z.number(),
+  'Actual Loops': z.number(),
+  'Rows Removed by Filter': z.number().default(0),
+  'Shared Hit Blocks': z.number(),
+  'Shared Read Blocks': z.number(),
+  get Plans(): z.ZodOptional<z.ZodArray<typeof node>> {
+    return z.array(node).optional()
+  },
+})
+type Node = z.output<typeof node>
+const explained = z.tuple([z.object({ 'QUERY PLAN': z.tuple([z.object({ Plan: node })]) })])
+
+/** Tasks that a page of twenty looks at: one more tells whether there is a next. */
+export const page = 21
+
+/** Of a prepared statement: PostgreSQL plans it for its values at first, and after five times for any. */
+export const planKinds = ['custom', 'generic'] as const
+
+/** Who runs a statement, and how it is planned. */
+export interface Run {
+  userId: string
+  secret: string
+  kind: (typeof planKinds)[number]
+}
+
+/** What a statement did when it ran as a scoped handle runs it. What it changed is rolled back. */
+export interface Plan {
+  /** What is wrong with the way it found its rows: nothing, where each was found by an index of its user. */
+  faults: string[]
+  /** Rows of tables that were looked at. */
+  reads: number
+  /** Pages of 8 kB that were looked at. */
+  buffers: number
+}
+
+/** Runs a statement under `explain analyze`, with the identity that a scoped handle sets. */
+export async function planOf(db: Kysely<Database>, statement: CompiledQuery, run: Run): Promise<Plan> {
+  const identify = createIdentify({ secret: run.secret, prepare: false, searchPath: () => undefined })
+  const { text, values = [] } = identify({ userId: run.userId, role: 'app_user', statementTimeout: 60_000 })
+  const parameters = statement.parameters.map(value =>
+    value === null ? 'null' : pg.escapeLiteral(String(value)),
+  )
+  const trx = await db.startTransaction().execute()
+  try {
+    await trx.executeQuery(CompiledQuery.raw(text, [...values]))
+    await sql`select set_config('plan_cache_mode', ${`force_${run.kind}_plan`}, true)`.execute(trx)
+    await sql.raw(`prepare planned as ${statement.sql}`).execute(trx)
+    const { rows } = await sql
+      .raw(
+        `explain (analyze, buffers, format json) execute planned ${parameters.length > 0 ? `(${parameters})` : ''}`,
+      )
+      .execute(trx)
+    await sql`deallocate planned`.execute(trx)
+    const [{ 'QUERY PLAN': plans }] = explained.parse(rows)
+    return summaryOf(plans[0].Plan)
+  } finally {
+    await trx.rollback().execute()
+  }
+}
+
+function summaryOf(plan: Node): Plan {
+  const nodes = [...nodesOf(plan)]
+  const scans = nodes.filter(
+    node => node['Relation Name'] !== undefined && node['Node Type'].endsWith('Scan'),
+  )
+  const reads = scans.map(
+    scan => (scan['Actual Rows'] + scan['Rows Removed by Filter']) * scan['Actual Loops'],
+  )
+  return {
+    faults: nodes.flatMap(faultsOf),
+    reads: reads.reduce((sum, rows) => sum + rows, 0),
+    buffers: plan['Shared Hit Blocks'] + plan['Shared Read Blocks'],
+  }
+}
+
+function* nodesOf(node: Node): Generator<Node> {
+  yield node
+  for (const child of node.Plans ?? []) yield* nodesOf(child)
+}
+
+function faultsOf(node: Node): string[] {
+  const type = node['Node Type']
+  const found: [string, boolean][] = [
+    [`${type} of ${node['Relation Name']}`, /Seq Scan|Function Scan/.test(type)],
+    [`${type} of more than a page`, type.includes('Sort') && rowsOf(node.Plans?.[0]) > page],
+    [`${type} without a user`, type.includes('Index') && !node['Index Cond']?.includes('user_id =')],
+    [`${type} asks each row for its user`, node.Filter?.includes('user_id') ?? false],
+    [`identity asked ${node['Actual Loops']} times`, isSubplan(node) && node['Actual Loops'] > 1],
+    ['identity asked for each row', node['Parent Relationship'] === 'SubPlan'],
+  ]
+  return found.filter(([, isFault]) => isFault).map(([fault]) => fault)
+}
+
+const rowsOf = (node: Node | undefined) =>
+  node === undefined ? 0 : node['Actual Rows'] * node['Actual Loops']
+
+const isSubplan = (node: Node) => node['Parent Relationship'] === 'InitPlan'
