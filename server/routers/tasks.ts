@@ -28,7 +28,7 @@ export const tasksRouter = router({
     if (status !== 'all') query = query.where('completed', '=', status === 'done')
     if (after) {
       const { createdAt, id } = after
-      // In a subselect, so that PostgreSQL plans every page as it does the first: by the time itself it guesses how few are left.
+      // In a subselect: PostgreSQL would guess by the time how few tasks are left, and read and sort them all where it is wrong.
       query = query.where(
         sql<boolean>`(created_at, id) < ((select ${createdAt.toISOString()}::timestamptz), ${id}::uuid)`,
       )

@@ -82,7 +82,7 @@ export function planContract(kind: DatabaseKind, size: Size): void {
   beforeAll(async () => {
     database = await openTestDatabase(kind, { fenceSecret: secret, statementTimeout: 60 })
     await fillTasks(database.db, size)
-    for (const id of ['many', 'user-7']) people.push(await personOf(database.db, id))
+    for (const id of ['many', 'importer', 'user-7']) people.push(await personOf(database.db, id))
   }, 300_000)
   afterAll(() => database[Symbol.asyncDispose]())
 
