@@ -1,0 +1,40 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { openDatabase } from '../../db/index.js'
+import { loadEnvFile, runCommand } from '../../server/command.js'
+import { readConfig } from '../../server/config.js'
+import { differencesFrom, typesOf } from './types.js'
+
+/**
+ * `npm run db:types`: prints the types of the database at DATABASE_URL, else of a fresh one with every migration. With
+ * `--check` it says instead where `Database` differs from them, and fails where it does.
+ */
+await runCommand(async () => {
+  const { values } = parseArgs({ options: { check: { type: 'boolean' } } })
+  loadEnvFile()
+  const { databaseUrl, migrationDatabaseUrl } = readConfig()
+  const types = await typesAt(migrationDatabaseUrl ?? databaseUrl)
+  if (!values.check) {
+    console.log(types)
+    return
+  }
+  const differences = await differencesFrom(types)
+  if (differences.length === 0) {
+    console.log('db/schema.ts says what the database has.')
+    return
+  }
+  console.error(`db/schema.ts and the database differ:\n  ${differences.join('\n  ')}`)
+  process.exitCode = 1
+})
+
+async function typesAt(url: string | undefined): Promise<string> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'trpc-bearer-types-'))
+  try {
+    const { db, close } = await openDatabase({ url, dataDir })
+    return await typesOf(db).finally(close)
+  } finally {
+    await rm(dataDir, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,48 @@
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { generate, PostgresDialect } from 'kysely-codegen'
+import type { AnyKysely } from '../../db/any-kysely.js'
+import { root, run } from '../parts/child.js'
+
+/** What no query of ours names: what the package keeps for itself, and the tables of the in-process issuer. */
+const excludePattern = '{trpc_bearer.*,*.trpc_bearer_migration,auth.*}'
+
+/** The tables of a database as TypeScript: an interface `DB`. */
+export function typesOf(db: AnyKysely): Promise<string> {
+  return generate({ db, dialect: new PostgresDialect(), excludePattern, outFile: null })
+}
+
+/** Where `Database` and such types differ, in words: none where they agree. */
+export async function differencesFrom(types: string): Promise<string[]> {
+  const folder = await mkdtemp(join(tmpdir(), 'trpc-bearer-types-'))
+  try {
+    const config = { extends: join(root, 'tsconfig.json'), compilerOptions: { noErrorTruncation: true } }
+    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ ...config, include: ['*.ts'] }))
+    await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
+    await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
+    await writeFile(join(folder, 'migrated.ts'), types)
+    await writeFile(
+      join(folder, 'check.ts'),
+      `import type { Database } from '${root}db/schema.js'
+import type { Difference } from '${root}test/db-types/difference.js'
+import type { DB } from './migrated.js'
+declare const difference: \`- \${Difference<Database, DB>}\`
+export const none: 'none' = difference
+`,
+    )
+    const { code, stdout } = await run(join(root, 'node_modules/.bin/tsc'), [
+      '--pretty',
+      'false',
+      '-p',
+      folder,
+    ])
+    if (code === 0) return []
+    const [, found = ''] = /^\S*check\.ts\S+ error TS2322: Type (.+) is not assignable/m.exec(stdout) ?? []
+    const differences = [...found.matchAll(/"- (.+?)"/g)].map(([, difference = '']) => difference)
+    if (differences.length === 0) throw new Error(`The types cannot be compared:\n${stdout}`)
+    return differences.sort()
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
