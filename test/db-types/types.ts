@@ -5,8 +5,8 @@ import { generate, PostgresDialect } from 'kysely-codegen'
 import type { AnyKysely } from '../../db/any-kysely.js'
 import { root, run } from '../parts/child.js'
 
-/** What no query of ours names: what the package keeps for itself, and the tables of the in-process issuer. */
-const excludePattern = '{trpc_bearer.*,*.trpc_bearer_migration,auth.*}'
+/** What the package keeps for itself: no query names it. */
+const excludePattern = '{trpc_bearer.*,*.trpc_bearer_migration}'
 
 /** The tables of a database as TypeScript: an interface `DB`. */
 export function typesOf(db: AnyKysely): Promise<string> {
