@@ -1,6 +1,9 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { OpenDatabase } from '../db/index.js'
 import { openTestDatabase } from './parts/database.js'
+
+type Handle = ReturnType<OpenDatabase['forUser']>
 
 const running = sql<{ count: number }>`
   select count(*)::int from pg_stat_activity where datname = current_database() and state = 'active' and query like '%pg_sleep(%'
@@ -14,6 +17,11 @@ describe('a caller who goes away, on PostgreSQL', () => {
   afterAll(() => database[Symbol.asyncDispose]())
 
   const sleepers = async () => (await running.execute(database.db)).rows[0]?.count
+  const sleep = (handle: Handle, seconds = 60) => handle.selectNoFrom(sql`pg_sleep(${seconds})`.as('slept'))
+  const busy = () => {
+    const { total, idle } = database.pool()
+    return total - idle
+  }
   const abortOnceRunning = async (gone: AbortController) => {
     await vi.waitFor(async () => expect(await sleepers()).toBe(1), { timeout: 5_000 })
     gone.abort(new Error('gone'))
@@ -48,6 +56,34 @@ describe('a caller who goes away, on PostgreSQL', () => {
     await expect(alice.selectFrom('tasks').selectAll().execute()).rejects.toThrow('gone before')
   })
 
+  test("is told at once by Kysely's signal alone, and what runs has its connection until it ends", async () => {
+    const gone = new AbortController()
+    const call = sleep(database.forUser('alice'), 1).execute({ signal: gone.signal })
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(gone)
+    await refused
+    expect(await sleepers()).toBe(1)
+    await vi.waitFor(() => expect(busy()).toBe(0), { timeout: 5_000 })
+    expect(await sleepers()).toBe(0)
+  })
+
+  test("has a transaction rolled back by Kysely's signal", async () => {
+    const gone = new AbortController()
+    const call = database
+      .forUser('alice')
+      .transaction()
+      .execute(async trx => {
+        await trx.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'never' }).execute()
+        await sleep(trx).execute({ signal: gone.signal, inflightQueryAbortStrategy: 'cancel query' })
+      })
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(gone)
+    await refused
+    await vi.waitFor(() => expect(busy()).toBe(0), { timeout: 5_000 })
+    expect(await sleepers()).toBe(0)
+    expect(await database.db.selectFrom('tasks').selectAll().execute()).toEqual([])
+  })
+
   test('leaves connections that answer the next caller as themselves', async () => {
     for (let round = 0; round < 20; round++) {
       const gone = new AbortController()
@@ -59,14 +95,26 @@ describe('a caller who goes away, on PostgreSQL', () => {
     }
   })
 
-  test('can be said by Kysely too', async () => {
+  test('has a stream cancelled that waits for its next rows', async () => {
     const gone = new AbortController()
-    const alice = database.forUser('alice')
-    const call = alice
-      .selectNoFrom(sql`pg_sleep(60)`.as('slept'))
-      .execute({ signal: gone.signal, inflightQueryAbortStrategy: 'cancel query' })
-    const refused = expect(call).rejects.toThrow('gone')
+    const rows = sleep(database.forUser('alice', { signal: gone.signal })).stream(1)
+    const refused = expect(rows.next()).rejects.toThrow('gone')
     await abortOnceRunning(gone)
+    await refused
+    await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+  })
+
+  test.each([
+    ['forUser', 0],
+    ['execute', 1],
+  ])('is whoever says so first, of two signals: the one given to %s', async (_, first) => {
+    const [handle, statement] = [new AbortController(), new AbortController()]
+    const call = sleep(database.forUser('alice', { signal: handle.signal })).execute({
+      signal: statement.signal,
+      inflightQueryAbortStrategy: 'cancel query',
+    })
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(first === 0 ? handle : statement)
     await refused
     await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
   })
