@@ -10,6 +10,7 @@ import {
   type TransactionSettings,
 } from 'kysely'
 import type { Pool } from 'pg'
+import { abortable } from './cancel.js'
 import { ScopedConnection, type ScopeOptions } from './scoped-connection.js'
 import { DatabaseUnavailableError } from './unavailable.js'
 
@@ -44,8 +45,11 @@ class ScopedDriver implements Driver {
 
   async acquireConnection() {
     await this.#options.pass()
-    const client = await this.#pool.connect().catch(cause => {
+    const connecting = this.#pool.connect().catch(cause => {
       throw new DatabaseUnavailableError({ cause })
+    })
+    const client = await abortable(connecting, this.#options.signal, () => {
+      connecting.then(unused => unused.release()).catch(() => {})
     })
     return new ScopedConnection(client, this.#options)
   }

@@ -84,6 +84,23 @@ describe('a caller who goes away, on PostgreSQL', () => {
     expect(await database.db.selectFrom('tasks').selectAll().execute()).toEqual([])
   })
 
+  test('is told at once while waiting for a connection, and takes none', async () => {
+    await using narrow = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+    const gone = new AbortController()
+    const other = sleep(narrow.forUser('bob'), 1).execute()
+    await vi.waitFor(() => expect(narrow.pool()).toMatchObject({ total: 1, idle: 0 }))
+    const alice = narrow.forUser('alice', { signal: gone.signal })
+    const calls = [sleep(alice).execute(), alice.transaction().execute(trx => sleep(trx).execute())]
+    const refused = calls.map(call => expect(call).rejects.toThrow('gone'))
+    await vi.waitFor(() => expect(narrow.pool()).toMatchObject({ waiting: 2 }))
+    gone.abort(new Error('gone'))
+    await Promise.all(refused)
+    expect(narrow.pool()).toMatchObject({ total: 1, idle: 0 })
+    await other
+    await vi.waitFor(() => expect(narrow.pool()).toEqual({ total: 1, idle: 1, waiting: 0 }))
+    expect(await narrow.forUser('bob').selectFrom('tasks').selectAll().execute()).toEqual([])
+  })
+
   test('leaves connections that answer the next caller as themselves', async () => {
     for (let round = 0; round < 20; round++) {
       const gone = new AbortController()
