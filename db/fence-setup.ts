@@ -71,21 +71,17 @@ async function sign(db: AnyKysely, secret: string): Promise<void> {
   await sql`update trpc_bearer.fence_key set is_current = false where inner_pad <> ${inner}`.execute(db)
   await sql`
     insert into trpc_bearer.fence_key values (true, ${inner}, ${outer}) on conflict do nothing`.execute(db)
-  // In PL/pgSQL, which keeps its plans for the session. pg_temp last, or a temporary table of a caller's is the type of its name.
+  // In PL/pgSQL, which keeps its plans for the session; one expression, as it pays for each anew in every transaction.
+  // pg_temp last, or a temporary table of a caller's is the type of its name.
   await sql`
     create or replace function trpc_bearer.user_id() returns text
       language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
-    declare
-      id constant text := current_setting('app.user_id', true);
-      signature constant text := current_setting('app.user_signature', true);
-      message constant bytea := convert_to(id, 'UTF8');
-      key record;
     begin
-      if id = '' then return null; end if;
-      for key in select inner_pad, outer_pad from trpc_bearer.fence_key order by is_current desc loop
-        if signature = encode(sha256(key.outer_pad || sha256(key.inner_pad || message)), 'hex') then return id; end if;
-      end loop;
-      return null;
+      return (
+        select nullif(current_setting('app.user_id', true), '') from trpc_bearer.fence_key
+        where current_setting('app.user_signature', true) = encode(
+          sha256(outer_pad || sha256(inner_pad || convert_to(current_setting('app.user_id', true), 'UTF8'))), 'hex')
+      );
     end $$`.execute(db)
 }
 

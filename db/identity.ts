@@ -37,17 +37,23 @@ export function createIdentify({ secret, prepare, searchPath }: IdentifyOptions)
     signatures.set(id, signature)
     return signature
   }
+  // One object for each shape: what pg knows a statement by is compared on every use.
+  const shape = (settings: string[]) => ({
+    text: settings.reduce(
+      (text, setting, n) => `${text}, set_config('${setting}', $${n + 4}, true)`,
+      identify,
+    ),
+    ...(prepare && { name: ['trpc_bearer_identity', ...settings].join('_') }),
+  })
+  const signature = secret === undefined ? [] : ['app.user_signature']
+  const usual = shape(signature)
+  const withPath = shape([...signature, 'search_path'])
   return ({ userId, role, statementTimeout }) => {
     const values = [userId, role, String(statementTimeout)]
-    let text = identify
-    let name = 'trpc_bearer_identity'
-    const set = (setting: string, value: string) => {
-      text += `, set_config('${setting}', $${values.push(value)}, true)`
-      name += `_${setting}`
-    }
-    if (secret !== undefined) set('app.user_signature', sign(userId, secret))
+    if (secret !== undefined) values.push(sign(userId, secret))
     const path = searchPath()
-    if (path !== undefined) set('search_path', path)
-    return { text, values, ...(prepare && { name }) }
+    if (path === undefined) return { ...usual, values }
+    values.push(path)
+    return { ...withPath, values }
   }
 }

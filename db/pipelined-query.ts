@@ -1,5 +1,5 @@
-import type { Duplex } from 'node:stream'
 import type { Connection, Submittable as PgSubmittable } from 'pg'
+import { type Field, parseOnce, type Submittable, type Wire, wireOf } from './wire.js'
 
 /** A statement that goes before another, behind the same Sync. Its rows are not kept. */
 export interface Preamble {
@@ -7,30 +7,6 @@ export interface Preamble {
   values?: readonly string[]
   /** Keeps it prepared on the connection under this name. */
   name?: string
-}
-
-/** What pg's connection offers a query that submits itself. */
-interface Wire {
-  stream: Duplex
-  parse(statement: { text: string; name?: string }): void
-  bind(portal: { statement?: string; values?: readonly string[] }): void
-  execute(portal: object): void
-  parsedStatements: Record<string, string>
-  submittedNamedStatements: Record<string, string>
-}
-
-/** The messages that pg hands to the query that is under way: `pg.Query` and `pg-cursor` take them. */
-interface Submittable {
-  name?: string
-  text?: string
-  submit(wire: Wire): void
-  handleRowDescription(message: object): void
-  handleDataRow(message: object): void
-  handleCommandComplete(message: object, wire: Wire): void
-  handlePortalSuspended(wire: Wire): void
-  handleEmptyQuery(wire: Wire): void
-  handleReadyForQuery(wire: Wire): void
-  handleError(error: Error, wire: Wire): void
 }
 
 /**
@@ -42,9 +18,9 @@ export class PipelinedQuery implements PgSubmittable {
   readonly #main: Submittable
   #done = 0
 
-  constructor(preambles: readonly Preamble[], main: PgSubmittable) {
+  constructor(preambles: readonly Preamble[], main: Submittable) {
     this.#preambles = preambles
-    this.#main = handlerOf(main)
+    this.#main = main
   }
 
   // pg notes under these that a statement has been parsed: of the one whose answers come now.
@@ -61,12 +37,9 @@ export class PipelinedQuery implements PgSubmittable {
     const wire = wireOf(connection)
     wire.stream.cork()
     try {
-      for (const { text, values = [], name = '' } of this.#preambles) {
-        if (!(name && (name in wire.parsedStatements || name in wire.submittedNamedStatements))) {
-          wire.parse({ text, name })
-          if (name) wire.submittedNamedStatements[name] = text
-        }
-        wire.bind({ statement: name, values })
+      for (const preamble of this.#preambles) {
+        parseOnce(wire, preamble)
+        wire.bind({ statement: preamble.name ?? '', values: preamble.values ?? [] })
         wire.execute({})
       }
       return this.#main.submit(wire)
@@ -75,15 +48,15 @@ export class PipelinedQuery implements PgSubmittable {
     }
   }
 
-  handleRowDescription(message: object) {
+  handleRowDescription(message: { fields: readonly Field[] }) {
     this.#main.handleRowDescription(message)
   }
 
-  handleDataRow(message: object) {
+  handleDataRow(message: { fields: readonly (string | null)[] }) {
     if (this.#done === this.#preambles.length) this.#main.handleDataRow(message)
   }
 
-  handleCommandComplete(message: object, wire: Wire) {
+  handleCommandComplete(message: { text: string }, wire: Wire) {
     if (this.#done === this.#preambles.length) this.#main.handleCommandComplete(message, wire)
     else this.#done++
   }
@@ -105,16 +78,4 @@ export class PipelinedQuery implements PgSubmittable {
     }
     this.#main.handleError(error, wire)
   }
-}
-
-// pg's types leave out what its own queries and cursor are made of. Both are here since pg 7, and checked when they are used.
-function handlerOf(query: PgSubmittable): Submittable {
-  if (!('handleCommandComplete' in query)) throw new TypeError('Not a query that takes messages.')
-  return query as PgSubmittable & Submittable
-}
-
-function wireOf(connection: Connection): Wire {
-  if (!('parsedStatements' in connection))
-    throw new TypeError('Not a connection that queries submit themselves to.')
-  return connection as Connection & Wire
 }

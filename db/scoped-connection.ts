@@ -5,14 +5,16 @@ import {
   type QueryResult,
   type TransactionSettings,
 } from 'kysely'
-import pg, { type QueryResult as PgResult, type PoolClient } from 'pg'
+import pg, { type PoolClient } from 'pg'
 import Cursor from 'pg-cursor'
 import { abortable, cancelStatement } from './cancel.js'
+import { type Answer, ExtendedQuery, type Statement } from './extended-query.js'
 import type { Identify, Scope } from './identity.js'
 import { cleanSession } from './leftovers.js'
 import { PipelinedQuery, type Preamble } from './pipelined-query.js'
 import type { KnownStatement } from './statement-cache.js'
 import { DatabaseUnavailableError, fromStatement } from './unavailable.js'
+import { handlerOf } from './wire.js'
 
 /** What a connection needs of its pool. */
 export interface ScopeOptions {
@@ -110,21 +112,21 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   async #execute<R>(
-    { sql: text, parameters }: CompiledQuery,
-    { name }: KnownStatement,
+    { sql: text, parameters: values }: CompiledQuery,
+    known: KnownStatement,
   ): Promise<QueryResult<R>> {
-    const statement = { text, name, values: parameters }
-    const { command, rowCount, rows } = await this.#send(this.#preambles(), statement).catch(error => {
+    const statement = { text, values, name: known.name, kept: known }
+    const { command, count, rows } = await this.#send<R>(this.#preambles(), statement).catch(error => {
       if (!isStalePlan(error)) throw error
       // A migration has changed what the prepared statement answers. Nothing has run: once more, as a new one.
       this.#isBroken = true
       if (this.#inTransaction) throw new DatabaseUnavailableError({ cause: error })
-      return this.#send(this.#preambles(), { ...statement, name: undefined })
+      return this.#send<R>(this.#preambles(), { ...statement, name: undefined })
     })
     this.#expect(this.#inTransaction ? 'T' : 'I')
     const changes =
       command === 'INSERT' || command === 'UPDATE' || command === 'DELETE' || command === 'MERGE'
-    return changes ? { rows, numAffectedRows: BigInt(rowCount ?? 0) } : { rows }
+    return changes ? { rows, numAffectedRows: BigInt(count) } : { rows }
   }
 
   async *streamQuery<R>(
@@ -134,7 +136,7 @@ export class ScopedConnection implements DatabaseConnection {
     this.#signal?.throwIfAborted()
     this.#isUnclean ||= this.#know(text).mayLeaveBehind
     const cursor = new Cursor<R>(text, [...parameters])
-    this.#client.query(new PipelinedQuery(this.#preambles(), cursor))
+    this.#client.query(new PipelinedQuery(this.#preambles(), handlerOf(cursor)))
     const read = () => {
       const rows = this.#inTime(cursor.read(chunkSize))
       this.#answered = rows.catch(() => {})
@@ -188,18 +190,11 @@ export class ScopedConnection implements DatabaseConnection {
     throw new Error('A statement has changed the state of the transaction that it ran in.')
   }
 
-  async #send(
-    before: Preamble[],
-    { text, name, values = [] }: { text: string; name?: string; values?: readonly unknown[] },
-  ) {
+  async #send<R>(before: Preamble[], statement: Statement): Promise<Answer<R>> {
     this.#signal?.throwIfAborted()
-    const answer = this.#inTime(
-      new Promise<PgResult>((done, fail) => {
-        const config = { text, name, values: [...values], types: pg.types, queryMode: 'extended' }
-        const query = new pg.Query(config, (error, result) => (error ? fail(error) : done(result)))
-        this.#client.query(new PipelinedQuery(before, query))
-      }),
-    )
+    const query = new ExtendedQuery<R>(statement)
+    this.#client.query(new PipelinedQuery(before, query))
+    const answer = this.#inTime(query.answer)
     this.#answered = answer.catch(() => {})
     try {
       return await abortable(answer, this.#signal, () => void this.cancelQuery())

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { mayLeaveBehind } from './leftovers.js'
+import type { RowReader } from './row-reader.js'
 import { requireQuery } from './statement.js'
 
 /** What is known of a statement by its text. */
@@ -8,6 +9,8 @@ export interface KnownStatement {
   name: string | undefined
   /** Session state may be left behind: the connection is cleaned after it. */
   mayLeaveBehind: boolean
+  /** Reads its rows, from the first answer on. */
+  reader?: RowReader
 }
 
 const maxStatements = 1_000
@@ -24,7 +27,7 @@ export function createStatementCache({ prepare }: { prepare: boolean }): (text: 
     const seen = known.get(text)
     if (seen === undefined) {
       requireQuery(text)
-      const statement = { name: undefined, mayLeaveBehind: mayLeaveBehind(text) }
+      const statement: KnownStatement = { name: undefined, mayLeaveBehind: mayLeaveBehind(text) }
       known.set(text, statement)
       return statement
     }

@@ -30,6 +30,39 @@ test('a column that a migration adds beside a running server breaks no statement
   for (let n = 0; n < 3; n++) expect(await inTransaction()).toEqual([])
 })
 
+test('columns that a migration renames, retypes and swaps are read as what they are then', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 2 })
+  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  await run(`create table things (user_id text not null, a text, b int)`)
+  await protectTable(database.db, 'things')
+  const alice = database.forUser('alice')
+  await sql`insert into things (a, b) values ('1', 2)`.execute(alice)
+  const read = async () => {
+    const all = () => sql`select * from things`.execute(alice)
+    const results = await Promise.all(Array.from({ length: 6 }, all))
+    return new Set(results.map(({ rows }) => JSON.stringify(rows)))
+  }
+  const only = (row: object) => new Set([JSON.stringify([{ user_id: 'alice', ...row }])])
+  expect(await read()).toEqual(only({ a: '1', b: 2 }))
+  await run('alter table things rename a to c')
+  expect(await read()).toEqual(only({ c: '1', b: 2 }))
+  await run('alter table things alter c type int using c::int')
+  expect(await read()).toEqual(only({ c: 1, b: 2 }))
+  await run(
+    'alter table things rename c to x; alter table things rename b to c; alter table things rename x to b',
+  )
+  expect(await read()).toEqual(only({ b: 1, c: 2 }))
+})
+
+test('rows are what pg makes of them, whatever their columns are called', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const text = `select 1 as a, 2 as a, null::text as n, '{"x":1}'::jsonb as "__proto__", array[1, null] as list,
+    timestamptz '2026-01-02 03:04:05.678+00' as at, 'x'::bytea as bytes, 1.50::numeric as price, 2::bigint as big, true as yes`
+  const pg = await sql.raw<object>(text).execute(database.db)
+  const own = await sql.raw<object>(text).execute(database.forUser('alice'))
+  expect(Object.entries(own.rows[0] ?? {})).toEqual(Object.entries(pg.rows[0] ?? {}))
+})
+
 test('a login with a schema of its own finds its tables', async () => {
   await using empty = await emptyDatabase()
   const admin = await openDatabase({ url: empty.url })
