@@ -1,0 +1,41 @@
+import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import { migrateToLatest, type OpenDatabase, openDatabase } from '../db/index.js'
+
+/** A migrated database of one's own, dropped in the end: the level of the fence belongs to a database. */
+export interface BenchDatabase extends OpenDatabase, AsyncDisposable {
+  url: string
+  /** What signs identities, once the level is `signed`. */
+  secret: string
+}
+
+/**
+ * Makes a database, opened with one connection.
+ *
+ * @param url of a login that may create databases
+ */
+export async function benchDatabase(url: string): Promise<BenchDatabase> {
+  const name = `bench_${randomBytes(6).toString('hex')}`
+  const secret = randomBytes(32).toString('hex')
+  const own = new URL(url)
+  own.pathname = `/${name}`
+  const server = await openDatabase({ url })
+  await sql`create database ${sql.id(name)}`.execute(server.db)
+  const database = await openDatabase({
+    url: own.href,
+    poolMax: 1,
+    statementTimeout: 600,
+    fenceSecret: secret,
+  })
+  await migrateToLatest(database.db)
+  return {
+    ...database,
+    url: own.href,
+    secret,
+    async [Symbol.asyncDispose]() {
+      await database.close()
+      await sql`drop database ${sql.id(name)}`.execute(server.db)
+      await server.close()
+    },
+  }
+}

@@ -1,0 +1,72 @@
+import { sql } from 'kysely'
+import pg from 'pg'
+import { setUpFence } from '../db/index.js'
+import { type BenchDatabase, benchDatabase } from './bench-database.js'
+import { bestOf } from './best-of.js'
+
+const text = 'select * from "tasks" where "user_id" = $1 and "id" = $2'
+const identify = `select set_config('app.user_id', $1, true), set_config('role', $2, true), set_config('statement_timeout', $3, true)`
+
+/**
+ * What the scope costs, in microseconds: one task by its key, scoped (plain and signed), on plain pg, and with BEGIN, set_config and
+ * COMMIT sent one by one; in turn, each on one connection.
+ *
+ * @param url of a login that may create databases
+ */
+export async function measureStatements(url: string) {
+  await using plain = await benchDatabase(url)
+  await using signed = await benchDatabase(url)
+  await setUpFence(signed.db, { role: 'app_user', secret: signed.secret })
+  const id = await fill(plain)
+  await sql`insert into tasks (user_id, id, title) values ('alice', ${id}, 'the same')`.execute(signed.db)
+  await fill(signed)
+  const client = new pg.Client({ connectionString: plain.url })
+  await client.connect()
+  const oneByOne = async (statements: number) => {
+    await client.query('begin')
+    await client.query(identify, ['alice', 'app_user', '15000'])
+    for (let n = 0; n < statements; n++) await client.query(text, ['alice', id])
+    await client.query('commit')
+  }
+  const own = plain.forUser('alice')
+  const ownSigned = signed.forUser('alice')
+  // Compiled once: what Kysely's builder costs is the same with and without isolation.
+  const query = own
+    .selectFrom('tasks')
+    .selectAll()
+    .where('user_id', '=', 'alice')
+    .where('id', '=', id)
+    .compile()
+  const three = () =>
+    own.transaction().execute(async trx => {
+      for (let n = 0; n < 3; n++) await trx.executeQuery(query)
+    })
+  try {
+    return await bestOf(
+      {
+        'pg, no isolation': () => client.query(text, ['alice', id]),
+        'pg prepared by hand, no isolation': () =>
+          client.query({ name: 'single', text, values: ['alice', id] }),
+        'Kysely, no isolation': () => plain.db.executeQuery(query),
+        'scoped, plain': () => own.executeQuery(query),
+        'scoped, signed': () => ownSigned.executeQuery(query),
+        'BEGIN, set_config, statement, COMMIT': () => oneByOne(1),
+        'transaction of three, scoped': three,
+        'transaction of three, one by one': () => oneByOne(3),
+      },
+      { rounds: 200, calls: 50 },
+    )
+  } finally {
+    await client.end()
+  }
+}
+
+async function fill({ db }: BenchDatabase): Promise<string> {
+  const { rows } = await sql<{ id: string }>`
+    insert into tasks (user_id, id, title)
+    select 'alice', gen_random_uuid(), 'task ' || number from generate_series(1, 1000) number returning id`.execute(
+    db,
+  )
+  await sql`vacuum analyze tasks`.execute(db)
+  return rows[0]?.id ?? ''
+}
