@@ -48,7 +48,8 @@ async function refusesForgery(db: Kysely<Database>, timeout: number, role: strin
 /** Neither superuser nor an owner, no right of its own but to enter, and no way to one. */
 async function holdsNoOtherRole(db: Kysely<Database>, role: string): Promise<boolean> {
   const { rows } = await sql<{ powerless: boolean }>`
-    select not rolsuper and not rolbypassrls and not rolcreaterole and not rolinherit
+    select not rolsuper and not rolbypassrls and not rolcreaterole and not rolcreatedb and not rolreplication
+      and not rolinherit
       and not exists (select from pg_auth_members m where m.member = r.oid and m.roleid::regrole <> ${role}::regrole)
       and not exists (
         select from pg_shdepend d

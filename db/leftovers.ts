@@ -22,8 +22,8 @@ const harmless = new Set(
   websearch_to_tsquery width_bucket trpc_bearer.user_id`.split(/\s+/),
 )
 
-const insertInto = /\b(insert|merge)\s+into\s+("[^"]+"|\w+)(\s*\.\s*("[^"]+"|\w+))?/gi
-const called = /([\w$.\u0080-\uffff]+|"(?:[^"]|"")*")\s*\(/g
+const insertInto = /\b(insert|merge)\s+into\s+("\w+"|\w+)(\s*\.\s*("\w+"|\w+))?/gi
+const called = /((?<![\w$.\u0080-\uffff])[\w$.\u0080-\uffff]+|"(?:[^"]|"")*")\s*\(/g
 
 /**
  * True unless it is plain that a query leaves nothing in the session: a setting (`set_config`, `update pg_settings`), a lock
@@ -39,4 +39,4 @@ export function mayLeaveBehind(text: string): boolean {
 
 /** Takes back what a query can leave in a session, prepared statements excepted: a query cannot make one. */
 export const cleanSession =
-  'close all; reset session authorization; reset role; reset all; unlisten *; select pg_advisory_unlock_all(); discard temp; discard sequences'
+  'set constraints all immediate; close all; reset session authorization; reset role; reset all; unlisten *; select pg_advisory_unlock_all(); discard temp; discard sequences'

@@ -145,7 +145,7 @@ export class ScopedConnection implements DatabaseConnection {
     try {
       for (let rows = await read(); rows.length > 0; rows = await read()) yield { rows }
     } catch (error) {
-      if (!(error instanceof pg.DatabaseError)) this.#isBroken = true
+      if (!(error instanceof pg.DatabaseError) || fromStatement(error) !== error) this.#isBroken = true
       throw fromStatement(error)
     } finally {
       if (!this.#isBroken) await this.#inTime(cursor.close())
@@ -211,6 +211,7 @@ export class ScopedConnection implements DatabaseConnection {
     return new Promise((done, fail) => {
       const silent = setTimeout(() => {
         this.#isBroken = true
+        cancelStatement(this.#client)
         fail(new Error('Connection terminated: no answer in time'))
       }, this.#patience)
       work.finally(() => clearTimeout(silent)).then(done, fail)
@@ -221,4 +222,4 @@ export class ScopedConnection implements DatabaseConnection {
 /** The prepared statement is not there any more (26000), or answers other columns than it did (0A000). */
 const isStalePlan = (error: unknown) =>
   error instanceof pg.DatabaseError &&
-  (error.code === '26000' || (error.code === '0A000' && error.message.includes('cached plan')))
+  (error.code === '26000' || (error.code === '0A000' && error.routine === 'RevalidateCachedQuery'))

@@ -32,6 +32,9 @@ test.each([
   'select my_function()',
   'explain analyze select 1 into t',
   'update U&"pg\\005fsettings" set setting = 1',
+  `select 'insert into "', set_config('a.b', 'c', false), '"'`,
+  `select *, 'insert into "' as junk into temporary tasks from public.tasks where '"' = 'x'`,
+  `select 1 where 'merge into a."' = '' or set_config('search_path', 'x', false) || '"' = ''`,
 ])('may leave something behind: %s', text => {
   expect(mayLeaveBehind(text)).toBe(true)
 })
