@@ -71,7 +71,8 @@ describe.each(databaseKinds)('on one connection of %s', kind => {
           const { rows } = await sql<object>`
           select current_user::text as "user", current_setting('app.user_id', true) as id, current_setting('search_path') as path,
             current_setting('DateStyle') as style, to_regclass('pg_temp.tasks') is null as "noTable",
-            (select count(*)::int from pg_locks where locktype = 'advisory') as locks`.execute(database.db)
+            (select count(*)::int from pg_locks join pg_database on pg_database.oid = database
+              where locktype = 'advisory' and datname = current_database()) as locks`.execute(database.db)
           return rows[0]
         }
         const alice = database.forUser('alice')
