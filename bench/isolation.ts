@@ -9,15 +9,20 @@ if (!url)
 const us = await measureStatements(url)
 const pages = await measurePages(url)
 
-const round = (value: number) => Math.round(value)
-console.table(Object.fromEntries(Object.entries(us).map(([name, time]) => [name, { us: round(time) }])))
+console.table(Object.fromEntries(Object.entries(us).map(([name, time]) => [name, { us: Math.round(time) }])))
 console.table({
-  plain: { 'first page, us': round(pages.plain.first), 'deepest page, us': round(pages.plain.deepest) },
-  signed: { 'first page, us': round(pages.signed.first), 'deepest page, us': round(pages.signed.deepest) },
+  plain: {
+    'first page, us': Math.round(pages.plain.first),
+    'deepest page, us': Math.round(pages.plain.deepest),
+  },
+  signed: {
+    'first page, us': Math.round(pages.signed.first),
+    'deepest page, us': Math.round(pages.signed.deepest),
+  },
 })
 
-/** How many times as fast as the other: speed of the first over that of the second. */
 type Name = keyof typeof us
+/** How many times as fast as the other. */
 const speed = (name: Name, base: Name) => (us[base] / us[name]).toFixed(2)
 console.table({
   'plain : the same statement on pg': speed('scoped, plain', 'pg, no isolation'),
@@ -34,6 +39,6 @@ console.table({
   ),
   'time of the deepest page : the first, plain': (pages.plain.deepest / pages.plain.first).toFixed(2),
   'time of the deepest page : the first, signed': (pages.signed.deepest / pages.signed.first).toFixed(2),
-  'search that finds nothing, ms per 100,000 own tasks, plain': round(pages.plain.search),
-  'search that finds nothing, ms per 100,000 own tasks, signed': round(pages.signed.search),
+  'search that finds nothing, ms per 100,000 own tasks, plain': Math.round(pages.plain.search),
+  'search that finds nothing, ms per 100,000 own tasks, signed': Math.round(pages.signed.search),
 })

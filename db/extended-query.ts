@@ -1,7 +1,13 @@
 import pg from 'pg'
 import { RowReader } from './row-reader.js'
-import type { Field, Submittable, Wire } from './wire.js'
-import { parseOnce } from './wire.js'
+import {
+  type CommandComplete,
+  type DataRow,
+  parseOnce,
+  type RowDescription,
+  type Submittable,
+  type Wire,
+} from './wire.js'
 
 /** A statement with its values. */
 export interface Statement {
@@ -57,12 +63,12 @@ export class ExtendedQuery<R> implements Submittable {
     wire.sync()
   }
 
-  handleRowDescription({ fields }: { fields: readonly Field[] }) {
+  handleRowDescription({ fields }: RowDescription) {
     if (!this.#kept.reader?.fits(fields)) this.#kept.reader = new RowReader(fields)
     this.#reader = this.#kept.reader
   }
 
-  handleDataRow({ fields }: { fields: readonly (string | null)[] }) {
+  handleDataRow({ fields }: DataRow) {
     try {
       // What a row is like is what the caller says of their own SQL.
       this.#rows.push(this.#reader?.read(fields) as R)
@@ -71,7 +77,7 @@ export class ExtendedQuery<R> implements Submittable {
     }
   }
 
-  handleCommandComplete({ text }: { text: string }) {
+  handleCommandComplete({ text }: CommandComplete) {
     this.#tag = text.split(' ')
   }
 

@@ -67,44 +67,33 @@ export function gapOf(
   { name, kind, isShared, isForced, isInvoker, changes, rules, strangePolicies }: Reached,
   role: string,
 ): FenceGap | null {
+  const gap = (problem: string, mend: string) => ({ object: name, problem, mend })
   const [rule] = rules
-  if (rule !== undefined) {
-    const problem = `its rule ${rule} runs with the rights of its owner`
-    return { object: name, problem, mend: `drop rule ${rule} on ${name};` }
-  }
+  if (rule !== undefined)
+    return gap(`its rule ${rule} runs with the rights of its owner`, `drop rule ${rule} on ${name};`)
   if (isShared) {
-    if (changes.length === 0) return null
-    const problem = 'it is shared, and the role may change it for everybody'
-    return { object: name, problem, mend: revoke(changes.join(', '), name, role) }
+    return changes.length === 0
+      ? null
+      : gap('it is shared, and the role may change it for everybody', revoke(changes.join(', '), name, role))
   }
   if (kind === 'view') {
-    const problem = 'a view of which the role sees every row'
     return isInvoker
       ? null
-      : { object: name, problem, mend: `alter view ${name} set (security_invoker = true);` }
+      : gap('a view of which the role sees every row', `alter view ${name} set (security_invoker = true);`)
   }
-  if (kind === 'other') {
-    return {
-      object: name,
-      problem: 'the role can reach it, and no policy can bind it',
-      mend: revoke('all', name, role),
-    }
-  }
+  if (kind === 'other')
+    return gap('the role can reach it, and no policy can bind it', revoke('all', name, role))
   if (!isForced) {
-    const problem =
-      'the role can reach it, and no policy binds it (call protectTable or shareTable in a migration)'
-    return { object: name, problem, mend: revoke('all', name, role) }
+    return gap(
+      'the role can reach it, and no policy binds it (call protectTable or shareTable in a migration)',
+      revoke('all', name, role),
+    )
   }
   const beyond = changes.filter(change => unbound.has(change)).join(', ')
-  if (beyond !== '') {
-    const problem = `the role has ${beyond} on it, which no policy binds`
-    return { object: name, problem, mend: revoke(beyond, name, role) }
-  }
+  if (beyond !== '')
+    return gap(`the role has ${beyond} on it, which no policy binds`, revoke(beyond, name, role))
   const [strange] = strangePolicies
-  if (strange === undefined) return null
-  return {
-    object: name,
-    problem: `its policy ${strange} opens more than own rows`,
-    mend: `drop policy ${strange} on ${name};`,
-  }
+  return strange === undefined
+    ? null
+    : gap(`its policy ${strange} opens more than own rows`, `drop policy ${strange} on ${name};`)
 }

@@ -81,18 +81,13 @@ async function inspect(db: Kysely<Database>, role: string): Promise<{ gaps: Fenc
   gaps.push(...(await gapsOfSchemas(db, role)))
   const tables: string[] = []
   for (const reached of await reachedBy(db, role)) {
+    const { name, kind, isShared, isReadable } = reached
     const gap = gapOf(reached, role)
     if (gap !== null) gaps.push(gap)
-    else if (reached.kind === 'table' && !reached.isShared) {
-      if (reached.isReadable) tables.push(reached.name)
-      const broken = await brokenTableRules(db, reached.name)
-      gaps.push(
-        ...broken.map(problem => ({
-          object: reached.name,
-          problem,
-          mend: revoke('all', reached.name, role),
-        })),
-      )
+    else if (kind === 'table' && !isShared) {
+      if (isReadable) tables.push(name)
+      for (const problem of await brokenTableRules(db, name))
+        gaps.push({ object: name, problem, mend: revoke('all', name, role) })
     }
   }
   return { gaps, tables }

@@ -37,7 +37,7 @@ export function createIdentify({ secret, prepare, searchPath }: IdentifyOptions)
     signatures.set(id, signature)
     return signature
   }
-  // One object for each shape: what pg knows a statement by is compared on every use.
+  // Made once: text and name are the same for every caller.
   const shape = (settings: string[]) => ({
     text: settings.reduce(
       (text, setting, n) => `${text}, set_config('${setting}', $${n + 4}, true)`,

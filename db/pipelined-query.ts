@@ -1,5 +1,13 @@
 import type { Connection, Submittable as PgSubmittable } from 'pg'
-import { type Field, parseOnce, type Submittable, type Wire, wireOf } from './wire.js'
+import {
+  type CommandComplete,
+  type DataRow,
+  parseOnce,
+  type RowDescription,
+  type Submittable,
+  type Wire,
+  wireOf,
+} from './wire.js'
 
 /** A statement that goes before another, behind the same Sync. Its rows are not kept. */
 export interface Preamble {
@@ -48,15 +56,15 @@ export class PipelinedQuery implements PgSubmittable {
     }
   }
 
-  handleRowDescription(message: { fields: readonly Field[] }) {
+  handleRowDescription(message: RowDescription) {
     this.#main.handleRowDescription(message)
   }
 
-  handleDataRow(message: { fields: readonly (string | null)[] }) {
+  handleDataRow(message: DataRow) {
     if (this.#done === this.#preambles.length) this.#main.handleDataRow(message)
   }
 
-  handleCommandComplete(message: { text: string }, wire: Wire) {
+  handleCommandComplete(message: CommandComplete, wire: Wire) {
     if (this.#done === this.#preambles.length) this.#main.handleCommandComplete(message, wire)
     else this.#done++
   }

@@ -145,8 +145,10 @@ export class ScopedConnection implements DatabaseConnection {
     try {
       for (let rows = await read(); rows.length > 0; rows = await read()) yield { rows }
     } catch (error) {
-      if (!(error instanceof pg.DatabaseError) || fromStatement(error) !== error) this.#isBroken = true
-      throw fromStatement(error)
+      const told = fromStatement(error)
+      // Of a connection that is gone no cursor can be closed.
+      if (told !== error || !(error instanceof pg.DatabaseError)) this.#isBroken = true
+      throw told
     } finally {
       if (!this.#isBroken) await this.#inTime(cursor.close())
     }

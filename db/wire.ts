@@ -18,9 +18,9 @@ export interface Submittable {
   name?: string | undefined
   text?: string
   submit(wire: Wire): void
-  handleRowDescription(message: { fields: readonly Field[] }): void
-  handleDataRow(message: { fields: readonly (string | null)[] }): void
-  handleCommandComplete(message: { text: string }, wire: Wire): void
+  handleRowDescription(message: RowDescription): void
+  handleDataRow(message: DataRow): void
+  handleCommandComplete(message: CommandComplete, wire: Wire): void
   handlePortalSuspended(wire: Wire): void
   handleEmptyQuery(wire: Wire): void
   handleReadyForQuery(wire: Wire): void
@@ -31,6 +31,19 @@ export interface Submittable {
 export interface Field {
   name: string
   dataTypeID: number
+}
+
+export interface RowDescription {
+  fields: readonly Field[]
+}
+
+export interface DataRow {
+  fields: readonly (string | null)[]
+}
+
+export interface CommandComplete {
+  /** The command's tag, such as `INSERT 0 1`. */
+  text: string
 }
 
 /** Sends the statement to be parsed, where the connection has not got it under its name already. */
