@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { openDataDir } from '../db/data-dir.js'
 import { DataDirInUseError } from '../db/index.js'
 import { startDatabaseChild } from './parts/child.js'
-import { temporaryFolder } from './parts/database.js'
+import { temporaryFolder } from './parts/temporary-folder.js'
 
 /** The files of the lock in a folder, whatever they are. */
 async function lockFiles(folder: string): Promise<string[]> {

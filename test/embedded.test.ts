@@ -6,7 +6,8 @@ import pg from 'pg'
 import { describe, expect, inject, test, vi } from 'vitest'
 import { openDatabase } from '../db/index.js'
 import { startDatabaseChild } from './parts/child.js'
-import { dataDir, temporaryFolder } from './parts/database.js'
+import { dataDir } from './parts/database.js'
+import { temporaryFolder } from './parts/temporary-folder.js'
 
 const titles = async ({ forUser }: Awaited<ReturnType<typeof openDatabase>>) =>
   (await forUser('alice').selectFrom('tasks').select('title').orderBy('title').execute()).map(

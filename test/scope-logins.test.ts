@@ -1,20 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
-import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import { migrateToLatest, openDatabase } from '../db/index.js'
 import { emptyDatabase } from './parts/database.js'
-
-/** What an administrator does before the first start. */
-async function asAdministrator(database: string, statements: string[]) {
-  const client = new pg.Client({ connectionString: database })
-  await client.connect()
-  try {
-    for (const statement of statements) await client.query(statement)
-  } finally {
-    await client.end()
-  }
-}
+import { runStatements } from './parts/run-statements.js'
 
 describe('a login of PostgreSQL that is no superuser', () => {
   const password = randomBytes(12).toString('hex')
@@ -26,20 +15,22 @@ describe('a login of PostgreSQL that is no superuser', () => {
     const suffix = randomBytes(6).toString('hex')
     ;[owner, server, role] = [`test_owner_${suffix}`, `test_server_${suffix}`, `test_role_${suffix}`]
     database = await emptyDatabase()
-    await asAdministrator(database.url, [
+    await runStatements(
+      database.url,
       `create role ${owner} login password '${password}'`,
       `create role ${server} login noinherit password '${password}'`,
       `grant ${owner} to current_user`,
       `alter database ${new URL(database.url).pathname.slice(1)} owner to ${owner}`,
-    ])
+    )
   })
   afterEach(async () => {
     await database[Symbol.asyncDispose]()
-    await asAdministrator(inject('postgresUrl'), [
+    await runStatements(
+      inject('postgresUrl'),
       `drop role if exists ${role}`,
       `drop role ${owner}`,
       `drop role ${server}`,
-    ])
+    )
   })
 
   function open(login: string) {
@@ -78,29 +69,30 @@ describe('a login of PostgreSQL that is no superuser', () => {
   }
 
   test('owns the database and makes the role itself', async () => {
-    await asAdministrator(database.url, [`alter role ${owner} createrole`])
+    await runStatements(database.url, `alter role ${owner} createrole`)
     await migrate(owner)
     await serves(owner)
   })
 
   test('owns the database and was granted the role', async () => {
-    await asAdministrator(database.url, [`create role ${role} nologin`, `grant ${role} to ${owner}`])
+    await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
     await migrate(owner)
     await serves(owner)
   })
 
   test('owns nothing and was granted the role, after another has migrated', async () => {
-    await asAdministrator(database.url, [
+    await runStatements(
+      database.url,
       `create role ${role} nologin`,
       `grant ${role} to ${owner}`,
       `grant ${role} to ${server}`,
-    ])
+    )
     await migrate(owner)
     await serves(server)
   })
 
   test('sees no rows of its own tables without an identity, as their owner', async () => {
-    await asAdministrator(database.url, [`create role ${role} nologin`, `grant ${role} to ${owner}`])
+    await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
     await migrate(owner)
     const { db, forUser, close } = await open(owner)
     try {
@@ -125,7 +117,7 @@ describe('a login of PostgreSQL that is no superuser', () => {
   })
 
   test('that is not a member of the role sees nothing', async () => {
-    await asAdministrator(database.url, [`create role ${role} nologin`, `grant ${role} to ${owner}`])
+    await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
     await migrate(owner)
     const { db, forUser, close } = await open(server)
     try {

@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { createRequire } from 'node:module'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { dataDir, temporaryFolder } from './parts/database.js'
+import { dataDir } from './parts/database.js'
+import { temporaryFolder } from './parts/temporary-folder.js'
 import { bearer, json, type Sent, send } from './parts/wire.js'
 
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href

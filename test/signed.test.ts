@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FenceError, migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
 import { emptyDatabase } from './parts/database.js'
 import { injections } from './parts/injections.js'
+import { runStatements } from './parts/run-statements.js'
 
 const secret = randomBytes(32).toString('hex')
 
@@ -14,15 +15,7 @@ async function twoLogins() {
   const empty = await emptyDatabase()
   const id = randomBytes(4).toString('hex')
   const [owner, server, role] = [`owner_${id}`, `server_${id}`, `role_${id}`]
-  const administer = async (...statements: string[]) => {
-    const client = new pg.Client({ connectionString: empty.url })
-    await client.connect()
-    try {
-      for (const statement of statements) await client.query(statement)
-    } finally {
-      await client.end()
-    }
-  }
+  const administer = (...statements: string[]) => runStatements(empty.url, ...statements)
   await administer(
     `create role ${owner} login createrole password 'owner'`,
     `create role ${server} login noinherit password 'server'`,

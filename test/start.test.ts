@@ -5,10 +5,11 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createClient } from '../client/index.js'
 import { socketsOfOwner } from '../db/data-dir.js'
 import { compile } from './parts/compiled.js'
-import { dataDir, temporaryFolder } from './parts/database.js'
+import { dataDir } from './parts/database.js'
 import { listen } from './parts/listen.js'
 import { signUp } from './parts/people.js'
 import { startProgram, startTypeScript } from './parts/running.js'
+import { temporaryFolder } from './parts/temporary-folder.js'
 
 let compiled: Awaited<ReturnType<typeof compile>>
 beforeAll(async () => {

@@ -1,10 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { openDatabase } from '../../db/index.js'
 import { loadEnvFile, runCommand } from '../../server/command.js'
 import { readConfig } from '../../server/config.js'
+import { temporaryFolder } from '../parts/temporary-folder.js'
 import { differencesFrom, typesOf } from './types.js'
 
 /**
@@ -30,11 +28,7 @@ await runCommand(async () => {
 })
 
 async function typesAt(url: string | undefined): Promise<string> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'trpc-bearer-types-'))
-  try {
-    const { db, close } = await openDatabase({ url, dataDir })
-    return await typesOf(db).finally(close)
-  } finally {
-    await rm(dataDir, { recursive: true, force: true })
-  }
+  await using folder = await temporaryFolder()
+  const { db, close } = await openDatabase({ url, dataDir: folder.path })
+  return await typesOf(db).finally(close)
 }

@@ -1,9 +1,9 @@
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generate, PostgresDialect } from 'kysely-codegen'
 import type { AnyKysely } from '../../db/any-kysely.js'
 import { root, run } from '../parts/child.js'
+import { temporaryFolder } from '../parts/temporary-folder.js'
 
 /** What the package keeps for itself: no query names it. */
 const excludePattern = '{trpc_bearer.*,*.trpc_bearer_migration}'
@@ -15,34 +15,26 @@ export function typesOf(db: AnyKysely): Promise<string> {
 
 /** Where `Database` and such types differ, in words: none where they agree. */
 export async function differencesFrom(types: string): Promise<string[]> {
-  const folder = await mkdtemp(join(tmpdir(), 'trpc-bearer-types-'))
-  try {
-    const config = { extends: join(root, 'tsconfig.json'), compilerOptions: { noErrorTruncation: true } }
-    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({ ...config, include: ['*.ts'] }))
-    await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
-    await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
-    await writeFile(join(folder, 'migrated.ts'), types)
-    await writeFile(
-      join(folder, 'check.ts'),
-      `import type { Database } from '${root}db/schema.js'
+  await using folder = await temporaryFolder()
+  const { path } = folder
+  const config = { extends: join(root, 'tsconfig.json'), compilerOptions: { noErrorTruncation: true } }
+  await writeFile(join(path, 'tsconfig.json'), JSON.stringify({ ...config, include: ['*.ts'] }))
+  await writeFile(join(path, 'package.json'), '{ "type": "module" }')
+  await symlink(join(root, 'node_modules'), join(path, 'node_modules'))
+  await writeFile(join(path, 'migrated.ts'), types)
+  await writeFile(
+    join(path, 'check.ts'),
+    `import type { Database } from '${root}db/schema.js'
 import type { Difference } from '${root}test/db-types/difference.js'
 import type { DB } from './migrated.js'
 declare const difference: \`- \${Difference<Database, DB>}\`
 export const none: 'none' = difference
 `,
-    )
-    const { code, stdout } = await run(join(root, 'node_modules/.bin/tsc'), [
-      '--pretty',
-      'false',
-      '-p',
-      folder,
-    ])
-    if (code === 0) return []
-    const [, found = ''] = /^\S*check\.ts\S+ error TS2322: Type (.+) is not assignable/m.exec(stdout) ?? []
-    const differences = [...found.matchAll(/"- (.+?)"/g)].map(([, difference = '']) => difference)
-    if (differences.length === 0) throw new Error(`The types cannot be compared:\n${stdout}`)
-    return differences.sort()
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
+  )
+  const { code, stdout } = await run(join(root, 'node_modules/.bin/tsc'), ['--pretty', 'false', '-p', path])
+  if (code === 0) return []
+  const [, found = ''] = /^\S*check\.ts\S+ error TS2322: Type (.+) is not assignable/m.exec(stdout) ?? []
+  const differences = [...found.matchAll(/"- (.+?)"/g)].map(([, difference = '']) => difference)
+  if (differences.length === 0) throw new Error(`The types cannot be compared:\n${stdout}`)
+  return differences.sort()
 }

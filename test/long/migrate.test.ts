@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { openDatabase } from '../../db/index.js'
 import { compile } from '../parts/compiled.js'
 import { emptyDatabase } from '../parts/database.js'
 import { startPgBouncer } from '../parts/pgbouncer.js'
+import { runStatements } from '../parts/run-statements.js'
 
 const secret = randomBytes(32).toString('hex')
 
@@ -15,18 +15,6 @@ beforeAll(async () => {
 afterAll(() => compiled[Symbol.asyncDispose]())
 
 const nameOf = (url: string) => new URL(url).pathname.slice(1)
-
-async function query(url: string, ...statements: string[]) {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    const results: pg.QueryResult[] = []
-    for (const statement of statements) results.push(await client.query(statement))
-    return results.flatMap(result => result.rows)
-  } finally {
-    await client.end()
-  }
-}
 
 /** Empty databases of one owner, a login that serves them all, and an application role that nobody has made yet. */
 async function cluster(count: number) {
@@ -39,7 +27,7 @@ async function cluster(count: number) {
     return url.href
   }
   const admin = inject('postgresUrl')
-  await query(
+  await runStatements(
     admin,
     `create role ${owner} login createrole password '${owner}'`,
     `create role ${server} login noinherit password '${server}'`,
@@ -47,7 +35,7 @@ async function cluster(count: number) {
   )
   const databases = await Promise.all(Array.from({ length: count }, emptyDatabase))
   for (const { url } of databases)
-    await query(
+    await runStatements(
       url,
       `alter database ${nameOf(url)} owner to ${owner}`,
       `grant create on schema public to ${owner}`,
@@ -62,7 +50,7 @@ async function cluster(count: number) {
     })),
     async [Symbol.asyncDispose]() {
       for (const database of databases) await database[Symbol.asyncDispose]()
-      await query(admin, `drop role if exists ${role}`, `drop role ${server}, ${owner}`)
+      await runStatements(admin, `drop role if exists ${role}`, `drop role ${server}, ${owner}`)
     },
   }
 }
@@ -82,7 +70,7 @@ describe.each(['directly', 'through PgBouncer'])('ten processes that migrate at 
     )
     const ends = await Promise.all(processes.map(({ ended }) => ended))
     // While PgBouncer still holds its sessions.
-    const locks = await query(
+    const locks = await runStatements(
       inject('postgresUrl'),
       `select datname from pg_locks join pg_database on pg_database.oid = database
        where locktype = 'advisory' and datname in (${databases.map(({ url }) => `'${nameOf(url)}'`)})`,
@@ -105,7 +93,9 @@ describe.each(['directly', 'through PgBouncer'])('ten processes that migrate at 
         ...Array(10 - count).fill('The schema is up to date.\n'),
       ])
       for (const { url, serverUrl } of given.databases) {
-        expect(await query(url, 'select name from trpc_bearer_migration')).toEqual([{ name: '0001_tasks' }])
+        expect(await runStatements(url, 'select name from trpc_bearer_migration')).toEqual([
+          { name: '0001_tasks' },
+        ])
         const options = { role: given.role, fenceSecret: secret, requiredFence: 'signed' } as const
         const { forUser, close } = await openDatabase({ ...options, url: serverUrl })
         const task = { id: crypto.randomUUID(), title: 'milk' }
@@ -123,7 +113,7 @@ describe.each(['directly', 'through PgBouncer'])('ten processes that migrate at 
   test('where it fails: all say why, and nothing stays', async () => {
     await using given = await cluster(1)
     const [{ url = '' } = {}] = given.databases
-    await query(url, 'create table tasks (somebody_elses text)')
+    await runStatements(url, 'create table tasks (somebody_elses text)')
     const { ends, locks } = await runsOn(given, {})
     for (const { code, stderr } of ends) {
       expect(code).toBe(1)
@@ -131,7 +121,7 @@ describe.each(['directly', 'through PgBouncer'])('ten processes that migrate at 
     }
     expect(locks).toEqual([])
     expect(
-      await query(
+      await runStatements(
         url,
         `select to_regnamespace('trpc_bearer') as schema, to_regclass('trpc_bearer_migration') as migrations,
            (select count(*)::int from pg_roles where rolname = '${given.role}') as roles`,

@@ -3,8 +3,8 @@ import { cp, readFile, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { z } from 'zod'
-import { temporaryFolder } from './database.js'
 import { root, startProgram } from './running.js'
+import { temporaryFolder } from './temporary-folder.js'
 
 const run = promisify(execFile)
 const script = z.string().startsWith('node ')

@@ -1,16 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { cp, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import pg from 'pg'
+import { cp } from 'node:fs/promises'
 import { inject } from 'vitest'
 import { type DatabaseOptions, migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
-
-/** A folder that goes away with the scope that made it. */
-export async function temporaryFolder() {
-  const path = await mkdtemp(join(tmpdir(), 'trpc-bearer-test-'))
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
-}
+import { runStatements } from './run-statements.js'
+import { temporaryFolder } from './temporary-folder.js'
 
 /** A data folder of the embedded database as a first start leaves it. */
 export async function dataDir() {
@@ -22,19 +15,16 @@ export async function dataDir() {
 /** An empty PostgreSQL database of one's own: its url, gone with the scope that made it. */
 export async function emptyDatabase() {
   const name = `test_${randomBytes(6).toString('hex')}`
-  const admin = async (statement: string) => {
-    const client = new pg.Client({ connectionString: inject('postgresUrl') })
-    await client.connect()
-    try {
-      await client.query(statement)
-    } finally {
-      await client.end()
-    }
-  }
+  const admin = (statement: string) => runStatements(inject('postgresUrl'), statement)
   await admin(`create database ${name}`)
   const url = new URL(inject('postgresUrl'))
   url.pathname = `/${name}`
-  return { url: url.href, [Symbol.asyncDispose]: () => admin(`drop database if exists ${name} with (force)`) }
+  return {
+    url: url.href,
+    async [Symbol.asyncDispose]() {
+      await admin(`drop database if exists ${name} with (force)`)
+    },
+  }
 }
 
 export const databaseKinds = ['embedded', 'PostgreSQL'] as const

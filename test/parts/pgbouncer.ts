@@ -4,8 +4,8 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import pg from 'pg'
 import { inject, vi } from 'vitest'
-import { temporaryFolder } from './database.js'
 import { listen } from './listen.js'
+import { temporaryFolder } from './temporary-folder.js'
 
 /**
  * Debian's PgBouncer, in transaction mode, over few connections to the tests' PostgreSQL.

@@ -1,0 +1,9 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** A folder that goes away with the scope that made it. */
+export async function temporaryFolder() {
+  const path = await mkdtemp(join(tmpdir(), 'trpc-bearer-test-'))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+}
