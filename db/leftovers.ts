@@ -37,6 +37,27 @@ export function mayLeaveBehind(text: string): boolean {
   return [...rest.matchAll(called)].some(([, name = '']) => !harmless.has(name.toLowerCase()))
 }
 
-/** Takes back what a query can leave in a session, prepared statements excepted: a query cannot make one. */
-export const cleanSession =
-  'set constraints all immediate; close all; reset session authorization; reset role; reset all; unlisten *; select pg_advisory_unlock_all(); discard temp; discard sequences'
+// A query makes one where an extension runs text that may be anything (xml2), under a name of ours too.
+const forgetPrepared = `do $$
+  declare prepared text;
+  begin
+    for prepared in select name from pg_catalog.pg_prepared_statements where from_sql loop
+      execute pg_catalog.format('deallocate %I', prepared);
+    end loop;
+  end $$`
+
+/** Takes back what a query can leave in a session. */
+export const cleanSession = [
+  'set constraints all immediate',
+  'close all',
+  'reset session authorization',
+  'reset role',
+  'reset all',
+  'unlisten *',
+  'select pg_advisory_unlock_all()',
+  'discard temp',
+  'discard sequences',
+  // Not by random(), which goes on from the seed that was left.
+  'select setseed(hashtext(gen_random_uuid()::text) / 2147483648.0)',
+  forgetPrepared,
+].join('; ')

@@ -12,6 +12,7 @@ import { type Answer, ExtendedQuery, type Statement } from './extended-query.js'
 import type { Identify, Scope } from './identity.js'
 import { cleanSession } from './leftovers.js'
 import { PipelinedQuery, type Preamble } from './pipelined-query.js'
+import { requireFewValues } from './statement.js'
 import type { KnownStatement } from './statement-cache.js'
 import { DatabaseUnavailableError, fromStatement } from './unavailable.js'
 import { handlerOf } from './wire.js'
@@ -76,11 +77,14 @@ export class ScopedConnection implements DatabaseConnection {
   /** Never fails: a connection that cannot roll back is not given back, and the error that led here is the one to tell. */
   async rollback() {
     if (this.#isBroken) return
+    // Locks and prepared statements outlive a rollback: cleaned in the same message, behind a pooler in the same session too.
+    const text = this.#isUnclean ? `rollback; ${cleanSession}` : 'rollback'
     this.#answered = this.#answered
-      .then(() => this.#inTime(this.#client.query('rollback')))
+      .then(() => this.#inTime(this.#client.query(text)))
       .then(
         () => {
           this.#inTransaction = false
+          this.#isUnclean = false
         },
         () => {
           this.#isBroken = true
@@ -115,13 +119,15 @@ export class ScopedConnection implements DatabaseConnection {
     { sql: text, parameters: values }: CompiledQuery,
     known: KnownStatement,
   ): Promise<QueryResult<R>> {
+    requireFewValues(values)
     const statement = { text, values, name: known.name, kept: known }
     const { command, count, rows } = await this.#send<R>(this.#preambles(), statement).catch(error => {
       if (!isStalePlan(error)) throw error
-      // A migration has changed what the prepared statement answers. Nothing has run: once more, as a new one.
+      // A migration has changed what the prepared statement answers, or it is gone. Nothing has run: once more, as new ones.
       this.#isBroken = true
       if (this.#inTransaction) throw new DatabaseUnavailableError({ cause: error })
-      return this.#send<R>(this.#preambles(), { ...statement, name: undefined })
+      const { name: _, ...identity } = this.#identity
+      return this.#send<R>([identity], { ...statement, name: undefined })
     })
     this.#expect(this.#inTransaction ? 'T' : 'I')
     const changes =
@@ -129,12 +135,30 @@ export class ScopedConnection implements DatabaseConnection {
     return changes ? { rows, numAffectedRows: BigInt(count) } : { rows }
   }
 
-  async *streamQuery<R>(
+  async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
+    const { mayLeaveBehind } = this.#know(query.sql)
+    if (!mayLeaveBehind) return yield* this.#stream(query, chunkSize)
+    this.#isUnclean = true
+    if (this.#inTransaction) return yield* this.#stream(query, chunkSize)
+    // As in executeQuery: cleaned before the transaction ends.
+    await this.begin({})
+    try {
+      yield* this.#stream<R>(query, chunkSize)
+    } catch (error) {
+      await this.rollback()
+      throw error
+    } finally {
+      // Also where the reader has left in the middle.
+      if (this.#inTransaction && !this.#isBroken) await this.commit()
+    }
+  }
+
+  async *#stream<R>(
     { sql: text, parameters }: CompiledQuery,
     chunkSize: number,
-  ): AsyncIterableIterator<QueryResult<R>> {
+  ): AsyncGenerator<QueryResult<R>, void> {
     this.#signal?.throwIfAborted()
-    this.#isUnclean ||= this.#know(text).mayLeaveBehind
+    requireFewValues(parameters)
     const cursor = new Cursor<R>(text, [...parameters])
     this.#client.query(new PipelinedQuery(this.#preambles(), handlerOf(cursor)))
     const read = () => {

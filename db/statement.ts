@@ -11,14 +11,30 @@ const queries = new Set(['select', 'insert', 'update', 'delete', 'merge', 'with'
  * behind for the connection's next caller.
  *
  * @throws StatementRefusedError unless it begins with select, insert, update, delete, merge, with, values, table, or
- * explain of one of these
+ * explain of one of these; and for a text with NUL, at which the protocol ends it
  */
 export function requireQuery(text: string): void {
+  if (text.includes('\0'))
+    throw new StatementRefusedError('A statement has NUL in its text: no name or value may have it.')
   const [keyword, rest] = firstWord(text)
   if (queries.has(keyword) || (keyword === 'explain' && queries.has(explained(rest)))) return
   throw new StatementRefusedError(
     `A scoped handle sends queries only (${[...queries].join(', ')}, explain): use the unscoped one in a migration.`,
   )
+}
+
+const maxValues = 65_535
+
+/**
+ * Refuses more values than the protocol counts in a message (PostgreSQL manual, 55.7, Bind).
+ *
+ * @throws StatementRefusedError for more than 65,535
+ */
+export function requireFewValues({ length }: readonly unknown[]): void {
+  if (length > maxValues)
+    throw new StatementRefusedError(
+      `A statement has ${length} values, and ${maxValues} at most are sent: split it.`,
+    )
 }
 
 /** White space, comments (they nest) and opening brackets, as PostgreSQL's scanner skips them. */

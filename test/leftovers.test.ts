@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import { migrateToLatest, openDatabase } from '../db/index.js'
 import { mayLeaveBehind } from '../db/leftovers.js'
-import { databaseKinds, dataDir, emptyDatabase } from './parts/database.js'
+import { databaseKinds, dataDir, emptyDatabase, openTestDatabase } from './parts/database.js'
 
 test.each([
   'select * from "tasks" where "user_id" = $1 and "id" in ($2, $3) order by "created_at" desc limit $4',
@@ -95,4 +95,13 @@ describe.each(databaseKinds)('on one connection of %s', kind => {
       }
     },
   )
+})
+
+test('the seed that a caller leaves does not tell the random numbers of the next', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const random = async () => {
+    await sql`select setseed(0.5)`.execute(database.forUser('alice'))
+    return (await sql`select random()`.execute(database.forUser('bob'))).rows
+  }
+  expect(await random()).not.toEqual(await random())
 })

@@ -106,3 +106,45 @@ test('rows are streamed to their owner alone, and no further than the caller sta
   await expect(read()).rejects.toThrow('gone')
   await add('bob', 'his too')
 })
+
+test('a statement that SQL in an extension prepares under a name of ours never runs for the next caller', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  await sql`create extension xml2`.execute(database.db)
+  const add = (title: string) =>
+    database
+      .forUser('bob')
+      .insertInto('tasks')
+      .values({ id: crypto.randomUUID(), title })
+      .returning('title')
+      .execute()
+  for (let n = 0; n < 3; n++) await add('his')
+  const { rows: prepared } = await sql<{ name: string; statement: string }>`
+    select name, statement from pg_prepared_statements`.execute(database.db)
+  const named = (start: string) => prepared.find(({ statement }) => statement.startsWith(start))?.name
+  const steals = [
+    `deallocate "${named('insert into "tasks"')}"`,
+    `prepare "${named('insert into "tasks"')}" (uuid, text) as select set_config(''stolen.title'', $2, false) as title`,
+    `deallocate "${named('select set_config')}"`,
+    `prepare mine as select 1`,
+  ].join('; ')
+  const injected = `
+    select count(*) from xpath_table(
+      'k', 'd', '(select 1 k, null::text d) x; ${steals}; select 1 as k, '''' as d --', '/', 'true'
+    ) as t(a int, b text)`
+  const alice = database.forUser('alice')
+  await sql.raw(injected).execute(alice)
+  expect(await add('secret')).toEqual([{ title: 'secret' }])
+  expect(await sql`select current_setting('stolen.title', true) as title`.execute(alice)).toMatchObject({
+    rows: [{ title: null }],
+  })
+  const left = await sql`select from pg_prepared_statements where from_sql`.execute(database.db)
+  expect(left.rows).toEqual([])
+})
+
+test('prepared statements that somebody has dropped are sent again', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const read = () => database.forUser('alice').selectFrom('tasks').select('id').execute()
+  for (let n = 0; n < 3; n++) await read()
+  await sql`deallocate all`.execute(database.db)
+  for (let n = 0; n < 3; n++) expect(await read()).toEqual([])
+})

@@ -1,5 +1,7 @@
+import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { requireQuery, StatementRefusedError } from '../db/statement.js'
+import { openTestDatabase } from './parts/database.js'
 
 test.each([
   'select 1',
@@ -63,6 +65,25 @@ test.each([
   'explain analyze (execute s)',
   'explain (analyze /*) select */) execute s',
   "explain (format ')') execute s",
+  'select 1 as "a\0b"',
 ])('is none: %s', text => {
   expect(() => requireQuery(text)).toThrow(StatementRefusedError)
+})
+
+test('a statement has as many values as the protocol can count', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const alice = database.forUser('alice')
+  const count = (values: number) => {
+    const list = Array.from({ length: values }, (_, n) => sql`${n}::int`)
+    return sql<{ n: number }>`select cardinality(array[${sql.join(list)}]) as n`
+  }
+  expect(await count(65_535).execute(alice)).toMatchObject({ rows: [{ n: 65_535 }] })
+  await expect(count(65_536).execute(alice)).rejects.toThrow(StatementRefusedError)
+  const streamed = async () => {
+    for await (const _ of alice
+      .selectFrom(sql`(${count(65_536)})`.as('t'))
+      .selectAll()
+      .stream());
+  }
+  await expect(streamed()).rejects.toThrow(StatementRefusedError)
 })

@@ -58,7 +58,7 @@ type Cluster = Awaited<ReturnType<typeof cluster>>
 
 describe.each(['directly', 'through PgBouncer'])('ten processes that migrate at once, %s', way => {
   const runsOn = async ({ role, databases, ownerUrl }: Cluster, env: Record<string, string>) => {
-    await using bouncer = way === 'directly' ? null : await startPgBouncer(ownerUrl)
+    await using bouncer = way === 'directly' ? null : await startPgBouncer({ login: ownerUrl })
     const ten = Array.from({ length: 10 / databases.length }, () => databases).flat()
     const processes = ten.map(database =>
       compiled.migrate(compiled.path, {

@@ -1,6 +1,6 @@
-import { sql } from 'kysely'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { migrateToLatest, openDatabase } from '../../db/index.js'
+import { type Kysely, sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { type Database, migrateToLatest, openDatabase } from '../../db/index.js'
 import { emptyDatabase } from '../parts/database.js'
 import { startPgBouncer } from '../parts/pgbouncer.js'
 import { startTypeScript } from '../parts/running.js'
@@ -40,6 +40,69 @@ test('thousands of statements of many users through few sessions: none sees a ro
     await database.close()
   }
 }, 120_000)
+
+describe('what a caller leaves in a session meets nobody, though all of them share two', () => {
+  const readOnly = sql<string>`set_config('default_transaction_read_only', 'on', false)`
+  const lockAndFail = sql`select pg_advisory_lock(42), 1 / (random() * 0)::int`
+  const ways: [name: string, leave: (alice: Kysely<Database>) => Promise<unknown>][] = [
+    ['by a statement', alice => alice.selectNoFrom(readOnly.as('x')).execute()],
+    [
+      'by a stream',
+      async alice => {
+        for await (const _ of alice.selectNoFrom(readOnly.as('x')).stream());
+      },
+    ],
+    [
+      'by a stream that is left in the middle',
+      async alice => {
+        const numbers = sql<{ n: number }>`generate_series(1, 1000)`.as<'n'>('n')
+        for await (const _ of alice.selectFrom(numbers).select(readOnly.as('x')).stream(2)) break
+      },
+    ],
+    [
+      'by a statement that fails',
+      alice => expect(lockAndFail.execute(alice)).rejects.toThrow('division by zero'),
+    ],
+  ]
+
+  test.each(ways)('%s', async (_, leave) => {
+    await using empty = await emptyDatabase()
+    await using narrow = await startPgBouncer({ poolSize: 2 })
+    const url = narrow.urlOf(empty.url)
+    const database = await openDatabase({ url, poolMax: 8, preparedStatements: false })
+    try {
+      await migrateToLatest(database.db)
+      let isOver = false
+      let writes = 0
+      const write = async () => {
+        while (!isOver) {
+          await database
+            .forUser('bob')
+            .insertInto('tasks')
+            .values({ id: crypto.randomUUID(), title: 'x' })
+            .execute()
+          writes++
+        }
+      }
+      const writing = Promise.all([write(), write(), write(), write()])
+      try {
+        for (let n = 0; n < 100; n++) await Promise.race([leave(database.forUser('alice')), writing])
+      } finally {
+        isOver = true
+        await writing
+      }
+      expect(writes).toBeGreaterThan(0)
+      const { rows } = await sql`
+        select from pg_locks where locktype = 'advisory'
+          and database = (select oid from pg_database where datname = current_database())`.execute(
+        database.db,
+      )
+      expect(rows).toEqual([])
+    } finally {
+      await database.close()
+    }
+  })
+})
 
 test('the script that makes an index concurrently is refused: it needs a session of its own', async () => {
   const env = { DATABASE_URL: bouncer.urlOf(inject('postgresUrl')) }

@@ -10,9 +10,10 @@ import { temporaryFolder } from './temporary-folder.js'
 /**
  * Debian's PgBouncer, in transaction mode, over few connections to the tests' PostgreSQL.
  *
- * @param login URL of the login that it uses, whoever comes. @default the one of the tests
+ * @param options.login URL of the login that it uses, whoever comes. @default the one of the tests
+ * @param options.poolSize connections to PostgreSQL, for each database. @default 4
  */
-export async function startPgBouncer(login = inject('postgresUrl')) {
+export async function startPgBouncer({ login = inject('postgresUrl'), poolSize = 4 } = {}) {
   const folder = await temporaryFolder()
   await chmod(folder.path, 0o755)
   const { hostname, port, username, password } = new URL(login)
@@ -27,7 +28,7 @@ listen_port = ${own}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
-default_pool_size = 4
+default_pool_size = ${poolSize}
 max_client_conn = 500
 `,
   )
