@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from './schema.js'
+import { isNotBelieved } from './unavailable.js'
 import { within } from './within.js'
 
 /**
@@ -36,13 +37,18 @@ async function every<T>(items: readonly T[], holds: (item: T) => Promise<boolean
 }
 
 async function refusesForgery(db: Kysely<Database>, timeout: number, role: string): Promise<boolean> {
-  return within(db, timeout, async trx => {
-    await sql`
-      select set_config('app.user_id', ${forged.id}, true), set_config('app.user_signature', ${forged.signature}, true),
-        set_config('role', ${role}, true)`.execute(trx)
-    const { rows } = await sql<{ id: string | null }>`select trpc_bearer.user_id() as id`.execute(trx)
-    return rows[0]?.id === null
-  })
+  try {
+    await within(db, timeout, async trx => {
+      await sql`
+        select set_config('app.user_id', ${forged.id}, true), set_config('app.user_signature', ${forged.signature}, true),
+          set_config('role', ${role}, true)`.execute(trx)
+      await sql`select trpc_bearer.user_id()`.execute(trx)
+    })
+    return false
+  } catch (error) {
+    if (isNotBelieved(error)) return true
+    throw error
+  }
 }
 
 /** Neither superuser nor an owner, no right of its own but to enter, and no way to one. */

@@ -4,6 +4,7 @@ import { sql } from 'kysely'
 import type { AnyKysely } from './any-kysely.js'
 import { quoteIdentifier } from './identifier.js'
 import { lockMigrations } from './migration-lock.js'
+import { notBelieved } from './unavailable.js'
 
 /** Options of {@link setUpFence}. */
 export interface FenceSetup {
@@ -17,8 +18,9 @@ export interface FenceSetup {
 
 /**
  * Grants the application role to the login that serves, and with a secret makes the level `signed`: `trpc_bearer.user_id()` then
- * believes an id only with its signature, so that SQL that somebody injects cannot become another user. The secret before stays
- * good until the next one is set, so that it can be changed without a refused request. Safe when many processes do it at once.
+ * believes an id only with its signature, and fails for another, so that SQL that somebody injects cannot become another user. The
+ * secret before stays good until the next one is set, so that it can be changed without a refused request. Safe when many processes
+ * do it at once.
  *
  * @returns what an administrator must run because this login may not, as SQL; nothing when all is done
  */
@@ -71,17 +73,23 @@ async function sign(db: AnyKysely, secret: string): Promise<void> {
   await sql`update trpc_bearer.fence_key set is_current = false where inner_pad <> ${inner}`.execute(db)
   await sql`
     insert into trpc_bearer.fence_key values (true, ${inner}, ${outer}) on conflict do nothing`.execute(db)
+  await sql`
+    create or replace function trpc_bearer.refuse_identity() returns text language plpgsql stable parallel safe as $$
+    begin
+      raise exception ${sql.lit(`${notBelieved} (FENCE_SECRET is missing, or not what npm run migrate was given).`)}
+        using errcode = 'invalid_authorization_specification';
+    end $$`.execute(db)
   // In PL/pgSQL, which keeps its plans for the session; one expression, as it pays for each anew in every transaction.
   // pg_temp last, or a temporary table of a caller's is the type of its name.
   await sql`
     create or replace function trpc_bearer.user_id() returns text
       language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
     begin
-      return (
-        select nullif(current_setting('app.user_id', true), '') from trpc_bearer.fence_key
+      return case when current_setting('app.user_id', true) <> '' then coalesce((
+        select current_setting('app.user_id', true) from trpc_bearer.fence_key
         where current_setting('app.user_signature', true) = encode(
           sha256(outer_pad || sha256(inner_pad || convert_to(current_setting('app.user_id', true), 'UTF8'))), 'hex')
-      );
+      ), trpc_bearer.refuse_identity()) end;
     end $$`.execute(db)
 }
 

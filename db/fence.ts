@@ -1,10 +1,12 @@
 import { type Kysely, sql } from 'kysely'
+import { causesOf } from '../shared/causes.js'
 import { type FenceGap, revoke } from './fence-gap.js'
 import { type FenceLevel, findFenceLevel } from './fence-level.js'
 import { gapOf, reachedBy } from './fence-reach.js'
 import { gapsOfRole, gapsOfSchemas } from './fence-role.js'
 import type { Database } from './schema.js'
 import { brokenTableRules } from './table-rules.js'
+import { isNotBelieved } from './unavailable.js'
 import { within } from './within.js'
 
 /** What a proof found. */
@@ -41,6 +43,7 @@ export async function proveFence({
   required,
 }: FenceOptions): Promise<FenceReport> {
   const { gaps, tables } = await within(db, timeout, trx => inspect(trx, role))
+  if (!(await isBelieved(forNobody))) return { level: 'plain', gaps: [...gaps, identityNotBelieved] }
   for (const name of tables) {
     const { rows } = await sql<{
       seen: boolean
@@ -52,12 +55,20 @@ export async function proveFence({
         mend: revoke('all', name, role),
       })
   }
-  const own = await sql<{ isBelieved: boolean | null }>`
-    select trpc_bearer.user_id() = current_setting('app.user_id') as "isBelieved"`.execute(forNobody)
-  if (!own.rows[0]?.isBelieved) gaps.push(identityNotBelieved)
   const level = await findFenceLevel(db, { role, tables, timeout })
   if (required === 'signed' && level === 'plain') gaps.push(levelTooLow)
   return { level, gaps }
+}
+
+async function isBelieved(forNobody: Kysely<Database>): Promise<boolean> {
+  try {
+    const { rows } = await sql<{ isBelieved: boolean | null }>`
+      select trpc_bearer.user_id() = current_setting('app.user_id') as "isBelieved"`.execute(forNobody)
+    return rows[0]?.isBelieved ?? false
+  } catch (error) {
+    if (causesOf(error).some(isNotBelieved)) return false
+    throw error
+  }
 }
 
 const identityNotBelieved: FenceGap = {

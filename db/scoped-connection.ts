@@ -6,16 +6,13 @@ import {
   type TransactionSettings,
 } from 'kysely'
 import pg, { type PoolClient } from 'pg'
-import Cursor from 'pg-cursor'
-import { abortable, cancelStatement } from './cancel.js'
-import { type Answer, ExtendedQuery, type Statement } from './extended-query.js'
 import type { Identify, Scope } from './identity.js'
 import { cleanSession } from './leftovers.js'
-import { PipelinedQuery, type Preamble } from './pipelined-query.js'
+import type { Preamble } from './pipelined-query.js'
+import { Session } from './session.js'
 import { requireFewValues } from './statement.js'
 import type { KnownStatement } from './statement-cache.js'
-import { DatabaseUnavailableError, fromStatement } from './unavailable.js'
-import { handlerOf } from './wire.js'
+import { DatabaseUnavailableError } from './unavailable.js'
 
 /** What a connection needs of its pool. */
 export interface ScopeOptions {
@@ -33,22 +30,14 @@ export interface ScopeOptions {
  * costs one round trip: identity and statement stand behind one Sync, which is one implicit transaction.
  */
 export class ScopedConnection implements DatabaseConnection {
-  readonly #client: PoolClient
+  readonly #session: Session
   readonly #know: ScopeOptions['know']
   readonly #identity: Preamble
-  readonly #signal: AbortSignal | undefined
-  /** Milliseconds until a silent server counts as gone. */
-  readonly #patience: number
-  /** Of the statement that was sent last: an abort is told at once, and its connection waits for the answer. */
-  #answered: Promise<unknown> = Promise.resolve()
   #inTransaction = false
   #isUnclean = false
-  #isBroken = false
 
   constructor(client: PoolClient, { scope, identify, know, signal }: ScopeOptions) {
-    this.#client = client
-    this.#signal = signal
-    this.#patience = scope.statementTimeout + 5_000
+    this.#session = new Session(client, { signal, patience: scope.statementTimeout + 5_000 })
     this.#know = know
     this.#identity = identify(scope)
   }
@@ -58,7 +47,7 @@ export class ScopedConnection implements DatabaseConnection {
     const begin = `begin${level}${accessMode ? ` ${accessMode}` : ''}`
     this.#inTransaction = true
     try {
-      await this.#send([{ text: begin }], this.#identity)
+      await this.#session.send([{ text: begin }], this.#identity)
     } catch (error) {
       await this.rollback()
       throw error
@@ -67,8 +56,8 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   async commit() {
-    if (this.#isUnclean && this.#client.getTransactionStatus() === 'T') await this.#clean()
-    const { command } = await this.#send([], { text: 'commit' })
+    if (this.#isUnclean && this.#session.status === 'T') await this.#clean()
+    const { command } = await this.#session.send([], { text: 'commit' })
     this.#inTransaction = false
     // COMMIT of an aborted transaction rolls back, and says so in its tag only.
     if (command === 'ROLLBACK') throw new AbortedTransactionError()
@@ -76,26 +65,20 @@ export class ScopedConnection implements DatabaseConnection {
 
   /** Never fails: a connection that cannot roll back is not given back, and the error that led here is the one to tell. */
   async rollback() {
-    if (this.#isBroken) return
-    // Locks and prepared statements outlive a rollback: cleaned in the same message, behind a pooler in the same session too.
-    const text = this.#isUnclean ? `rollback; ${cleanSession}` : 'rollback'
-    this.#answered = this.#answered
-      .then(() => this.#inTime(this.#client.query(text)))
-      .then(
-        () => {
-          this.#inTransaction = false
-          this.#isUnclean = false
-        },
-        () => {
-          this.#isBroken = true
-        },
-      )
-    await this.#answered
+    if (this.#session.isBroken) return
+    try {
+      // Locks and prepared statements outlive a rollback: cleaned in the same message, behind a pooler in the same session too.
+      await this.#session.run(this.#isUnclean ? `rollback; ${cleanSession}` : 'rollback')
+      this.#inTransaction = false
+      this.#isUnclean = false
+    } catch {
+      this.#session.isBroken = true
+    }
   }
 
   /** Sends a statement of ours inside the transaction. */
   async control({ sql: text }: CompiledQuery) {
-    await this.#send([], { text })
+    await this.#session.send([], { text })
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
@@ -121,14 +104,16 @@ export class ScopedConnection implements DatabaseConnection {
   ): Promise<QueryResult<R>> {
     requireFewValues(values)
     const statement = { text, values, name: known.name, kept: known }
-    const { command, count, rows } = await this.#send<R>(this.#preambles(), statement).catch(error => {
-      if (!isStalePlan(error)) throw error
-      // A migration has changed what the prepared statement answers, or it is gone. Nothing has run: once more, as new ones.
-      this.#isBroken = true
-      if (this.#inTransaction) throw new DatabaseUnavailableError({ cause: error })
-      const { name: _, ...identity } = this.#identity
-      return this.#send<R>([identity], { ...statement, name: undefined })
-    })
+    const { command, count, rows } = await this.#session
+      .send<R>(this.#preambles(), statement)
+      .catch(error => {
+        if (!isStalePlan(error)) throw error
+        // A migration has changed what the prepared statement answers, or it is gone. Nothing has run: once more, as new ones.
+        this.#session.isBroken = true
+        if (this.#inTransaction) throw new DatabaseUnavailableError({ cause: error })
+        const { name: _, ...identity } = this.#identity
+        return this.#session.send<R>([identity], { ...statement, name: undefined })
+      })
     this.#expect(this.#inTransaction ? 'T' : 'I')
     const changes =
       command === 'INSERT' || command === 'UPDATE' || command === 'DELETE' || command === 'MERGE'
@@ -149,59 +134,34 @@ export class ScopedConnection implements DatabaseConnection {
       throw error
     } finally {
       // Also where the reader has left in the middle.
-      if (this.#inTransaction && !this.#isBroken) await this.commit()
+      if (this.#inTransaction && !this.#session.isBroken) await this.commit()
     }
   }
 
   async *#stream<R>(
-    { sql: text, parameters }: CompiledQuery,
+    { sql: text, parameters: values }: CompiledQuery,
     chunkSize: number,
   ): AsyncGenerator<QueryResult<R>, void> {
-    this.#signal?.throwIfAborted()
-    requireFewValues(parameters)
-    const cursor = new Cursor<R>(text, [...parameters])
-    this.#client.query(new PipelinedQuery(this.#preambles(), handlerOf(cursor)))
-    const read = () => {
-      const rows = this.#inTime(cursor.read(chunkSize))
-      this.#answered = rows.catch(() => {})
-      return abortable(rows, this.#signal, () => void this.cancelQuery())
-    }
-    try {
-      for (let rows = await read(); rows.length > 0; rows = await read()) yield { rows }
-    } catch (error) {
-      const told = fromStatement(error)
-      // Of a connection that is gone no cursor can be closed.
-      if (told !== error || !(error instanceof pg.DatabaseError)) this.#isBroken = true
-      throw told
-    } finally {
-      if (!this.#isBroken) await this.#inTime(cursor.close())
-    }
+    requireFewValues(values)
+    const chunks = this.#session.stream<R>(this.#preambles(), { text, values }, chunkSize)
+    for await (const rows of chunks) yield { rows }
     this.#expect(this.#inTransaction ? 'T' : 'I')
   }
 
-  /** The request may come too late, and hit what the connection runs next: so it runs nothing next. */
   async cancelQuery() {
-    this.#isBroken = true
-    cancelStatement(this.#client)
+    this.#session.cancel()
   }
 
-  /** Gives the connection back once it has been answered: clean, or not at all. */
-  async release() {
-    const released = this.#answered.then(() => this.#giveBack())
-    if (!this.#signal?.aborted) return released
-  }
-
-  async #giveBack() {
-    if (this.#isUnclean && !this.#isBroken && !this.#inTransaction) {
-      await this.#clean().catch(() => {
-        this.#isBroken = true
-      })
-    }
-    this.#client.release(this.#isBroken || this.#inTransaction)
+  /** Gives the connection back: clean, or not at all. */
+  release() {
+    return this.#session.release(async () => {
+      if (this.#inTransaction) this.#session.isBroken = true
+      if (this.#isUnclean && !this.#session.isBroken) await this.#clean()
+    })
   }
 
   async #clean() {
-    await this.#inTime(this.#client.query(cleanSession))
+    await this.#session.run(cleanSession)
     this.#isUnclean = false
   }
 
@@ -211,37 +171,9 @@ export class ScopedConnection implements DatabaseConnection {
 
   /** A statement that has ended the transaction, or left one open, has ended the scope with it. */
   #expect(status: 'I' | 'T') {
-    if (this.#client.getTransactionStatus() === status) return
-    this.#isBroken = true
+    if (this.#session.status === status) return
+    this.#session.isBroken = true
     throw new Error('A statement has changed the state of the transaction that it ran in.')
-  }
-
-  async #send<R>(before: Preamble[], statement: Statement): Promise<Answer<R>> {
-    this.#signal?.throwIfAborted()
-    const query = new ExtendedQuery<R>(statement)
-    this.#client.query(new PipelinedQuery(before, query))
-    const answer = this.#inTime(query.answer)
-    this.#answered = answer.catch(() => {})
-    try {
-      return await abortable(answer, this.#signal, () => void this.cancelQuery())
-    } catch (error) {
-      // Not what PostgreSQL said: nobody knows then what the connection and its prepared statements are like.
-      if (!(error instanceof pg.DatabaseError)) this.#isBroken = true
-      if (error instanceof Error) Error.captureStackTrace(error)
-      throw fromStatement(error)
-    }
-  }
-
-  /** PostgreSQL keeps the time limit of a statement itself: who is silent past it is not there any more. */
-  #inTime<T>(work: Promise<T>): Promise<T> {
-    return new Promise((done, fail) => {
-      const silent = setTimeout(() => {
-        this.#isBroken = true
-        cancelStatement(this.#client)
-        fail(new Error('Connection terminated: no answer in time'))
-      }, this.#patience)
-      work.finally(() => clearTimeout(silent)).then(done, fail)
-    })
   }
 }
 

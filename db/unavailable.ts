@@ -3,7 +3,7 @@ import { type Reason, reasons } from '../shared/reasons.js'
 
 /**
  * The database cannot be reached or used at all, so that the same call may well succeed later: no connection, one that broke, a
- * server that starts or stops, a schema that is not migrated yet. `cause` is what the driver said.
+ * server that starts or stops, a schema that is not migrated yet, a `FENCE_SECRET` that is not the database's. `cause` is what the driver said.
  */
 export class DatabaseUnavailableError extends Error {
   override name = 'DatabaseUnavailableError'
@@ -35,7 +35,20 @@ function saysUnavailable(error: Error): boolean {
   const code = 'code' in error ? String(error.code) : ''
   // Class 08: connection exception, 53: out of resources, 57P: shut down.
   if (/^(08|53|57P)/.test(code) || networkCodes.has(code)) return true
-  return isSchemaMissing(code, error.message) || brokenConnection.test(error.message)
+  return isNotBelieved(error) || isSchemaMissing(code, error.message) || brokenConnection.test(error.message)
+}
+
+/** How the database begins what it says of an identity without a good signature. */
+export const notBelieved = 'The identity is not believed'
+
+/** True when the database checks signatures, and this server cannot make them. */
+export function isNotBelieved(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    'code' in error &&
+    error.code === '28000' &&
+    error.message.startsWith(notBelieved)
+  )
 }
 
 /** The role, the table or the function of our own migrations is not there, or the login may not become the role. */

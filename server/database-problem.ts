@@ -1,3 +1,4 @@
+import { isNotBelieved } from '../db/unavailable.js'
 import { causesOf } from '../shared/causes.js'
 
 const problems: Record<string, string> = {
@@ -20,6 +21,7 @@ const problems: Record<string, string> = {
 /** What is wrong with the database, in one line that says what to look at and names no host, login or row; undefined where it is not known. */
 export function databaseProblem(error: unknown): string | undefined {
   for (const cause of causesOf(error)) {
+    if (isNotBelieved(cause)) return 'FENCE_SECRET is missing, or another than the migration was given.'
     const inner = cause instanceof AggregateError ? cause.errors[0] : cause
     const known = 'code' in inner ? problems[String(inner.code)] : undefined
     if (known !== undefined) return known

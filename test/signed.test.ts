@@ -4,6 +4,7 @@ import { sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { FenceError, migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
+import { DatabaseUnavailableError } from '../db/unavailable.js'
 import { emptyDatabase } from './parts/database.js'
 import { injections } from './parts/injections.js'
 import { runStatements } from './parts/run-statements.js'
@@ -74,9 +75,29 @@ test('the secret is changed without a refused request, and the one before the la
     await add(before)
     await setUpFence(owner.db, { role, secret: randomBytes(32).toString('hex') })
     await add(after)
-    await expect(add(before)).rejects.toThrow('row-level security')
+    await expect(add(before)).rejects.toThrow(DatabaseUnavailableError)
   } finally {
     for (const database of [before, after, owner]) await database.close()
+  }
+})
+
+test('a server without the secret, while plain becomes signed, says that it cannot and shows no empty list', async () => {
+  await using logins = await twoLogins()
+  const { role, ownerUrl } = logins
+  const server = await migrated(logins, 'plain')
+  const owner = await openDatabase({ url: ownerUrl, role })
+  const alice = server.forUser('alice')
+  try {
+    await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
+    await setUpFence(owner.db, { role, secret })
+    await expect(alice.selectFrom('tasks').select('title').execute()).rejects.toThrow(
+      DatabaseUnavailableError,
+    )
+    expect(await server.fence()).toMatchObject({ gaps: [{ object: 'the identity' }] })
+    await expect(alice.selectFrom('tasks').select('title').execute()).rejects.toThrow(FenceError)
+  } finally {
+    await server.close()
+    await owner.close()
   }
 })
 
@@ -173,6 +194,7 @@ describe.each(['plain', 'signed'] as const)('the level %s', level => {
   beforeAll(async () => {
     logins = await twoLogins()
     database = await migrated(logins, level)
+    await logins.administer('create extension dblink', 'create extension xml2')
     for (const [user, title] of [
       ['alice', 'hers'],
       ['bob', 'SECRET of bob'],

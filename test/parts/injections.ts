@@ -46,6 +46,14 @@ export const injections: readonly (readonly [name: string, expression: string])[
     'a query as XML with its schema',
     then(bob, `query_to_xml_and_xmlschema('select title from public.tasks', true, true, '')`),
   ],
+  ['a cursor as XML', then(bob, `cursor_to_xml('', 10, true, true, '')`)],
+  [
+    'a cursor that a text of SQL opens, as XML',
+    then(
+      xml(`declare c cursor with hold for select ${bob}, title from public.tasks`),
+      `cursor_to_xml('c', 10, true, true, '')`,
+    ),
+  ],
   ['a schema as XML', then(none, `schema_to_xml('public', true, true, '')`)],
   ['the database as XML', then(none, `database_to_xml(true, true, '')`)],
   [
@@ -72,6 +80,26 @@ export const injections: readonly (readonly [name: string, expression: string])[
     xml('select most_common_vals from pg_stats where tablename = $$tasks$$'),
   ],
   ['a large object made of rows', then(bob, `lo_from_bytea(0, convert_to(${all}::text, 'UTF8'))::text`, all)],
+  [
+    'a large object made from a file, and one written to it',
+    then(bob, `lo_import('/etc/passwd')`, `lo_export(lo_from_bytea(0, 'x'), '/tmp/x')`, all),
+  ],
+  [
+    'another connection by dblink',
+    `(select string_agg(title, '') from dblink('dbname=' || current_database(), 'select title from public.tasks') as t(title text))`,
+  ],
+  [
+    'another connection by dblink, as the login',
+    then(
+      none,
+      `dblink_connect('c', 'dbname=' || current_database() || ' user=' || session_user)`,
+      xml(`select * from dblink('c', 'select title from public.tasks') as t(title text)`),
+    ),
+  ],
+  [
+    'statements in a text of xml2',
+    `(select string_agg(title, '') from xpath_table('id', 'title', ${quoted(`(select 1 as id, ''::text as title) x; set local role none; set local app.user_id = 'bob'; select id::text as id, '<a>' || title || '</a>' as title from public.tasks --`)}, '/a', 'true') as t(id text, title text))`,
+  ],
   ['the search path changed', then(`set_config('search_path', 'pg_temp', true)`, all)],
   ['the function called with another id', then(bob, `trpc_bearer.user_id()`, all)],
   ['bob changed', then(bob, xml(`update public.tasks set title = 'changed' returning title`))],

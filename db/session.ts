@@ -1,0 +1,115 @@
+import pg, { type PoolClient } from 'pg'
+import Cursor from 'pg-cursor'
+import { abortable, cancelStatement } from './cancel.js'
+import { type Answer, ExtendedQuery, type Statement } from './extended-query.js'
+import { PipelinedQuery, type Preamble } from './pipelined-query.js'
+import { fromStatement } from './unavailable.js'
+import { handlerOf } from './wire.js'
+
+/** Options of a {@link Session}. */
+export interface SessionOptions {
+  /** Milliseconds until a silent server counts as gone. */
+  patience: number
+  /** Cancels what runs, and refuses what comes after. */
+  signal: AbortSignal | undefined
+}
+
+/** A pooled connection that sends statements: each in a bounded time and cancellable. A broken one is not used again. */
+export class Session {
+  readonly #client: PoolClient
+  readonly #patience: number
+  readonly #signal: AbortSignal | undefined
+  /** Of what was sent last: an abort is told at once, and its connection waits for the answer. */
+  #answered: Promise<unknown> = Promise.resolve()
+  /** Nobody knows any more what the connection and its prepared statements are like. */
+  isBroken = false
+
+  constructor(client: PoolClient, { patience, signal }: SessionOptions) {
+    this.#client = client
+    this.#patience = patience
+    this.#signal = signal
+  }
+
+  /** Idle, in a transaction, or in one that has failed. */
+  get status() {
+    return this.#client.getTransactionStatus()
+  }
+
+  /** Sends a statement, and others before it in the same round trip. */
+  async send<R>(before: readonly Preamble[], statement: Statement): Promise<Answer<R>> {
+    this.#signal?.throwIfAborted()
+    const query = new ExtendedQuery<R>(statement)
+    this.#client.query(new PipelinedQuery(before, query))
+    try {
+      return await this.#answer(query.answer)
+    } catch (error) {
+      // Not what PostgreSQL said.
+      if (!(error instanceof pg.DatabaseError)) this.isBroken = true
+      if (error instanceof Error) Error.captureStackTrace(error)
+      throw fromStatement(error)
+    }
+  }
+
+  /** Sends a statement behind others, and fetches its rows so many at a time, as long as somebody reads. */
+  async *stream<R>(
+    before: readonly Preamble[],
+    { text, values = [] }: Statement,
+    chunkSize: number,
+  ): AsyncGenerator<R[], void> {
+    this.#signal?.throwIfAborted()
+    const cursor = new Cursor<R>(text, [...values])
+    this.#client.query(new PipelinedQuery(before, handlerOf(cursor)))
+    const read = () => this.#answer(cursor.read(chunkSize))
+    try {
+      for (let rows = await read(); rows.length > 0; rows = await read()) yield rows
+    } catch (error) {
+      const told = fromStatement(error)
+      // Of a connection that is gone no cursor can be closed.
+      if (told !== error || !(error instanceof pg.DatabaseError)) this.isBroken = true
+      throw told
+    } finally {
+      if (!this.isBroken) await this.#inTime(cursor.close())
+    }
+  }
+
+  /** Sends statements of ours in one message, once what was sent before has been answered. */
+  async run(text: string): Promise<void> {
+    const ran = this.#answered.then(() => this.#inTime(this.#client.query(text)))
+    this.#answered = ran.catch(() => {})
+    await ran
+  }
+
+  /** The request may come too late, and hit what the connection runs next: so it runs nothing next. */
+  cancel() {
+    this.isBroken = true
+    cancelStatement(this.#client)
+  }
+
+  /** Gives the connection back once it has been answered, and cleaned; ends it where it is broken. Who has gone does not wait. */
+  async release(clean: () => Promise<void>) {
+    const released = this.#answered
+      .then(clean)
+      .catch(() => {
+        this.isBroken = true
+      })
+      .then(() => this.#client.release(this.isBroken))
+    if (!this.#signal?.aborted) return released
+  }
+
+  #answer<T>(work: Promise<T>): Promise<T> {
+    const answer = this.#inTime(work)
+    this.#answered = answer.catch(() => {})
+    return abortable(answer, this.#signal, () => this.cancel())
+  }
+
+  /** PostgreSQL keeps the time limit of a statement itself: who is silent past it is not there any more. */
+  #inTime<T>(work: Promise<T>): Promise<T> {
+    return new Promise((done, fail) => {
+      const silent = setTimeout(() => {
+        this.cancel()
+        fail(new Error('Connection terminated: no answer in time'))
+      }, this.#patience)
+      work.finally(() => clearTimeout(silent)).then(done, fail)
+    })
+  }
+}
