@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
-import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import type { AnyKysely } from './any-kysely.js'
-import { quoteIdentifier } from './identifier.js'
 import { lockMigrations } from './migration-lock.js'
+import { admitLogin } from './serving-login.js'
 import { notBelieved } from './unavailable.js'
 
 /** Options of {@link setUpFence}. */
@@ -19,44 +18,17 @@ export interface FenceSetup {
 /**
  * Grants the application role to the login that serves, and with a secret makes the level `signed`: `trpc_bearer.user_id()` then
  * believes an id only with its signature, and fails for another, so that SQL that somebody injects cannot become another user. The
- * secret before stays good until the next one is set, so that it can be changed without a refused request. Safe when many processes
- * do it at once.
+ * secret before stays good until the next one is set, so that it can be changed without a refused request. What is done already is
+ * left alone. Safe when many processes do it at once.
  *
  * @returns what an administrator must run because this login may not, as SQL; nothing when all is done
+ * @throws LoginError where there is no such login
  */
 export async function setUpFence(db: AnyKysely, { role, login, secret }: FenceSetup): Promise<string[]> {
-  const left: string[] = []
-  if (login !== undefined) {
-    const options = (await serverVersion(db)) >= 16 ? ' with inherit false, set true' : ''
-    const statements = [
-      `grant ${quoteIdentifier(role)} to ${quoteIdentifier(login)}${options}`,
-      `alter role ${quoteIdentifier(login)} noinherit`,
-    ]
-    for (const statement of statements) {
-      await changeRole(db, statement).catch(error => {
-        if (error.code !== '42501') throw error
-        left.push(`${statement};`)
-      })
-    }
-  }
+  const left = login === undefined ? [] : await admitLogin(db, role, login)
   if (secret !== undefined) await db.transaction().execute(trx => sign(trx, secret))
   return left
 }
-
-/** Roles belong to the cluster and locks to one database: whoever changes the same one at the same moment makes this fail. */
-async function changeRole(db: AnyKysely, statement: string, attempts = 100): Promise<void> {
-  try {
-    await sql.raw(statement).execute(db)
-  } catch (error) {
-    const isConcurrent = error instanceof Error && 'code' in error && concurrent.has(error.code)
-    if (!isConcurrent || attempts === 1) throw error
-    await setTimeout(Math.random() * 100)
-    await changeRole(db, statement, attempts - 1)
-  }
-}
-
-/** Row of a catalogue that is there already, or "tuple concurrently updated". */
-const concurrent: ReadonlySet<unknown> = new Set(['23505', 'XX000'])
 
 async function sign(db: AnyKysely, secret: string): Promise<void> {
   await lockMigrations(db)
@@ -102,11 +74,4 @@ function hmacPads(secret: string): { inner: Buffer; outer: Buffer } {
     inner: Buffer.from(key.map(byte => byte ^ 0x36)),
     outer: Buffer.from(key.map(byte => byte ^ 0x5c)),
   }
-}
-
-async function serverVersion(db: AnyKysely): Promise<number> {
-  const { rows } = await sql<{
-    version: string
-  }>`select current_setting('server_version') as version`.execute(db)
-  return Number.parseInt(rows[0]?.version ?? '', 10)
 }

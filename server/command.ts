@@ -1,11 +1,18 @@
 import { loadEnvFile as loadNodeEnvFile } from 'node:process'
 import { databaseProblem } from './database-problem.js'
 
+/** What the person who runs a command is told, instead of a stack. */
+export class CommandError extends Error {
+  override name = 'CommandError'
+}
+
 /** Errors that a person mends by what the message says: no stack. */
 const expected = new Set([
+  'CommandError',
   'ConfigError',
   'DataDirError',
   'DataDirInUseError',
+  'LoginError',
   'MissingPackageError',
   'PortError',
 ])

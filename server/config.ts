@@ -62,8 +62,15 @@ function isDecodable(url: string): boolean {
   }
 }
 
-const postgresUrl = z
-  .url({ protocol: /^postgres(ql)?$/, error: 'a URL such as postgres://user:password@host:5432/database' })
+/** pg takes one without a host too, where the query names a socket. */
+const isPostgresUrl = (url: string) =>
+  /^postgres(ql)?:\/\//.test(url) && URL.canParse(url.replace('@/', '@localhost/'))
+
+const postgresUrl = text
+  .refine(isPostgresUrl, {
+    error: 'a URL such as postgres://user:password@host:5432/database',
+    abort: true,
+  })
   .refine(isDecodable, 'a URL in which a % of the password is written %25')
 
 const variables = z.object({
@@ -145,13 +152,19 @@ function wrong(error: z.ZodError | undefined, set: Record<string, string | undef
 function missing(set: Record<string, string | undefined>): string[] {
   const problems: string[] = []
   const need = (name: string, expected: string) => {
-    if (set[name] === undefined) problems.push(`${name}: not set, expected ${expected}`)
+    if (set[name] === undefined && !problems.some(problem => problem.startsWith(`${name}:`)))
+      problems.push(`${name}: not set, expected ${expected}`)
   }
   const { BETTER_AUTH_URL, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, NODE_ENV } = set
   const isProduction = NODE_ENV === 'production'
   if (isProduction) need('DATABASE_URL', 'the URL of a PostgreSQL, in production')
-  if (set.DATABASE_FENCE === 'signed')
-    need('FENCE_SECRET', 'the secret that the migration was given, as DATABASE_FENCE is signed')
+  if (set.DATABASE_FENCE === 'signed') {
+    need('DATABASE_URL', 'the URL of a PostgreSQL, as DATABASE_FENCE is signed')
+    need(
+      'FENCE_SECRET',
+      'the secret that signs the identity, the same for migration and server, as DATABASE_FENCE is signed',
+    )
+  }
   if (set.MIGRATION_DATABASE_URL !== undefined)
     need('DATABASE_URL', 'the URL of the login that serves, as MIGRATION_DATABASE_URL is set')
   if (BETTER_AUTH_URL === undefined && JWKS_URL !== undefined) {

@@ -1,6 +1,7 @@
 import { openDatabase, pendingMigrations } from '../db/index.js'
-import { loadEnvFile, runCommand } from './command.js'
+import { CommandError, loadEnvFile, runCommand } from './command.js'
 import { readConfig } from './config.js'
+import { adviceToServe, denialOf } from './denied.js'
 
 /** `npm run fence`: proves that users are kept apart, and prints the SQL for what is missing. */
 await runCommand(async () => {
@@ -25,6 +26,10 @@ await runCommand(async () => {
     if (gaps.length === 0)
       console.log(`The fence stands (${level}): as ${role}, each user reaches their own rows alone.`)
     else process.exitCode = 1
+  } catch (error) {
+    const denial = denialOf(error)
+    if (denial === undefined) throw error
+    throw new CommandError(await adviceToServe(database.db, role, denial), { cause: error })
   } finally {
     await database.close()
   }

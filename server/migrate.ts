@@ -1,51 +1,65 @@
-import { sql } from 'kysely'
+import { currentKey } from '../db/fence-key.js'
 import { migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
-import { loadEnvFile, runCommand } from './command.js'
-import { readConfig } from './config.js'
+import { loginOf } from '../db/serving-login.js'
+import { CommandError, loadEnvFile, runCommand } from './command.js'
+import { type Config, ConfigError, readConfig } from './config.js'
+import { databaseProblem } from './database-problem.js'
+import { adviceToMigrate, denialOf, withSql } from './denied.js'
 
+/** `npm run migrate`: the schema, the login that serves, and with `FENCE_SECRET` the level. */
 await runCommand(async () => {
   loadEnvFile()
-  const { databaseUrl, migrationDatabaseUrl, dataDir, databaseRole: role, fenceSecret: secret } = readConfig()
-  const url = migrationDatabaseUrl ?? databaseUrl
-  const database = await openDatabase({ url, dataDir, role, join: true })
+  const config = readConfig()
+  const { databaseUrl, migrationDatabaseUrl, dataDir, databaseRole: role } = config
+  const login = await servingLogin(config)
+  const database = await openDatabase({ url: migrationDatabaseUrl ?? databaseUrl, dataDir, role, join: true })
   try {
-    const names = await migrateToLatest(database.db, { role })
-    const left = await setUpFence(database.db, {
-      role,
-      secret,
-      login: otherLogin(migrationDatabaseUrl, databaseUrl),
-    })
-    if (left.length > 0) {
-      console.error(`This login may not do all of it. An administrator runs:\n  ${left.join('\n  ')}`)
-      process.exitCode = 1
-    }
-    console.log(names.length === 0 ? 'The schema is up to date.' : `Migrated: ${names.join(', ')}.`)
+    const left = await migrate(database.db, config, login)
+    if (left.length > 0) throw new CommandError(withSql('This login may not do the rest.', left))
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === '42501')) throw error
-    console.error(
-      `This login may not do that (${error.message}). An administrator runs:\n${await missingRights(database.db, role)}`,
-    )
-    process.exitCode = 1
+    throw await explained(error, database.db, config, login)
   } finally {
     await database.close()
   }
 })
 
-/** The login that serves, where another one migrates. */
-function otherLogin(migrationUrl: string | undefined, servingUrl: string | undefined): string | undefined {
-  if (migrationUrl === undefined || servingUrl === undefined) return undefined
-  const login = decodeURIComponent(new URL(servingUrl).username)
-  return login === decodeURIComponent(new URL(migrationUrl).username) ? undefined : login
+/** The login that serves, where a URL of its own says who migrates. */
+async function servingLogin({ databaseUrl, migrationDatabaseUrl }: Config): Promise<string | undefined> {
+  if (databaseUrl === undefined || migrationDatabaseUrl === undefined) return undefined
+  const login = await loginOf(databaseUrl)
+  if (login === undefined)
+    throw new ConfigError(['DATABASE_URL: names no login, expected postgres://login:password@host/database'])
+  return login
 }
 
-async function missingRights(db: OpenDatabase['db'], role: string): Promise<string> {
-  const { rows } = await sql<{ grants: string }>`
-    select concat_ws(E'\n',
-      case when not exists (select from pg_roles where rolname = ${role}) then format('  create role %I nologin;', ${role}::text) end,
-      format('  grant %I to %I;', ${role}::text, current_user),
-      format('  grant create on database %I to %I;', current_database(), current_user),
-      format('  grant create, usage on schema %I to %I;', coalesce(current_schema(), 'public'), current_user)) as grants`.execute(
-    db,
-  )
-  return rows[0]?.grants ?? ''
+async function migrate(
+  db: OpenDatabase['db'],
+  { databaseRole: role, fenceSecret: secret }: Config,
+  login: string | undefined,
+): Promise<string[]> {
+  const names = await migrateToLatest(db, { role })
+  const before = await currentKey(db)
+  const left = await setUpFence(db, { role, secret, login })
+  const after = await currentKey(db)
+  console.log(names.length === 0 ? 'The schema is up to date.' : `Migrated: ${names.join(', ')}.`)
+  if (before === null && after !== null)
+    console.log(
+      'The level is signed now: an id counts only with this FENCE_SECRET, which every server needs.',
+    )
+  else if (before !== after)
+    console.log('FENCE_SECRET has been changed: the one before stays good until the next change.')
+  return left
+}
+
+async function explained(
+  error: unknown,
+  db: OpenDatabase['db'],
+  { databaseRole: role, migrationDatabaseUrl }: Config,
+  login: string | undefined,
+): Promise<unknown> {
+  const denial = denialOf(error)
+  if (denial !== undefined) return new CommandError(await adviceToMigrate(db, { role, login, denial }))
+  const url = migrationDatabaseUrl === undefined ? 'DATABASE_URL' : 'MIGRATION_DATABASE_URL'
+  const problem = databaseProblem(error, url)
+  return problem === undefined ? error : new CommandError(problem, { cause: error })
 }

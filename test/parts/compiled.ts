@@ -8,7 +8,7 @@ import { temporaryFolder } from './temporary-folder.js'
 
 const run = promisify(execFile)
 const script = z.string().startsWith('node ')
-const manifest = z.object({ scripts: z.object({ start: script, migrate: script }) })
+const manifest = z.object({ scripts: z.object({ start: script, migrate: script, fence: script }) })
 
 /** The repository as `npm run build` leaves it, in a folder of its own: `dist` is being read by other tests. */
 export async function compile() {
@@ -34,6 +34,8 @@ export async function compile() {
     start: runner(scripts.start),
     /** Runs what `npm run migrate` runs in a working folder. */
     migrate: runner(scripts.migrate),
+    /** Runs what `npm run fence` runs in a working folder. */
+    fence: runner(scripts.fence),
     [Symbol.asyncDispose]: folder[Symbol.asyncDispose],
   }
 }
