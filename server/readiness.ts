@@ -59,7 +59,8 @@ async function lookAt({ db, fence }: OpenDatabase, onProblem: OnProblem): Promis
   const { gaps, level } = await fence()
   if (gaps.length === 0) return { state: 'ok', fence: level }
   onProblem('The database does not keep users apart.', new FenceError(gaps))
-  return { state: `The database does not keep users apart (${gaps.length} gaps): run npm run fence.` }
+  const count = gaps.length === 1 ? '1 gap' : `${gaps.length} gaps`
+  return { state: `The database does not keep users apart (${count}): run npm run fence.` }
 }
 
 async function keysStateOf(verifier: Verifier, onProblem: OnProblem): Promise<string> {

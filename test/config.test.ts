@@ -46,6 +46,11 @@ describe('what the environment may say', () => {
     ['NODE_ENV', 'test', { production: false }],
     ['DATABASE_URL', 'postgres://me:secret@db:5432/app', { databaseUrl: 'postgres://me:secret@db:5432/app' }],
     ['DATABASE_URL', 'postgresql:///app?host=/run/pg', { databaseUrl: 'postgresql:///app?host=/run/pg' }],
+    [
+      'DATABASE_URL',
+      'postgres://me@/app?host=/run/pg&port=5433',
+      { databaseUrl: 'postgres://me@/app?host=/run/pg&port=5433' },
+    ],
     ['DATA_DIR', '/var/lib/api', { dataDir: '/var/lib/api' }],
     ['DATABASE_ROLE', 'api_caller', { databaseRole: 'api_caller' }],
     ['DATABASE_POOL_MAX', '1', { databasePoolMax: 1 }],
@@ -102,6 +107,8 @@ describe('what the environment may not say', () => {
     ['DATABASE_URL', 'mysql://root:hunter2@db/app', hidden, postgres],
     ['DATABASE_URL', 'postgres://me:hunter2@db:port/app', hidden, postgres],
     ['DATABASE_URL', 'host=db password=hunter2', hidden, postgres],
+    ['DATABASE_URL', 'postgres://me:hunter%2@db:port/app', hidden, postgres],
+    ['DATABASE_URL', 'postgres:app', hidden, postgres],
     [
       'DATABASE_URL',
       'postgres://me:hunter%2@db/app',
@@ -165,6 +172,18 @@ describe('what the environment may not say', () => {
       BETTER_AUTH_URL: 'https://auth.example.com',
     }
     expect(problemsOf(env)).toHaveLength(1)
+  })
+
+  test.each([
+    [{ DATABASE_FENCE: 'signed' }, ['DATABASE_URL', 'FENCE_SECRET']],
+    [{ DATABASE_FENCE: 'signed', DATABASE_URL: 'postgres://db/app' }, ['FENCE_SECRET']],
+    [{ MIGRATION_DATABASE_URL: 'postgres://db/app' }, ['DATABASE_URL']],
+    [
+      { NODE_ENV: 'production', MIGRATION_DATABASE_URL: 'postgres://db/app', DATABASE_FENCE: 'signed' },
+      ['DATABASE_URL', 'FENCE_SECRET', 'BETTER_AUTH_URL'],
+    ],
+  ])('%j asks for what is missing, once', (env, names) => {
+    expect(problemsOf(env)).toEqual(names.map(name => expect.stringMatching(`^${name}: not set, expected `)))
   })
 
   test('a wrong JWKS_URL alone is told with what must stand beside it', () => {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { createServer } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openDatabase } from '../db/index.js'
 import { compile } from './parts/compiled.js'
@@ -34,6 +35,23 @@ async function levelOf({ serverUrl: url, role }: Owned, fenceSecret?: string) {
     return await fence()
   } finally {
     await close()
+  }
+}
+
+/** Runs `npm run fence` of the login that serves, to its end. */
+async function fence({ serverUrl: DATABASE_URL, role: DATABASE_ROLE }: Owned) {
+  await using command = compiled.fence(compiled.path, { DATABASE_URL, DATABASE_ROLE })
+  return await command.ended
+}
+
+/** A server that answers as a PostgreSQL without TLS does. */
+async function startWithoutTls() {
+  const server = createServer(socket => socket.on('error', () => {}).once('data', () => socket.end('N')))
+  await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
+  const address = server.address()
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+    [Symbol.asyncDispose]: () => new Promise<void>(done => server.close(() => done())),
   }
 }
 
@@ -112,4 +130,97 @@ describe('the login that serves', () => {
     const { code, stderr } = await migrate(owned, { DATABASE_URL })
     expect([code, stderr]).toEqual([1, expect.stringMatching(message)])
   })
+})
+
+describe('the login that migrates', () => {
+  test.each([
+    ['before', false],
+    ['after', true],
+  ])('is asked for where it was forgotten, %s the first migration', async (_, isMigrated) => {
+    await using owned = await ownedDatabase()
+    const { owner, server, role, serverUrl, administer } = owned
+    if (isMigrated) await migrate(owned, { FENCE_SECRET: secret })
+    else await administer(`create role ${role} nologin`, `grant ${role} to ${server}`)
+    const forgotten = { MIGRATION_DATABASE_URL: '', DATABASE_URL: serverUrl, FENCE_SECRET: secret }
+    expect(await migrate(owned, forgotten)).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(
+        RegExp(
+          `^${server} is not the login that migrates .* MIGRATION_DATABASE_URL, to a URL of ${owner}\\.\n$`,
+        ),
+      ),
+    })
+  })
+
+  test('that owns nothing is told what to be granted, and needs nothing else', async () => {
+    await using owned = await ownedDatabase({ owner: '' })
+    await owned.administer(`alter database ${owned.database} owner to current_user`)
+    const { code, stderr } = await migrate(owned)
+    expect([code, printed(stderr)]).toEqual([
+      1,
+      ['create role', `grant ${owned.role} to`, 'grant create on', 'grant create, usage on', 'grant'].map(
+        start => expect.stringContaining(`  ${start} `),
+      ),
+    ])
+    await owned.administer(...printed(stderr))
+    expect(await migrate(owned)).toMatchObject({ code: 0, stderr: '' })
+    await owned.administer(`drop owned by ${owned.owner} cascade`)
+  })
+
+  test.each([
+    ['MIGRATION_DATABASE_URL', 'away', 'No server answers'],
+    ['MIGRATION_DATABASE_URL', 'without TLS', 'has no TLS'],
+    ['MIGRATION_DATABASE_URL', 'without its certificate', 'A file'],
+    ['DATABASE_URL', 'without its certificate', 'A file'],
+  ])('is told in one line that the server of %s is %s', async (name, state, problem) => {
+    await using owned = await ownedDatabase()
+    await using server = await startWithoutTls()
+    const { href } = new URL(name === 'DATABASE_URL' ? owned.serverUrl : owned.ownerUrl)
+    const urls: Record<string, string> = {
+      away: 'postgres://me@127.0.0.1:1/db',
+      'without TLS': `postgres://me@127.0.0.1:${server.port}/db?sslmode=verify-full`,
+      'without its certificate': `${href}?sslrootcert=/no/such/file`,
+    }
+    const { code, stderr } = await migrate(owned, { [name]: urls[state] ?? '' })
+    expect(code).toBe(1)
+    expect(stderr).toContain(problem)
+    expect(stderr).toMatch(RegExp(`^[^\\n]* ${name}\\b[^\\n]*\\n$`))
+  })
+})
+
+test('a new secret and a changed one are told, and the same one is not', async () => {
+  await using owned = await ownedDatabase()
+  const tells = async (FENCE_SECRET: string) =>
+    (await migrate(owned, { FENCE_SECRET })).stdout.split('\n').slice(1)
+  expect((await migrate(owned)).stdout).toBe('Migrated: 0001_tasks.\n')
+  expect(await tells(secret)).toEqual([expect.stringContaining('signed now'), ''])
+  expect(await tells(secret)).toEqual([''])
+  expect(await tells(randomBytes(32).toString('hex'))).toEqual([
+    expect.stringContaining('has been changed'),
+    '',
+  ])
+})
+
+test('npm run fence prints the grant that a login lacks to become the role, and stands once it was run', async () => {
+  await using owned = await ownedDatabase()
+  const { role, server, owner } = owned
+  await migrate(owned)
+  await owned.administer(`revoke ${role} from ${server} granted by ${owner}`)
+  const { code, stdout, stderr } = await fence(owned)
+  expect([code, stdout]).toEqual([1, ''])
+  expect(printed(stderr)).toEqual([expect.stringContaining(`grant ${role} to ${server}`)])
+  await owned.administer(...printed(stderr))
+  expect(await fence(owned)).toMatchObject({ code: 0, stderr: '' })
+})
+
+test('npm run fence says which other right a login lacks', async () => {
+  await using owned = await ownedDatabase()
+  await migrate(owned)
+  await owned.administer('revoke usage on schema trpc_bearer from public')
+  const { code, stderr } = await fence(owned)
+  expect([code, stderr]).toEqual([
+    1,
+    expect.stringMatching(/^[^\n]*permission denied for schema trpc_bearer[^\n]*\n$/),
+  ])
 })

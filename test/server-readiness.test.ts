@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
 
 import { startApp } from './parts/app.js'
 import { emptyDatabase } from './parts/database.js'
+import { runStatements } from './parts/run-statements.js'
 import { bearer, migrate, migratedDatabase, ownIssuer, send, startRemote } from './parts/wire.js'
 
 let database: Awaited<ReturnType<typeof migratedDatabase>>
@@ -90,6 +91,24 @@ test('until the schema is migrated it says what to run, and then it recovers by 
   await recovers(app.url)
   const headers = [bearer(await issuer.tokenFor('alice'))]
   expect((await send(app.url, '/trpc/tasks.list', { headers })).status).toBe(200)
+})
+
+test('a fence with gaps leaves it not ready, says how many, and what to run', async () => {
+  await using issuer = await ownIssuer()
+  await using own = await migratedDatabase()
+  await using app = await startRemote(issuer, { DATABASE_URL: own.url })
+  await recovers(app.url)
+  for (const [object, count] of [
+    ['table one', '1 gap'],
+    ['table two', '2 gaps'],
+  ]) {
+    await runStatements(own.url, `create ${object} (body text)`, `grant select on ${object} to app_user`)
+    expect(await readinessOf(app.url)).toMatchObject({
+      status: 503,
+      ready: false,
+      database: `The database does not keep users apart (${count}): run npm run fence.`,
+    })
+  }
 })
 
 test('a database that comes, goes and comes back needs no restart', async () => {
