@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import { currentKey } from '../db/fence-key.js'
 import { migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
 import { loginOf } from '../db/serving-login.js'
@@ -38,17 +39,28 @@ async function migrate(
   login: string | undefined,
 ): Promise<string[]> {
   const names = await migrateToLatest(db, { role })
+  await requireRole(db, role)
   const before = await currentKey(db)
   const left = await setUpFence(db, { role, secret, login })
   const after = await currentKey(db)
   console.log(names.length === 0 ? 'The schema is up to date.' : `Migrated: ${names.join(', ')}.`)
   if (before === null && after !== null)
     console.log(
-      'The level is signed now: an id counts only with this FENCE_SECRET, which every server needs.',
+      'The identity is signed now: every server needs this FENCE_SECRET. npm run fence tells the level.',
     )
   else if (before !== after)
     console.log('FENCE_SECRET has been changed: the one before stays good until the next change.')
   return left
+}
+
+/** The first migration has granted the tables to one role: another name would be a role without them. */
+async function requireRole(db: OpenDatabase['db'], role: string): Promise<void> {
+  const { rows } = await sql<{ made: string }>`select trpc_bearer.application_role() as made`.execute(db)
+  const made = rows[0]?.made
+  if (made !== role)
+    throw new CommandError(
+      `This database was migrated with DATABASE_ROLE=${made}, and keeps it: it cannot be ${role}.`,
+    )
 }
 
 async function explained(

@@ -202,6 +202,16 @@ test('a new secret and a changed one are told, and the same one is not', async (
   ])
 })
 
+test('another DATABASE_ROLE than that of the first migration is refused', async () => {
+  await using owned = await ownedDatabase()
+  await migrate(owned)
+  const { code, stderr } = await migrate(owned, { DATABASE_ROLE: 'another' })
+  expect([code, stderr]).toEqual([
+    1,
+    expect.stringMatching(RegExp(`^[^\\n]* DATABASE_ROLE=${owned.role},.*\\n$`)),
+  ])
+})
+
 test('npm run fence prints the grant that a login lacks to become the role, and stands once it was run', async () => {
   await using owned = await ownedDatabase()
   const { role, server, owner } = owned
