@@ -19,7 +19,7 @@ export function welcomeText(origin: string, { embedded }: { embedded: boolean })
     'Call the API with it:',
     `  ${me}`,
     '',
-    'Or, in another terminal: npm run quickstart',
+    `Or, in another terminal: API_URL=${origin} npm run quickstart`,
     '',
   ].join('\n')
 }
@@ -40,7 +40,7 @@ export function welcomePage(origin: string, issuer: string): string {
 <pre>${escapeHtml(curlCommands(origin)[1])}</pre>
 <p>Input and output stand in superjson's envelope:</p>
 <pre>${escapeHtml(createCommand(origin))}</pre>
-<p>Or run <code>npm run quickstart</code> in another terminal.</p>`
+<p>Or run <code>API_URL=${escapeHtml(origin)} npm run quickstart</code> in another terminal.</p>`
       : `<h2>Try it</h2>
 <p>Get a token from <code>${escapeHtml(issuer)}</code> (with Better Auth: <code>(await authClient.token()).data.token</code>) and
 call the API with it:</p>

@@ -78,6 +78,15 @@ test('an index on a big table is made while others write, in the place of one th
   expect(await indexOf(database)).toEqual(made)
 })
 
+test.each(['', 'host=db'])('without a URL (%j) it says in one line what to set', async DATABASE_URL => {
+  await using script = startTypeScript('examples/concurrent-index/main.ts', { DATABASE_URL })
+  expect(await script.ended).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringMatching(/^Set MIGRATION_DATABASE_URL: .*\n$/),
+  })
+})
+
 test('the migration after it waits for no writer, and makes the index where there is none', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await up(database.db)

@@ -58,9 +58,21 @@ describe('a first start in an empty folder', () => {
     await folder[Symbol.asyncDispose]()
   })
 
-  test('the quickstart passes', async () => {
-    await using quickstart = startTypeScript('examples/quickstart/main.ts', { API_URL: server.url })
+  test('the quickstart passes, with what its first lines say', async () => {
+    const [, API_URL = ''] = /API_URL=(\S+) npm run quickstart/.exec(banner) ?? []
+    await using quickstart = startTypeScript('examples/quickstart/main.ts', { API_URL })
     expect(await quickstart.ended).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  test('the quickstart says what to do where nothing runs', async () => {
+    await using quickstart = startTypeScript('examples/quickstart/main.ts', { PORT: '1' })
+    expect(await quickstart.ended).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(
+        /^Nothing answers at http:\/\/127\.0\.0\.1:1\/.* npm start .* API_URL .*\n$/,
+      ),
+    })
   })
 
   test.each(['bash', 'sh'])(

@@ -1,9 +1,14 @@
 import { sql } from 'kysely'
 import { openDatabase } from 'trpc-bearer/db'
 
+const given = process.env.MIGRATION_DATABASE_URL || process.env.DATABASE_URL || ''
+if (!URL.canParse(given)) {
+  console.error('Set MIGRATION_DATABASE_URL: postgres://owner:password@host:5432/database')
+  process.exit(1)
+}
 // PgBouncer refuses these options, and should: the lock and the limits below belong to one session.
 // lock_timeout is the longest wait for open transactions, which holds up other changes of the schema alone.
-const url = new URL(process.env.MIGRATION_DATABASE_URL || process.env.DATABASE_URL || '')
+const url = new URL(given)
 const options = url.searchParams.get('options') ?? ''
 url.searchParams.set('options', `${options} -c statement_timeout=0 -c lock_timeout=10min`)
 

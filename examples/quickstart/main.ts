@@ -9,7 +9,7 @@ const authUrl = process.env.BETTER_AUTH_URL ? new URL(process.env.BETTER_AUTH_UR
 for (const url of [`${apiUrl}/healthz`, `${authUrl}/api/auth/ok`]) {
   await fetch(url).catch(() => {
     console.error(
-      `Nothing answers at ${url}: run npm start (and your Better Auth) in another terminal first.`,
+      `Nothing answers at ${url}: run npm start (and your Better Auth) in another terminal first, and set API_URL to where it runs.`,
     )
     process.exit(1)
   })
