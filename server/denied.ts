@@ -33,16 +33,16 @@ export async function adviceToMigrate(
             and not pg_has_role(session_user, datdba, 'usage')
             and exists (select from pg_auth_members where member = r.oid and pg_get_userbyid(roleid) = ${role}))) as migrator,
       array_remove(array[
-        case when not rolcreaterole and not exists (select from pg_roles where rolname = ${role})
-          then format('create role %I nologin;', ${role}::text) end,
-        case when not rolcreaterole and not exists (
-            select from pg_roles where rolname = ${role} and pg_has_role(session_user, oid, 'member'))
+        case when role.name is null and not rolcreaterole then format('create role %I nologin;', ${role}::text) end,
+        case when not coalesce(pg_has_role(session_user, role.name, 'member'), rolcreaterole)
           then format('grant %I to %I;', ${role}::text, session_user) end,
         case when not has_database_privilege(current_database(), 'create')
           then format('grant create on database %I to %I;', current_database(), session_user) end,
         case when not has_schema_privilege(path.schema, 'create') or not has_schema_privilege(path.schema, 'usage')
           then format('grant create, usage on schema %I to %I;', path.schema, session_user) end], null) as grants
-    from pg_roles r, (select coalesce(current_schema(), 'public') as schema) path
+    from pg_roles r
+      cross join (select coalesce(current_schema(), 'public') as schema) path
+      left join (select rolname as name from pg_roles) role on role.name = ${role}
     where rolname = session_user`.execute(db)
   const { self = '', migrator = null, grants = [] } = rows[0] ?? {}
   if (migrator !== null)

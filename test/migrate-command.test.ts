@@ -171,6 +171,16 @@ describe('the login that migrates', () => {
     await owned.administer(`drop owned by ${owned.owner} cascade`)
   })
 
+  test('that may make roles is told to be granted the one that another has made', async () => {
+    await using owned = await ownedDatabase({ server: '' })
+    await owned.administer(`create role ${owned.role} nologin`)
+    // On PostgreSQL 15 who may make roles may grant any.
+    const { code, stderr } = await migrate(owned)
+    expect(code).toBe(printed(stderr).length === 0 ? 0 : 1)
+    await owned.administer(...printed(stderr))
+    expect(await migrate(owned)).toMatchObject({ code: 0, stderr: '' })
+  })
+
   test.each([
     ['MIGRATION_DATABASE_URL', 'away', 'No server answers'],
     ['MIGRATION_DATABASE_URL', 'without TLS', 'has no TLS'],
