@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
-import { describe, expect, test, vi } from 'vitest'
-import type { OpenDatabase } from '../db/index.js'
-import { isDatabaseUnavailable } from '../db/unavailable.js'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type OpenDatabase, openDatabase } from '../db/index.js'
+import { DatabaseUnavailableError, isDatabaseUnavailable } from '../db/unavailable.js'
 import { openTestDatabase } from './parts/database.js'
 
 type Handle = OpenDatabase['db']
@@ -59,5 +59,50 @@ describe('a connection that PostgreSQL ends', () => {
     await vi.waitFor(() => expect(database.pool().total).toBe(0))
     await expectAnswers(database)
     expect(await pidOf(database.db)).not.toBe(pid)
+  })
+})
+
+describe('a connection that PostgreSQL ends in the middle of its rows', () => {
+  let admin: Awaited<ReturnType<typeof openTestDatabase>>
+  let database: OpenDatabase
+  beforeAll(async () => {
+    admin = await openTestDatabase('PostgreSQL')
+    database = await openDatabase({ url: admin.url ?? undefined, poolMax: 1 })
+    // Longer than what PostgreSQL holds back until it sends.
+    const notes = 'x'.repeat(10_000)
+    const tasks = ['one', 'two', 'last'].map(title => ({ id: crypto.randomUUID(), title, notes }))
+    await database.forUser('alice').insertInto('tasks').values(tasks).execute()
+  })
+  afterAll(async () => {
+    await database.close()
+    await admin[Symbol.asyncDispose]()
+  })
+
+  const rowsOf = (handle: Handle) => handle.selectFrom('tasks').selectAll().forUpdate()
+  async function streamRowsOf(handle: Handle) {
+    for await (const _ of rowsOf(handle).stream(1)) {
+      // They are read as far as they come.
+    }
+  }
+
+  test.each<[string, (alice: Handle) => Promise<unknown>]>([
+    ['a transaction', alice => alice.transaction().execute(trx => rowsOf(trx).execute())],
+    ['a stream', streamRowsOf],
+    ['a stream in a transaction', alice => alice.transaction().execute(streamRowsOf)],
+  ])('of %s is an outage, and serves nobody else', async (_, start) => {
+    await admin.db.transaction().execute(async trx => {
+      await sql`select from tasks where title = 'last' for update`.execute(trx)
+      const failure = start(database.forUser('alice')).catch(error => error)
+      const pid = await vi.waitFor(async () => {
+        const { rows } = await sql<{ pid: number }>`
+          select pid from pg_stat_activity
+          where datname = current_database() and wait_event_type = 'Lock'`.execute(admin.db)
+        expect(rows).toHaveLength(1)
+        return rows[0]?.pid
+      })
+      await kill(admin.db, pid)
+      expect(await failure).toBeInstanceOf(DatabaseUnavailableError)
+      expect(await pidOf(database.forUser('bob'))).not.toBe(pid)
+    })
   })
 })
