@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { migrateToLatest, openDatabase, protectTable } from '../db/index.js'
 import { emptyDatabase, openTestDatabase } from './parts/database.js'
+import { startPostgresProxy } from './parts/postgres-proxy.js'
 
 test('a value that cannot be sent breaks no statement of others', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
@@ -28,6 +29,30 @@ test('a column that a migration adds beside a running server breaks no statement
       .execute(trx => trx.selectFrom('tasks').selectAll().execute())
   await all()
   for (let n = 0; n < 3; n++) expect(await inTransaction()).toEqual([])
+})
+
+test('a statement that a migration has changed is known whatever language PostgreSQL speaks', async () => {
+  await using migrated = await openTestDatabase('PostgreSQL')
+  await using proxy = await startPostgresProxy(migrated.url ?? '')
+  const database = await openDatabase({ url: proxy.url, poolMax: 1 })
+  const all = () => database.forUser('alice').selectFrom('tasks').selectAll().execute()
+  const english = 'cached plan must not change result type'
+  // As few machines have another locale the proxy translates: in as many bytes, as they are counted.
+  const german = 'Ergebnistyp des Plans darf nicht anders'
+  let translated = 0
+  proxy.translate = answer => {
+    const text = answer.toString('latin1')
+    if (text.includes(english)) translated++
+    return Buffer.from(text.replace(english, german), 'latin1')
+  }
+  try {
+    for (let n = 0; n < 3; n++) await all()
+    await sql`alter table tasks add column extra int`.execute(migrated.db)
+    expect(await all()).toEqual([])
+    expect(translated).toBe(1)
+  } finally {
+    await database.close()
+  }
 })
 
 test('columns that a migration renames, retypes and swaps are read as what they are then', async () => {
