@@ -36,14 +36,14 @@ test('a statement that a migration has changed is known whatever language Postgr
   await using proxy = await startPostgresProxy(migrated.url ?? '')
   const database = await openDatabase({ url: proxy.url, poolMax: 1 })
   const all = () => database.forUser('alice').selectFrom('tasks').selectAll().execute()
-  const english = 'cached plan must not change result type'
-  // As few machines have another locale the proxy translates: in as many bytes, as they are counted.
-  const german = 'Ergebnistyp des Plans darf nicht anders'
+  // As few machines have another locale the proxy says it in no language, in as many bytes.
   let translated = 0
   proxy.translate = answer => {
-    const text = answer.toString('latin1')
-    if (text.includes(english)) translated++
-    return Buffer.from(text.replace(english, german), 'latin1')
+    const text = answer.toString('latin1').replace(/(?<=\0C0A000\0M)[^\0]+/, message => {
+      translated++
+      return '?'.repeat(message.length)
+    })
+    return Buffer.from(text, 'latin1')
   }
   try {
     for (let n = 0; n < 3; n++) await all()
