@@ -1,7 +1,10 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import { migrateToLatest, openDatabase } from '../db/index.js'
 import { mayLeaveBehind } from '../db/leftovers.js'
+import { root } from './parts/child.js'
 import { databaseKinds, dataDir, emptyDatabase, openTestDatabase } from './parts/database.js'
 
 test.each([
@@ -37,6 +40,22 @@ test.each([
   `select 1 where 'merge into a."' = '' or set_config('search_path', 'x', false) || '"' = ''`,
 ])('may leave something behind: %s', text => {
   expect(mayLeaveBehind(text)).toBe(true)
+})
+
+// A text that is read again from each of its letters takes minutes: in a process that can be killed, as nothing interrupts it.
+test.each([
+  ['a long name', 'a'],
+  ['spaces', ' '],
+  ['many names', 'a '],
+  ['quoted names', '"a" '],
+  ['names of tables', 'insert into a '],
+])('a megabyte of %s is judged in one go', { timeout: 60_000 }, async (_, part) => {
+  const judge = `import { mayLeaveBehind } from './db/leftovers.ts'
+    const part = ${JSON.stringify(part)}
+    process.stdout.write(String(mayLeaveBehind('select ' + part.repeat(1_000_000 / part.length))))`
+  const args = ['--import', 'tsx', '--input-type=module', '--eval', judge]
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, timeout: 30_000 })
+  expect(stdout).toBe('false')
 })
 
 describe.each(databaseKinds)('on one connection of %s', kind => {
