@@ -17,6 +17,13 @@ import {
 import { openTestDatabase } from './parts/database.js'
 import { bearer, json, listen, migratedDatabase, ownIssuer, type Sent, startRemote } from './parts/wire.js'
 
+/** One row at once, the next after half a minute. */
+const slowRows = (db: OpenDatabase['db']) =>
+  db
+    .selectFrom(sql<{ n: number }>`generate_series(1, 2)`.as<'n'>(sql`n`))
+    .select(sql`case when n > 1 then pg_sleep(30) end`.as('slept'))
+    .stream(1)
+
 const slow = router({
   query: protectedProcedure.query(({ ctx }) => sql`select pg_sleep(30)`.execute(ctx.db)),
   mutation: protectedProcedure.mutation(({ ctx }) =>
@@ -25,6 +32,12 @@ const slow = router({
       await sql`select pg_sleep(30)`.execute(trx)
     }),
   ),
+  stream: protectedProcedure.query(async function* ({ ctx }) {
+    yield* slowRows(ctx.db)
+  }),
+  subscription: protectedProcedure.subscription(async function* ({ ctx }) {
+    yield* slowRows(ctx.db)
+  }),
   titles: protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('tasks').select('title').execute()),
 })
 
@@ -110,18 +123,30 @@ describe.each(hosts)('a caller of %s who hangs up', (_, start) => {
   test.each<[string, string, Sent]>([
     ['a query', '/trpc/query', {}],
     ['a transaction', '/trpc/mutation', json({ json: {} })],
-  ])('has %s cancelled in PostgreSQL, and the next one is answered', async (_, path, { method, body }) => {
-    const headers = { ...(await headersOf('alice')), 'content-type': 'application/json' }
-    const gone = new AbortController()
-    const call = host.call(path, { method, body, headers, signal: gone.signal }).catch(() => {})
-    await becomes(1, admin)
-    gone.abort()
-    await becomes(0, admin)
-    await call
-    const next = await host.call('/trpc/titles', { headers: await headersOf('alice') })
-    expect(await next.json()).toEqual({ result: { data: { json: [] } } })
-    expect(database.pool()).toMatchObject({ waiting: 0 })
-  })
+    ['a stream', '/trpc/stream?batch=1&input={}', { headers: [['trpc-accept', 'application/jsonl']] }],
+    ['a subscription', '/trpc/subscription', { headers: [['accept', 'text/event-stream']] }],
+  ])(
+    'has %s cancelled in PostgreSQL, and the next one is answered',
+    async (_, path, { method, body, headers: own = [] }) => {
+      const headers = {
+        ...(await headersOf('alice')),
+        'content-type': 'application/json',
+        ...Object.fromEntries(own),
+      }
+      const gone = new AbortController()
+      const call = host
+        .call(path, { method, body, headers, signal: gone.signal })
+        .then(response => response.text())
+        .catch(() => {})
+      await becomes(1, admin)
+      gone.abort()
+      await becomes(0, admin)
+      await call
+      const next = await host.call('/trpc/titles', { headers: await headersOf('alice') })
+      expect(await next.json()).toEqual({ result: { data: { json: [] } } })
+      expect(database.pool()).toMatchObject({ waiting: 0 })
+    },
+  )
 })
 
 test('a caller of the server who hangs up waits for no lock any more', async () => {
