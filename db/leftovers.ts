@@ -23,7 +23,7 @@ const harmless = new Set(
 )
 
 const insertInto = /\b(insert|merge)\s+into\s+("\w+"|\w+)(\s*\.\s*("\w+"|\w+))?/gi
-const called = /((?<![\w$.\u0080-\uffff])[\w$.\u0080-\uffff]+|"(?:[^"]|"")*")\s*\(/g
+const called = /((?<![\w$.\u0080-\uffff])[\w$.\u0080-\uffff]+|(?<!")"(?:[^"]|"")*")\s*\(/g
 
 /**
  * True unless it is plain that a query leaves nothing in the session: a setting (`set_config`, `update pg_settings`), a lock

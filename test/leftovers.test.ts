@@ -24,6 +24,8 @@ test.each([
   'select pg_advisory_lock(1)',
   'select SET_CONFIG ($1, $2, false)',
   'select "set_config"($1, $2, false)',
+  `select '"'"set_config"($1, $2, false)`,
+  'select "a""b"($1)',
   'select U&"set_conf\\0069g"($1, $2, false)',
   'select pg_catalog.set_config($1, $2, false)',
   'select set_config/**/($1, $2, false)',
@@ -48,6 +50,8 @@ test.each([
   ['spaces', ' '],
   ['many names', 'a '],
   ['quoted names', '"a" '],
+  ['quotes', '"'],
+  ['quotes in a name', 'a""'],
   ['names of tables', 'insert into a '],
 ])('a megabyte of %s is judged in one go', { timeout: 60_000 }, async (_, part) => {
   const judge = `import { mayLeaveBehind } from './db/leftovers.ts'
