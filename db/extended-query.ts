@@ -89,7 +89,7 @@ export class ExtendedQuery<R> implements Submittable {
     this.#done({ command: this.#tag[0] ?? '', count: Number(this.#tag.at(-1)) || 0, rows: this.#rows })
   }
 
-  handleError(error: Error) {
+  handleError(error: unknown) {
     this.#fail(error)
   }
 }

@@ -1,4 +1,5 @@
 import type { Connection, Submittable as PgSubmittable } from 'pg'
+import { fromIdentity } from './unavailable.js'
 import {
   type CommandComplete,
   type DataRow,
@@ -9,7 +10,7 @@ import {
   wireOf,
 } from './wire.js'
 
-/** A statement that goes before another, behind the same Sync. Its rows are not kept. */
+/** A statement that sets the identity before another, behind the same Sync. Its rows are not kept. */
 export interface Preamble {
   text: string
   values?: readonly string[]
@@ -84,6 +85,7 @@ export class PipelinedQuery implements PgSubmittable {
     for (const { name } of [...this.#preambles.slice(this.#done), this.#main]) {
       if (name) delete wire.submittedNamedStatements[name]
     }
-    this.#main.handleError(error, wire)
+    const isOwn = this.#done === this.#preambles.length
+    this.#main.handleError(isOwn ? error : fromIdentity(error), wire)
   }
 }

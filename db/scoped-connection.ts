@@ -12,7 +12,7 @@ import type { Preamble } from './pipelined-query.js'
 import { Session } from './session.js'
 import { requireFewValues } from './statement.js'
 import type { KnownStatement } from './statement-cache.js'
-import { DatabaseUnavailableError } from './unavailable.js'
+import { DatabaseUnavailableError, fromIdentity } from './unavailable.js'
 
 /** What a connection needs of its pool. */
 export interface ScopeOptions {
@@ -50,7 +50,7 @@ export class ScopedConnection implements DatabaseConnection {
       await this.#session.send([{ text: begin }], this.#identity)
     } catch (error) {
       await this.rollback()
-      throw error
+      throw fromIdentity(error)
     }
     this.#expect('T')
   }

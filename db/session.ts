@@ -1,10 +1,9 @@
 import pg, { type PoolClient } from 'pg'
-import Cursor from 'pg-cursor'
 import { abortable, cancelStatement } from './cancel.js'
 import { type Answer, ExtendedQuery, type Statement } from './extended-query.js'
 import { PipelinedQuery, type Preamble } from './pipelined-query.js'
+import { RowCursor } from './row-cursor.js'
 import { fromStatement } from './unavailable.js'
-import { handlerOf } from './wire.js'
 
 /** Options of a {@link Session}. */
 export interface SessionOptions {
@@ -21,7 +20,7 @@ export class Session {
   readonly #signal: AbortSignal | undefined
   /** Of what was sent last: an abort is told at once, and its connection waits for the answer. */
   #answered: Promise<unknown> = Promise.resolve()
-  /** Nobody knows any more what the connection and its prepared statements are like. */
+  /** It is not given back, and nothing more is sent on it. */
   isBroken = false
 
   constructor(client: PoolClient, { patience, signal }: SessionOptions) {
@@ -43,10 +42,8 @@ export class Session {
     try {
       return await this.#answer(query.answer)
     } catch (error) {
-      // Not what PostgreSQL said.
-      if (!(error instanceof pg.DatabaseError)) this.isBroken = true
       if (error instanceof Error) Error.captureStackTrace(error)
-      throw fromStatement(error)
+      throw this.#judged(error)
     }
   }
 
@@ -57,17 +54,15 @@ export class Session {
     chunkSize: number,
   ): AsyncGenerator<R[], void> {
     this.#signal?.throwIfAborted()
-    const cursor = new Cursor<R>(text, [...values])
-    this.#client.query(new PipelinedQuery(before, handlerOf(cursor)))
+    const cursor = new RowCursor<R>(text, values)
+    this.#client.query(new PipelinedQuery(before, cursor.handler))
     const read = () => this.#answer(cursor.read(chunkSize))
     try {
       for (let rows = await read(); rows.length > 0; rows = await read()) yield rows
     } catch (error) {
-      const told = fromStatement(error)
-      // Of a connection that is gone no cursor can be closed.
-      if (told !== error || !(error instanceof pg.DatabaseError)) this.isBroken = true
-      throw told
+      throw this.#judged(error)
     } finally {
+      // Of a connection that is gone no cursor can be closed.
       if (!this.isBroken) await this.#inTime(cursor.close())
     }
   }
@@ -76,7 +71,9 @@ export class Session {
   async run(text: string): Promise<void> {
     const ran = this.#answered.then(() => this.#inTime(this.#client.query(text)))
     this.#answered = ran.catch(() => {})
-    await ran
+    await ran.catch(error => {
+      throw this.#judged(error)
+    })
   }
 
   /** The request may come too late, and hit what the connection runs next: so it runs nothing next. */
@@ -100,6 +97,13 @@ export class Session {
     const answer = this.#inTime(work)
     this.#answered = answer.catch(() => {})
     return abortable(answer, this.#signal, () => this.cancel())
+  }
+
+  /** What the caller is told. After an outage, or what PostgreSQL did not say, nobody knows what the connection is like. */
+  #judged(error: unknown): unknown {
+    const told = fromStatement(error)
+    if (told !== error || !(error instanceof pg.DatabaseError)) this.isBroken = true
+    return told
   }
 
   /** PostgreSQL keeps the time limit of a statement itself: who is silent past it is not there any more. */

@@ -31,6 +31,12 @@ export function fromStatement(error: unknown): unknown {
     : error
 }
 
+/** What setting the identity threw: an outage too where the role is not there, or the login may not become it. */
+export function fromIdentity(error: unknown): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return code === '22023' || code === '42501' ? new DatabaseUnavailableError({ cause: error }) : error
+}
+
 function saysUnavailable(error: Error): boolean {
   const code = 'code' in error ? String(error.code) : ''
   // Class 08: connection exception, 53: out of resources, 57P: shut down.
@@ -51,12 +57,10 @@ export function isNotBelieved(error: unknown): boolean {
   )
 }
 
-/** The role, the table or the function of our own migrations is not there, or the login may not become the role. */
+/** The table or the schema of our own migrations is not there. In any language: each quotes the name in its own way. */
 function isSchemaMissing(code: string, message: string): boolean {
-  if (code === '22023' || code === '42501') return message.includes(' role ')
-  return code === '42P01'
-    ? message.includes('"tasks"')
-    : code === '3F000' && message.includes('"trpc_bearer"')
+  if (code === '42P01') return /[^\w.]tasks[^\w.]/.test(message)
+  return code === '3F000' && /[^\w.]trpc_bearer[^\w.]/.test(message)
 }
 
 const networkCodes = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])

@@ -24,7 +24,7 @@ export interface Submittable {
   handlePortalSuspended(wire: Wire): void
   handleEmptyQuery(wire: Wire): void
   handleReadyForQuery(wire: Wire): void
-  handleError(error: Error, wire: Wire): void
+  handleError(error: unknown, wire: Wire): void
 }
 
 /** A column of a result. */

@@ -45,7 +45,7 @@ describe.each(databaseKinds)('a deferred constraint trigger on %s', kind => {
     return rows
   }
 
-  const commits: [string, (alice: Handle, item: string) => Promise<unknown>][] = [
+  const cases: [string, (alice: Handle, item: string) => Promise<unknown>][] = [
     ['a statement', order],
     ['a statement that is cleaned', orderUncleanly],
     ['a transaction', (alice, item) => alice.transaction().execute(trx => order(trx, item))],
@@ -57,18 +57,15 @@ describe.each(databaseKinds)('a deferred constraint trigger on %s', kind => {
           await sql`select pg_advisory_lock(1)`.execute(trx)
         }),
     ],
+    ['a stream', orderInStream],
   ]
 
-  const streamed: typeof commits = [['a stream', orderInStream]]
-  test.each([...commits, ...streamed])(
-    'of %s runs as the application role, for the caller',
-    async (item, run) => {
-      await run(database.forUser('alice'), item)
-      expect(await ordersOf(item)).toEqual([{ user_id: 'alice', checked: 'app_user alice 15s' }])
-    },
-  )
+  test.each(cases)('of %s runs as the application role, for the caller', async (item, run) => {
+    await run(database.forUser('alice'), item)
+    expect(await ordersOf(item)).toEqual([{ user_id: 'alice', checked: 'app_user alice 15s' }])
+  })
 
-  test.each(commits)('of %s that refuses it is told to the caller', async (_, run) => {
+  test.each(cases)('of %s that refuses it is told to the caller', async (_, run) => {
     await expect(run(database.forUser('alice'), 'nothing')).rejects.toMatchObject({ code: '23514' })
     expect(await ordersOf('nothing')).toEqual([])
     await order(database.forUser('bob'), 'something')

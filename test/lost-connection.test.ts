@@ -86,6 +86,7 @@ describe('a connection that PostgreSQL ends in the middle of its rows', () => {
   }
 
   test.each<[string, (alice: Handle) => Promise<unknown>]>([
+    ['a statement', alice => rowsOf(alice).execute()],
     ['a transaction', alice => alice.transaction().execute(trx => rowsOf(trx).execute())],
     ['a stream', streamRowsOf],
     ['a stream in a transaction', alice => alice.transaction().execute(streamRowsOf)],

@@ -56,6 +56,15 @@ describe('a server that falls silent', () => {
       outage,
     ],
     [
+      'before a transaction is cleaned',
+      (alice, fallSilent) =>
+        alice.transaction().execute(async trx => {
+          await sql`select pg_advisory_lock(1)`.execute(trx)
+          fallSilent()
+        }),
+      outage,
+    ],
+    [
       'before a transaction is rolled back',
       (alice, fallSilent) =>
         alice.transaction().execute(async () => {
