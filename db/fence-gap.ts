@@ -1,3 +1,5 @@
+import { type RawBuilder, sql } from 'kysely'
+
 /** A gap in the fence: what is at fault, and the SQL that mends it. */
 export interface FenceGap {
   /** The table, view, schema or role. */
@@ -7,5 +9,17 @@ export interface FenceGap {
   mend: string
 }
 
-export const revoke = (privileges: string, name: string, role: string) =>
-  `revoke ${privileges} on ${name} from public, ${role};`
+export const revoke = (privileges: string, name: string, from: readonly string[]) =>
+  `revoke ${privileges} on ${name} from ${from.join(', ')};`
+
+/**
+ * Those who lend the role what they were granted, as SQL takes an array: PUBLIC, the role itself, and whom it inherits from.
+ *
+ * @param grantees a query of their oids
+ */
+export const lenders = (grantees: RawBuilder<unknown>, role: string) => sql`
+  array(
+    select distinct case a.grantee when 0 then 'public' else a.grantee::regrole::text end from (${grantees}) a (grantee)
+    where a.grantee = 0 or pg_has_role(${role}, a.grantee, 'usage')
+    order by 1
+  )`

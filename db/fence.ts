@@ -1,8 +1,9 @@
 import { type Kysely, sql } from 'kysely'
 import { causesOf } from '../shared/causes.js'
+import { gapsOfCatalogue } from './fence-catalogue.js'
 import { type FenceGap, revoke } from './fence-gap.js'
 import { type FenceLevel, findFenceLevel } from './fence-level.js'
-import { gapOf, reachedBy } from './fence-reach.js'
+import { gapsOf, reachedBy } from './fence-reach.js'
 import { gapsOfRole, gapsOfSchemas } from './fence-role.js'
 import type { Database } from './schema.js'
 import { brokenTableRules } from './table-rules.js'
@@ -28,10 +29,11 @@ export interface FenceOptions {
 }
 
 /**
- * Proves that the fence stands, by trying and by looking at everything that the application role can reach: the role is neither
- * superuser nor BYPASSRLS, and cannot become one who reaches more; each table or view on which it, or PUBLIC, has any privilege is
- * under our forced policy, was shared with `shareTable`, or is a view with `security_invoker`; and somebody who owns no row sees
- * none. What belongs to an extension, and what the role cannot touch, does not count.
+ * Proves that the fence stands, by trying and by looking at everything that the application role can reach: the role has no power
+ * that policies do not bind, and cannot become one who reaches more; each table or view on which it, PUBLIC or one that it inherits
+ * from has any privilege is under our forced policy, was shared with `shareTable`, or is a view with `security_invoker`; callers may
+ * use the tables that they need; and somebody who owns no row sees none. What belongs to an extension, what PostgreSQL lets
+ * everybody read, and what the role cannot touch, does not count.
  *
  * @returns the level, and the gaps; none when it stands
  */
@@ -52,7 +54,7 @@ export async function proveFence({
       gaps.push({
         object: name,
         problem: 'somebody who owns no row sees one',
-        mend: revoke('all', name, role),
+        mend: revoke('all', name, ['public', role]),
       })
   }
   const level = await findFenceLevel(db, { role, tables, timeout })
@@ -84,22 +86,24 @@ const levelTooLow: FenceGap = {
   mend: '-- npm run migrate, with MIGRATION_DATABASE_URL, a powerless login in DATABASE_URL, and FENCE_SECRET',
 }
 
-/** What is wrong by what the catalogue says, and the protected tables that are left to try. */
+/** What is wrong by what the catalogue says, and the protected tables that are left to try, with their schemas. */
 async function inspect(db: Kysely<Database>, role: string): Promise<{ gaps: FenceGap[]; tables: string[] }> {
   const gaps = await gapsOfRole(db, role)
   // The rest would follow from it.
   if (gaps.length > 0) return { gaps, tables: [] }
-  gaps.push(...(await gapsOfSchemas(db, role)))
+  const { rows } = await sql<{ tasks: number | null }>`select to_regclass('tasks')::oid as tasks`.execute(db)
+  // Names and policies are read with their schemas then, whatever search path the login has, or who mends it.
+  await sql`select set_config('search_path', '', true)`.execute(db)
+  gaps.push(...(await gapsOfSchemas(db, role)), ...(await gapsOfCatalogue(db, role)))
   const tables: string[] = []
-  for (const reached of await reachedBy(db, role)) {
-    const { name, kind, isShared, isReadable } = reached
-    const gap = gapOf(reached, role)
-    if (gap !== null) gaps.push(gap)
-    else if (kind === 'table' && !isShared) {
-      if (isReadable) tables.push(name)
-      for (const problem of await brokenTableRules(db, name))
-        gaps.push({ object: name, problem, mend: revoke('all', name, role) })
-    }
+  for (const reached of await reachedBy(db, { role, tasks: rows[0]?.tasks ?? null })) {
+    const { name, kind, isShared, isOpen, rights, lenders } = reached
+    const found = gapsOf(reached, role)
+    gaps.push(...found)
+    if (found.length > 0 || kind !== 'table' || isShared) continue
+    if (isOpen && rights.includes('select')) tables.push(name)
+    for (const { problem, mend } of await brokenTableRules(db, name))
+      gaps.push({ object: name, problem, mend: mend ?? revoke('all', name, lenders) })
   }
   return { gaps, tables }
 }

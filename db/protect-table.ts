@@ -1,26 +1,35 @@
 import { sql } from 'kysely'
 import type { AnyKysely } from './any-kysely.js'
 import { quoteIdentifier } from './identifier.js'
-import { brokenTableRules } from './table-rules.js'
+import { brokenTableRules, lacksIndex } from './table-rules.js'
 
 /**
  * Puts a table under the policy that every scoped handle obeys: each user sees and writes the rows whose `user_id` is
  * their own, and no others. Call it in the migration that creates the table, after `create table`.
  *
- * The table needs a column `user_id text not null`; it gets the caller's id by default. Row-level security is enabled and
- * forced (the owner is bound too), and the application role may select, insert, update and delete.
+ * The table needs a column `user_id text not null`, which gets the caller's id by default, and a btree index (a primary or unique
+ * key is one) that starts with it, so that a statement reads the caller's rows and not everybody's. Row-level security is enabled
+ * and forced (the owner is bound too), and the application role may select, insert, update and delete.
  *
  * @param table name of the table, with its schema where that is not the first in the search path (`billing.invoices`)
  * @throws when the table or its `user_id` is missing, when a key of it or of its partitions would tell whether another user's row exists
- * (a unique key must start with `user_id`, a foreign key lead from `user_id` to `user_id` or to a shared table), for a view, and when
- * the package's own migrations have not run yet
+ * (a unique key must start with `user_id`, a foreign key lead from `user_id` to `user_id` or to a shared table), when no index
+ * starts with `user_id`, for a view, and when the package's own migrations have not run yet
  */
 export async function protectTable(db: AnyKysely, table: string): Promise<void> {
   const name = sql.table(table)
   const constraint = sql.id(`${table.split('.').at(-1)}_user_id_not_empty`)
   const role = sql.id(await applicationRole(db))
   const broken = await brokenTableRules(db, quotedName(table))
-  if (broken.length > 0) throw new Error(`${table} cannot be protected: ${broken.join(', ')}.`)
+  if (broken.length > 0) {
+    throw new Error(`${table} cannot be protected: ${broken.map(({ problem }) => problem).join(', ')}.`)
+  }
+  if (await lacksIndex(db, quotedName(table))) {
+    throw new Error(
+      `${table} needs an index that starts with user_id, or each statement reads everybody's rows. ` +
+        `Before protectTable: create index on ${quotedName(table)} (user_id);`,
+    )
+  }
   await sql`
     alter table ${name}
       alter column user_id set not null,
@@ -55,6 +64,14 @@ async function schemaOf(db: AnyKysely, table: string): Promise<string> {
   return rows[0]?.schema ?? ''
 }
 
+async function isTable(db: AnyKysely, table: string): Promise<boolean> {
+  const { rows } = await sql`
+    select from pg_catalog.pg_class where oid = ${quotedName(table)}::regclass and relkind in ('r', 'p')`.execute(
+    db,
+  )
+  return rows.length > 0
+}
+
 const quotedName = (table: string) => table.split('.').map(quoteIdentifier).join('.')
 
 /**
@@ -62,9 +79,15 @@ const quotedName = (table: string) => table.split('.').map(quoteIdentifier).join
  * else.
  *
  * @param table name of the table, with its schema where that is not the first in the search path
+ * @throws for what is no table: a view shows the rows that its owner sees, and a foreign table those of another server
  */
 export async function shareTable(db: AnyKysely, table: string): Promise<void> {
   const role = sql.id(await applicationRole(db))
+  if (!(await isTable(db, table))) {
+    throw new Error(
+      `${table} cannot be shared: it is no table. Give a view security_invoker, and grant select on it to the role.`,
+    )
+  }
   await sql`
     insert into trpc_bearer.shared_table values (${quotedName(table)}::regclass) on conflict do nothing`.execute(
     db,

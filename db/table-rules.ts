@@ -1,51 +1,76 @@
 import { sql } from 'kysely'
 import type { AnyKysely } from './any-kysely.js'
 
+/** A rule that a table breaks. */
+export interface BrokenRule {
+  problem: string
+  /** The statement that ends it; null where the table must be made anew. */
+  mend: string | null
+}
+
 /**
  * Rules that a table under the policy must keep, beyond the policy, with its partitions and the tables that inherit from it:
  * without them its keys tell whether another user's row exists, as an insert that is refused for a key is seen by whoever tries,
  * or a table that it inherits from shows its rows.
  *
  * @param relation what `regclass` takes
- * @returns what is wrong, in words; nothing when all is well
+ * @returns what is wrong; nothing when all is well
  */
-export async function brokenTableRules(db: AnyKysely, relation: string): Promise<string[]> {
-  const { rows } = await sql<{ problem: string }>`
+export async function brokenTableRules(db: AnyKysely, relation: string): Promise<BrokenRule[]> {
+  const { rows } = await sql<BrokenRule>`
     with recursive family as (
-      select ${relation}::regclass::oid as oid
+      select ${relation}::regclass::oid as oid, null::oid as parent
       union
-      select h.inhrelid from family join pg_catalog.pg_inherits h on h.inhparent = family.oid
+      select h.inhrelid, h.inhparent from family join pg_catalog.pg_inherits h on h.inhparent = family.oid
     ),
+    -- The others take different ids for the same.
+    strict as (select oid from pg_catalog.pg_collation where collisdeterministic),
     mine as (
-      select c.oid, c.relkind in ('r', 'p') as is_table, a.attnum as user_id,
-        a.atttypid = 'text'::regtype and a.attcollation in (select oid from strict) as is_exact
+      select c.oid, family.parent, c.relkind in ('r', 'p') as is_table, c.relispartition, a.attnum as user_id,
+        a.atttypid = 'text'::regtype as is_text, pg_catalog.format_type(a.atttypid, a.atttypmod) as type,
+        a.attcollation in (select oid from strict) as is_strict
       from family join pg_catalog.pg_class c on c.oid = family.oid
       left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = 'user_id' and not a.attisdropped
     ),
-    -- The others take different ids for the same.
-    strict as (select oid from pg_catalog.pg_collation where collisdeterministic)
-    select pg_catalog.format('%s is no table: a view takes the policies of its tables with security_invoker', oid::regclass) as problem
+    keys as (
+      select i.indexrelid, i.indkey[0] = mine.user_id as is_own,
+        k.conexclop[1] is distinct from 'pg_catalog.=(text,text)'::regoperator and i.indisexclusion as is_loose,
+        i.indcollation[0] in (select oid from strict) as is_strict,
+        case when k.oid is null then pg_catalog.format('drop index %s;', i.indexrelid::regclass)
+          else pg_catalog.format('alter table %s drop constraint %I;', k.conrelid::regclass, k.conname) end as mend
+      from mine
+      join pg_catalog.pg_index i on i.indrelid = mine.oid and (i.indisunique or i.indisexclusion)
+      join pg_catalog.pg_class c on c.oid = i.indexrelid and not c.relispartition
+      left join pg_catalog.pg_constraint k on k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x')
+      where is_text
+    )
+    select pg_catalog.format('%s is no table: a view takes the policies of its tables with security_invoker', oid::regclass) as problem,
+      case when relispartition then pg_catalog.format('alter table %s detach partition %s;', parent::regclass, oid::regclass)
+        when parent is not null then pg_catalog.format('alter table %s no inherit %s;', oid::regclass, parent::regclass) end as mend
     from mine where not is_table
     union all
-    select pg_catalog.format('%s has no column user_id', oid::regclass) from mine where is_table and user_id is null
+    select pg_catalog.format('%s has no column user_id', oid::regclass), null from mine where is_table and user_id is null
     union all
-    select pg_catalog.format('the user_id of %s is not text with a deterministic collation', oid::regclass)
-    from mine where is_table and not is_exact
+    select pg_catalog.format('the user_id of %s is %s and must be text', oid::regclass, type), null
+    from mine where is_table and not is_text
     union all
-    select pg_catalog.format('%s inherits from %s, which shows its rows without the policy', h.inhrelid::regclass, p.oid::regclass)
+    select pg_catalog.format('the user_id of %s must have a deterministic collation', oid::regclass), null
+    from mine where is_table and is_text and not is_strict
+    union all
+    select pg_catalog.format('%s inherits from %s, which shows its rows without the policy', h.inhrelid::regclass, p.oid::regclass),
+      case when mine.relispartition then pg_catalog.format('alter table %s detach partition %s;', p.oid::regclass, mine.oid::regclass)
+        else pg_catalog.format('alter table %s no inherit %s;', mine.oid::regclass, p.oid::regclass) end
     from mine join pg_catalog.pg_inherits h on h.inhrelid = mine.oid join pg_catalog.pg_class p on p.oid = h.inhparent
     where not p.relforcerowsecurity and p.oid not in (select oid from mine)
     union all
-    select pg_catalog.format('its key %s does not start with user_id', i.indexrelid::regclass)
-    from mine join pg_catalog.pg_index i on i.indrelid = mine.oid
-    where (i.indisunique or i.indisexclusion) and (
-      i.indkey[0] is distinct from mine.user_id
-      or i.indcollation[0] not in (select oid from strict)
-      or exists (
-        select from pg_catalog.pg_constraint k
-        where k.conindid = i.indexrelid and k.conexclop[1] <> 'pg_catalog.=(text,text)'::regoperator))
+    select pg_catalog.format('its key %s does not start with user_id', indexrelid::regclass), mend
+    from keys where not is_own or is_loose
     union all
-    select pg_catalog.format('its foreign key %I leads neither from user_id to user_id nor to a table that was shared', k.conname)
+    select pg_catalog.format('its key %s must take user_id by a deterministic collation', indexrelid::regclass), mend
+    from keys where is_own and not is_loose and not is_strict
+    union all
+    select pg_catalog.format('its foreign key %I leads neither from user_id to user_id nor to a table that was shared', k.conname),
+      pg_catalog.format('alter table %s drop constraint %I;', k.conrelid::regclass, k.conname)
     from mine
     join pg_catalog.pg_constraint k on k.conrelid = mine.oid and k.contype = 'f' and k.conparentid = 0
     join pg_catalog.pg_class r on r.oid = k.confrelid
@@ -54,5 +79,30 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
       else mine.user_id <> all (k.conkey) and r.oid not in (select trpc_bearer.shared_tables()) end`.execute(
     db,
   )
-  return rows.map(row => row.problem)
+  return rows
+}
+
+/**
+ * Whether each statement on the table would read the rows of everybody: none of its indexes starts with `user_id`, or none of a
+ * table that inherits from it. One that is not finished, or holds some rows alone, does not help.
+ */
+export async function lacksIndex(db: AnyKysely, relation: string): Promise<boolean> {
+  const { rows } = await sql<{ lacks: boolean }>`
+    with recursive family as (
+      select ${relation}::regclass::oid as oid
+      union
+      select h.inhrelid from family join pg_catalog.pg_inherits h on h.inhparent = family.oid
+    )
+    select exists (
+      select from family
+      join pg_catalog.pg_class c on c.oid = family.oid and (c.relkind = 'r' or c.oid = ${relation}::regclass)
+      join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = 'user_id'
+      where not exists (
+        select from pg_catalog.pg_index i
+        join pg_catalog.pg_class x on x.oid = i.indexrelid
+        join pg_catalog.pg_am m on m.oid = x.relam and m.amname = 'btree'
+        where i.indrelid = c.oid and i.indkey[0] = a.attnum and i.indcollation[0] = a.attcollation
+          and i.indisvalid and i.indpred is null)
+    ) as lacks`.execute(db)
+  return rows[0]?.lacks ?? true
 }

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { FenceError, protectTable, shareTable } from '../db/index.js'
+import { FenceError, openDatabase, protectTable, shareTable } from '../db/index.js'
 import { databaseKinds, openTestDatabase } from './parts/database.js'
 
 describe.each(databaseKinds)('the fence on %s', kind => {
@@ -38,6 +38,8 @@ describe.each(databaseKinds)('the fence on %s', kind => {
     await shareTable(database.db, 'gap.countries')
     await run('create view gap.mine with (security_invoker = true) as select * from gap.notes')
     await run('grant select on gap.mine to app_user')
+    await run('create table gap.others (owner text)')
+    await run('create policy own_rows on gap.others using (owner = current_user)')
     expect((await database.fence()).gaps).toEqual([])
     const { rows } = await sql`select * from gap.countries`.execute(database.forUser('alice'))
     expect(rows).toEqual([])
@@ -59,6 +61,17 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       'gap."ROLE"',
     ],
     ['a table of the catalogue', ['grant select on pg_authid to app_user'], 'pg_authid'],
+    [
+      'a table of the catalogue that everybody may read',
+      ['grant select on pg_statistic to public'],
+      'pg_statistic',
+    ],
+    ['a column of the catalogue', ['grant select (rolpassword) on pg_authid to public'], 'pg_authid'],
+    [
+      'a table of the catalogue that a caller may change, and everybody reads',
+      ['grant insert, update (relname) on pg_class to app_user'],
+      'pg_class',
+    ],
     [
       'a view with the rights of its owner',
       ['create view gap.all as select * from tasks', 'grant select on gap.all to app_user'],
@@ -85,16 +98,34 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       'gap.prices',
     ],
     ['a schema in which a caller may make tables', ['grant create on schema gap to public'], 'schema gap'],
-    ['a table that a caller may empty', ['grant truncate on tasks to app_user'], 'tasks'],
+    ['a table that a caller may empty', ['grant truncate on tasks to app_user'], 'public.tasks'],
     [
       'a partition that is within reach by itself',
       [
-        'create table gap.parted (user_id text, id int) partition by list (id)',
+        'create table gap.parted (user_id text, id int, primary key (user_id, id)) partition by list (id)',
         'create table gap.part partition of gap.parted default',
         'PROTECT gap.parted',
         'grant select on gap.part to app_user',
       ],
       'gap.part',
+    ],
+    [
+      'a view that was shared, when that was possible',
+      [
+        'create view gap.all as select * from tasks',
+        `insert into trpc_bearer.shared_table values ('gap.all')`,
+        'grant select on gap.all to app_user',
+      ],
+      'gap."all"',
+    ],
+    [
+      'a materialized view that was shared, when that was possible',
+      [
+        'create materialized view gap.copy as select * from tasks',
+        `insert into trpc_bearer.shared_table values ('gap.copy')`,
+        'grant select on gap.copy to app_user',
+      ],
+      'gap.copy',
     ],
     [
       'a table in a closed schema, which a view opens',
@@ -124,6 +155,72 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       ],
       'gap."inner"',
     ],
+    ['tasks without row-level security', ['alter table tasks disable row level security'], 'public.tasks'],
+    ['tasks that are open to their owner', ['alter table tasks no force row level security'], 'public.tasks'],
+    ['another policy on the tasks', ['create policy everybody on tasks using (true)'], 'public.tasks'],
+    [
+      'two other policies on the tasks',
+      ['create policy a on tasks using (true)', 'create policy b on tasks using (true)'],
+      'public.tasks',
+    ],
+    ['the policy of the tasks altered', ['alter policy own_rows on tasks using (true)'], 'public.tasks'],
+    [
+      'the policy of the tasks for another role',
+      ['alter policy own_rows on tasks to pg_monitor'],
+      'public.tasks',
+    ],
+    ['the policy of the tasks dropped', ['drop policy own_rows on tasks'], 'public.tasks'],
+    [
+      'another policy in place of that of the tasks',
+      ['drop policy own_rows on tasks', 'create policy own_rows on tasks for select using (true)'],
+      'public.tasks',
+    ],
+    ['tasks that the role may not use', ['revoke all on tasks from app_user'], 'public.tasks'],
+    ['tasks that the role may not read', ['revoke select on tasks from app_user'], 'public.tasks'],
+    [
+      'tasks in a schema that is closed',
+      ['revoke usage on schema public from public, app_user'],
+      'public.tasks',
+    ],
+    [
+      'a protected table that the role may not use',
+      ['PROTECT gap.notes', 'revoke all on gap.notes from app_user'],
+      'gap.notes',
+    ],
+    [
+      'a protected table without row-level security',
+      ['PROTECT gap.notes', 'alter table gap.notes disable row level security'],
+      'gap.notes',
+    ],
+    ['a unique key that tells of others', ['create unique index tells on tasks (title)'], 'public.tasks'],
+    [
+      'a unique constraint that tells of others',
+      ['alter table tasks add constraint tells unique (title)'],
+      'public.tasks',
+    ],
+    [
+      'a foreign key that tells of others',
+      [
+        'create table gap.known (id text primary key)',
+        'alter table tasks add constraint tells foreign key (title) references gap.known',
+      ],
+      'public.tasks',
+    ],
+    [
+      'a table that shows the rows of one that inherits',
+      ['PROTECT gap.notes', 'create table gap.base (body text)', 'alter table gap.notes inherit gap.base'],
+      'gap.notes',
+    ],
+    [
+      'a partition with a key of its own',
+      [
+        'create table gap.parted (user_id text, id int, primary key (user_id, id)) partition by list (id)',
+        'create table gap.part partition of gap.parted default',
+        'PROTECT gap.parted',
+        'create unique index on gap.part (id)',
+      ],
+      'gap.parted',
+    ],
   ])(
     'has a gap by %s, and protected statements are refused until it is mended',
     async (_, statements, object) => {
@@ -135,7 +232,11 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       )
       for (const { mend } of gaps) await run(mend)
       expect((await database.fence()).gaps).toEqual([])
-      expect(await database.forUser('alice').selectFrom('tasks').select('id').execute()).toEqual([])
+      const alice = database.forUser('alice')
+      const id = crypto.randomUUID()
+      await alice.insertInto('tasks').values({ id, title: 'hers' }).execute()
+      expect(await alice.selectFrom('tasks').select('id').execute()).toEqual([{ id }])
+      await alice.deleteFrom('tasks').execute()
     },
   )
 
@@ -163,7 +264,7 @@ test('a table that was granted more by default is put right by protectTable and 
   await using database = await openTestDatabase('PostgreSQL')
   const { db, fence } = database
   await sql`alter default privileges grant all on tables to app_user, public`.execute(db)
-  await sql`create table notes (user_id text, body text)`.execute(db)
+  await sql`create table notes (user_id text primary key, body text)`.execute(db)
   await sql`create table prices (id int)`.execute(db)
   await shareTable(db, 'notes')
   await protectTable(db, 'notes')
@@ -173,8 +274,19 @@ test('a table that was granted more by default is put right by protectTable and 
 
 test('a table that callers only write to needs no right to read it', async () => {
   await using database = await openTestDatabase('PostgreSQL')
-  await sql`revoke select on tasks from app_user`.execute(database.db)
+  await sql`create table entries (user_id text primary key)`.execute(database.db)
+  await protectTable(database.db, 'entries')
+  await sql`revoke select on entries from app_user`.execute(database.db)
   expect((await database.fence()).gaps).toEqual([])
+})
+
+test('a login that finds user_id() without its schema has no gap by that', async () => {
+  await using empty = await openTestDatabase('PostgreSQL')
+  const name = new URL(empty.url ?? '').pathname.slice(1)
+  await sql`alter database ${sql.id(name)} set search_path = trpc_bearer, public`.execute(empty.db)
+  const database = await openDatabase({ url: empty.url ?? '' })
+  expect((await database.fence()).gaps).toEqual([])
+  await database.close()
 })
 
 test('an identity that is always the same is a gap', async () => {

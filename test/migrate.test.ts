@@ -157,7 +157,7 @@ test.each(['before', 'after'])("one's own Kysely migrations may run %s", async w
         '0000_first': { up: async () => {}, down: async () => {} },
         '0001_tasks': {
           up: async trx => {
-            await sql`create table notes (user_id text, body text)`.execute(trx)
+            await sql`create table notes (user_id text primary key, body text)`.execute(trx)
             if (when === 'after') await protectTable(trx, 'notes')
           },
         },

@@ -7,6 +7,7 @@ import { startPostgresProxy } from './parts/postgres-proxy.js'
 test('a value that cannot be sent breaks no statement of others', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   await sql`create table values_ (user_id text not null, v jsonb)`.execute(database.db)
+  await sql`create index on values_ (user_id)`.execute(database.db)
   await protectTable(database.db, 'values_')
   const insert = (user: string, value: object) =>
     sql`insert into values_ (v) values (${value})`.execute(database.forUser(user))
@@ -58,7 +59,7 @@ test('a statement that a migration has changed is known whatever language Postgr
 test('columns that a migration renames, retypes and swaps are read as what they are then', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 2 })
   const run = (statement: string) => sql.raw(statement).execute(database.db)
-  await run(`create table things (user_id text not null, a text, b int)`)
+  await run(`create table things (user_id text primary key, a text, b int)`)
   await protectTable(database.db, 'things')
   const alice = database.forUser('alice')
   await sql`insert into things (a, b) values ('1', 2)`.execute(alice)
