@@ -1,4 +1,6 @@
 import { type Kysely, sql } from 'kysely'
+import { type FenceGap, revoke } from './fence-gap.js'
+import { powersOfLogin } from './fence-login.js'
 import type { Database } from './schema.js'
 import { isNotBelieved } from './unavailable.js'
 import { within } from './within.js'
@@ -18,22 +20,43 @@ const denied = new Set(['42501', '42P01', '3F000'])
  *
  * @param db the unscoped handle, on the login that serves
  * @param options.tables the protected tables
+ * @returns the level, and why it is not `signed`
  */
 export async function findFenceLevel(
   db: Kysely<Database>,
   { role, tables, timeout }: { role: string; tables: readonly string[]; timeout: number },
-): Promise<FenceLevel> {
-  const isSigned =
-    (await refusesForgery(db, timeout, role)) &&
-    (await holdsNoOtherRole(db, role)) &&
-    (await isDenied(db, timeout, 'select from trpc_bearer.fence_key')) &&
-    (await every(tables, table => isDenied(db, timeout, `select from ${table} limit 1`)))
-  return isSigned ? 'signed' : 'plain'
+): Promise<{ level: FenceLevel; reasons: FenceGap[] }> {
+  const causes = await powersOfLogin(db, role)
+  if (!(await refusesForgery(db, timeout, role))) causes.push(forgeryBelieved)
+  const closed = [...tables, 'trpc_bearer.fence_key']
+  for (const name of await openToPublic(db, closed))
+    causes.push({ problem: `everybody may read ${name}`, mend: revoke('all', name, ['public']) })
+  // Whatever else there may be.
+  if (causes.length === 0) {
+    for (const name of closed) {
+      if (await isDenied(db, timeout, `select from ${name} limit 1`)) continue
+      causes.push({ problem: `the login may read ${name}`, mend: '-- revoke what lets it' })
+    }
+  }
+  const reasons = causes.map(({ problem, mend }) => ({
+    object: 'the level',
+    problem: `it is plain, and DATABASE_FENCE says signed: ${problem}`,
+    mend,
+  }))
+  return { level: reasons.length === 0 ? 'signed' : 'plain', reasons }
 }
 
-async function every<T>(items: readonly T[], holds: (item: T) => Promise<boolean>): Promise<boolean> {
-  for (const item of items) if (!(await holds(item))) return false
-  return true
+const forgeryBelieved = {
+  problem: 'an identity without a signature is believed, as the database has no secret',
+  mend: '-- npm run migrate, with FENCE_SECRET',
+}
+
+async function openToPublic(db: Kysely<Database>, tables: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`
+    select name from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = relnamespace,
+      format('%I.%I', nspname, relname) name
+    where name = any (${tables}) and has_any_column_privilege('public', c.oid, 'select')`.execute(db)
+  return rows.map(row => row.name)
 }
 
 async function refusesForgery(db: Kysely<Database>, timeout: number, role: string): Promise<boolean> {
@@ -49,21 +72,6 @@ async function refusesForgery(db: Kysely<Database>, timeout: number, role: strin
     if (isNotBelieved(error)) return true
     throw error
   }
-}
-
-/** Neither superuser nor an owner, no right of its own but to enter, and no way to one. */
-async function holdsNoOtherRole(db: Kysely<Database>, role: string): Promise<boolean> {
-  const { rows } = await sql<{ powerless: boolean }>`
-    select not rolsuper and not rolbypassrls and not rolcreaterole and not rolcreatedb and not rolreplication
-      and not rolinherit
-      and not exists (select from pg_auth_members m where m.member = r.oid and m.roleid::regrole <> ${role}::regrole)
-      and not exists (
-        select from pg_shdepend d
-        where d.refclassid = 'pg_authid'::regclass and d.refobjid = r.oid
-          and d.dbid in (0, (select oid from pg_database where datname = current_database()))
-          and (d.deptype = 'o' or d.classid not in ('pg_database'::regclass, 'pg_namespace'::regclass))) as powerless
-    from pg_roles r where rolname = session_user`.execute(db)
-  return rows[0]?.powerless ?? false
 }
 
 async function isDenied(db: Kysely<Database>, timeout: number, statement: string): Promise<boolean> {

@@ -57,8 +57,8 @@ export async function proveFence({
         mend: revoke('all', name, ['public', role]),
       })
   }
-  const level = await findFenceLevel(db, { role, tables, timeout })
-  if (required === 'signed' && level === 'plain') gaps.push(levelTooLow)
+  const { level, reasons } = await findFenceLevel(db, { role, tables, timeout })
+  if (required === 'signed') gaps.push(...reasons)
   return { level, gaps }
 }
 
@@ -78,12 +78,6 @@ const identityNotBelieved: FenceGap = {
   problem:
     'the database does not believe it: FENCE_SECRET is missing, or another than the migration was given',
   mend: '-- npm run migrate, with the FENCE_SECRET of the server',
-}
-
-const levelTooLow: FenceGap = {
-  object: 'the level',
-  problem: 'it is plain, and DATABASE_FENCE says signed',
-  mend: '-- npm run migrate, with MIGRATION_DATABASE_URL, a powerless login in DATABASE_URL, and FENCE_SECRET',
 }
 
 /** What is wrong by what the catalogue says, and the protected tables that are left to try, with their schemas. */
