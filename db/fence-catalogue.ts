@@ -3,7 +3,8 @@ import { type FenceGap, revoke } from './fence-gap.js'
 import type { Database } from './schema.js'
 
 /**
- * Tables and views of PostgreSQL's own that the role can reach because somebody granted more on them than `initdb` does: `pg_statistic` holds values of everybody's rows, `pg_authid` the passwords.
+ * Tables and views of PostgreSQL's own that the role can reach because somebody granted more on them than `initdb` does:
+ * `pg_statistic` holds values of everybody's rows, `pg_authid` the passwords.
  */
 export async function gapsOfCatalogue(db: Kysely<Database>, role: string): Promise<FenceGap[]> {
   const { rows } = await sql<{ name: string; grants: [privileges: string, lender: string][] }>`

@@ -33,8 +33,10 @@ export async function powersOfLogin(db: Kysely<Database>, role: string): Promise
     -- Nothing mends these but another login.
     select format('login %s is %s', name,
         case when rolname = ${role} then 'the application role itself'
-          when oid = 10 then 'the superuser of the cluster' else 'the owner of the schema trpc_bearer, which migrates' end) as problem,
-      format('create role server login noinherit password ''…''; grant %I to server; -- and DATABASE_URL with it', ${role}::text) as mend,
+          when oid = 10 then 'the superuser of the cluster'
+          else 'the owner of the schema trpc_bearer, which migrates' end) as problem,
+      format('create role server login noinherit password ''…''; grant %I to server; -- and DATABASE_URL with it',
+        ${role}::text) as mend,
       true as is_final
     from login where rolname = ${role} or oid = 10 or oid = owner
     union all
@@ -59,7 +61,8 @@ export async function powersOfLogin(db: Kysely<Database>, role: string): Promise
     union all
     select format('login %s was granted rights on %s %s', login.name, held.type, held.identity),
       case when held.classid = 'pg_default_acl'::regclass
-        then format('alter default privileges %s from %s;', regexp_replace(identity, ' on (\\w+)$', ' revoke all on \\1'), login.name)
+        then format('alter default privileges %s from %s;',
+          regexp_replace(identity, ' on (\\w+)$', ' revoke all on \\1'), login.name)
         else format('revoke all on %s %s from %s;', held.type, held.identity, login.name) end, false
     from login cross join held where held.deptype = 'a'`.execute(db)
   const final = rows.find(row => row.is_final)

@@ -21,7 +21,7 @@ export interface Reached {
   lenders: string[]
   /** They run with the rights of the owner, whoever asks, on a view with `security_invoker` too. */
   rules: string[]
-  /** It has the policy that `protectTable` makes. */
+  /** A policy as `protectTable` makes it lets callers at their rows: on the tasks for all that they do. */
   hasOwnPolicy: boolean
   /** Policies that let the role see or write more than its own rows. */
   strangePolicies: string[]
@@ -47,7 +47,8 @@ export async function reachedBy(
       case when c.relkind in ('r', 'p') then 'table' when c.relkind = 'v' then 'view' else 'other' end as kind,
       c.oid is not distinct from ${tasks}::oid or coalesce(p.is_bound or p.is_named, false) as "isProtected",
       c.oid is not distinct from ${tasks}::oid as "isTasks",
-      c.relkind in ('r', 'p') and c.oid in (select trpc_bearer.shared_tables()) and not c.relforcerowsecurity as "isShared",
+      c.relkind in ('r', 'p') and c.oid in (select trpc_bearer.shared_tables()) and not c.relforcerowsecurity
+        and p.is_bound is not true as "isShared",
       c.relrowsecurity and c.relforcerowsecurity as "isForced",
       coalesce(c.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false) as "isInvoker",
       has_schema_privilege(${role}, n.oid, 'usage') as "isOpen",
@@ -64,12 +65,14 @@ export async function reachedBy(
       array(
         select quote_ident(w.rulename) from pg_catalog.pg_rewrite w where w.ev_class = c.oid and w.rulename <> '_RETURN'
       ) as rules,
-      coalesce(p.is_whole, false) as "hasOwnPolicy", coalesce(p.strange, '{}') as "strangePolicies"
+      coalesce(case when c.oid = ${tasks}::oid then p.is_whole else p.is_bound end, false) as "hasOwnPolicy",
+      coalesce(p.strange, '{}') as "strangePolicies"
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     left join (
       select polrelid, bool_or(polname = 'own_rows') as is_named, bool_or(is_bound and (is_read or is_write)) as is_bound,
-        bool_or(is_bound and is_read and is_write is not false and polcmd = '*') as is_whole,
+        bool_or(is_bound and is_read and is_write is not false and polcmd = '*')
+          or count(distinct polcmd) filter (where is_bound and (is_read or is_write) and polcmd <> '*') = 4 as is_whole,
         array_agg(quote_ident(polname)) filter (where is_bound and (not is_read or not is_write)) as strange
       from (
         select *, polpermissive and (0 = any (polroles)

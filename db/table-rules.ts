@@ -44,7 +44,8 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
       left join pg_catalog.pg_constraint k on k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x')
       where is_text
     )
-    select pg_catalog.format('%s is no table: a view takes the policies of its tables with security_invoker', oid::regclass) as problem,
+    select
+      pg_catalog.format('%s is no table: a view takes the policies of its tables with security_invoker', oid::regclass) as problem,
       case when relispartition then pg_catalog.format('alter table %s detach partition %s;', parent::regclass, oid::regclass)
         when parent is not null then pg_catalog.format('alter table %s no inherit %s;', oid::regclass, parent::regclass) end as mend
     from mine where not is_table

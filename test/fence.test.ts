@@ -40,6 +40,11 @@ describe.each(databaseKinds)('the fence on %s', kind => {
     await run('grant select on gap.mine to app_user')
     await run('create table gap.others (owner text)')
     await run('create policy own_rows on gap.others using (owner = current_user)')
+    await run('create table gap.split (user_id text primary key)')
+    await run('create policy r on gap.split for select using (user_id = (select trpc_bearer.user_id()))')
+    await run('create policy w on gap.split for insert with check (user_id = (select trpc_bearer.user_id()))')
+    await run('alter table gap.split enable row level security, force row level security')
+    await run('grant select, insert on gap.split to app_user')
     expect((await database.fence()).gaps).toEqual([])
     const { rows } = await sql`select * from gap.countries`.execute(database.forUser('alice'))
     expect(rows).toEqual([])
@@ -91,6 +96,15 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       'a shared table that a caller may change',
       ['create table gap.prices (id int)', 'SHARE gap.prices', 'grant update (id) on gap.prices to app_user'],
       'gap.prices',
+    ],
+    [
+      'a table that was protected and shared, and has lost its row-level security',
+      [
+        'PROTECT gap.notes',
+        'SHARE gap.notes',
+        'alter table gap.notes disable row level security, no force row level security',
+      ],
+      'gap.notes',
     ],
     ['a schema in which a caller may make tables', ['grant create on schema gap to public'], 'schema gap'],
     ['a table that a caller may empty', ['grant truncate on tasks to app_user'], 'public.tasks'],
