@@ -12,6 +12,18 @@ export const revokeMembership = sql`
   format('revoke %s from %s%s;', m.roleid::regrole, m.member::regrole,
     case when current_setting('server_version_num')::int >= 160000 then format(' granted by %s', m.grantor::regrole) end)`
 
+/** The role that the policies are for, where that is another: callers would see nothing and write nothing. */
+export async function gapsOfAnotherRole(db: Kysely<Database>, role: string): Promise<FenceGap[]> {
+  const { rows } = await sql<{ name: string }>`select trpc_bearer.application_role() as name`.execute(db)
+  return rows
+    .filter(({ name }) => name !== role)
+    .map(({ name }) => ({
+      object: `role ${role}`,
+      problem: `the migrations made the tables for another role, ${name}`,
+      mend: `-- DATABASE_ROLE=${name}`,
+    }))
+}
+
 /**
  * The role itself, and those that it can become: what it inherits is looked at as its own, so that leaves those with powers that no
  * policy binds, owners, PostgreSQL's own roles (`pg_read_all_data` and kin), and those that it must switch to.

@@ -4,7 +4,7 @@ import { gapsOfCatalogue } from './fence-catalogue.js'
 import { type FenceGap, revoke } from './fence-gap.js'
 import { type FenceLevel, findFenceLevel } from './fence-level.js'
 import { gapsOf, reachedBy } from './fence-reach.js'
-import { gapsOfRole, gapsOfSchemas } from './fence-role.js'
+import { gapsOfAnotherRole, gapsOfRole, gapsOfSchemas } from './fence-role.js'
 import type { Database } from './schema.js'
 import { brokenTableRules } from './table-rules.js'
 import { isNotBelieved } from './unavailable.js'
@@ -82,7 +82,7 @@ const identityNotBelieved: FenceGap = {
 
 /** What is wrong by what the catalogue says, and the protected tables that are left to try, with their schemas. */
 async function inspect(db: Kysely<Database>, role: string): Promise<{ gaps: FenceGap[]; tables: string[] }> {
-  const gaps = await gapsOfRole(db, role)
+  const gaps = [...(await gapsOfAnotherRole(db, role)), ...(await gapsOfRole(db, role))]
   // The rest would follow from it.
   if (gaps.length > 0) return { gaps, tables: [] }
   const { rows } = await sql<{ tasks: number | null }>`select to_regclass('tasks')::oid as tasks`.execute(db)

@@ -16,6 +16,7 @@ async function openOwn() {
   await migrateToLatest(database.db, { role })
   return {
     ...database,
+    url: empty.url,
     role,
     other,
     run,
@@ -91,3 +92,20 @@ test.each(['superuser', 'bypassrls', 'createrole', 'createdb', 'replication'])(
     expect(await read()).toEqual([])
   },
 )
+
+test('another role than the one that was migrated for is a gap, and the policies stay as they are', async () => {
+  await using database = await openOwn()
+  const { role, other, url } = database
+  const mistaken = await openDatabase({ url, role: other })
+  try {
+    expect((await mistaken.fence()).gaps).toEqual([
+      {
+        object: `role ${other}`,
+        problem: `the migrations made the tables for another role, ${role}`,
+        mend: `-- DATABASE_ROLE=${role}`,
+      },
+    ])
+  } finally {
+    await mistaken.close()
+  }
+})
