@@ -1,50 +1,39 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { FenceError, openDatabase, protectTable, shareTable } from '../db/index.js'
+import { openDatabase, protectTable, shareTable } from '../db/index.js'
 import { databaseKinds, openTestDatabase } from './parts/database.js'
+import { openForGaps } from './parts/gaps.js'
 
 describe.each(databaseKinds)('the fence on %s', kind => {
-  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  let database: Awaited<ReturnType<typeof openForGaps>>
   beforeAll(async () => {
-    database = await openTestDatabase(kind)
+    database = await openForGaps(kind)
   })
   afterAll(() => database[Symbol.asyncDispose]())
-  beforeEach(async () => {
-    await sql`drop schema if exists gap cascade`.execute(database.db)
-    await sql`drop schema if exists closed cascade`.execute(database.db)
-    await sql`create schema gap`.execute(database.db)
-    await sql`create schema closed`.execute(database.db)
-    await sql`grant usage on schema gap to app_user`.execute(database.db)
-    await sql`
-      create table gap.notes (user_id text not null, id int not null, body text, primary key (user_id, id))`.execute(
-      database.db,
-    )
-  })
-  const run = async (text: string) => {
-    const [verb, table = ''] = text.split(' ')
-    if (verb === 'PROTECT') await protectTable(database.db, table)
-    else if (verb === 'SHARE') await shareTable(database.db, table)
-    else await sql.raw(text).execute(database.db)
-  }
+  beforeEach(() => database.reset())
 
   test('stands on what the migrations made', async () => {
     expect((await database.fence()).gaps).toEqual([])
   })
 
   test('stands beside tables that the role cannot reach, are protected, or were shared', async () => {
-    await run('create table gap.private (id int)')
-    await run('create table gap.countries (code text primary key)')
+    await database.run('create table gap.private (id int)')
+    await database.run('create table gap.countries (code text primary key)')
     await protectTable(database.db, 'gap.notes')
     await shareTable(database.db, 'gap.countries')
-    await run('create view gap.mine with (security_invoker = true) as select * from gap.notes')
-    await run('grant select on gap.mine to app_user')
-    await run('create table gap.others (owner text)')
-    await run('create policy own_rows on gap.others using (owner = current_user)')
-    await run('create table gap.split (user_id text primary key)')
-    await run('create policy r on gap.split for select using (user_id = (select trpc_bearer.user_id()))')
-    await run('create policy w on gap.split for insert with check (user_id = (select trpc_bearer.user_id()))')
-    await run('alter table gap.split enable row level security, force row level security')
-    await run('grant select, insert on gap.split to app_user')
+    await database.run('create view gap.mine with (security_invoker = true) as select * from gap.notes')
+    await database.run('grant select on gap.mine to app_user')
+    await database.run('create table gap.others (owner text)')
+    await database.run('create policy own_rows on gap.others using (owner = current_user)')
+    await database.run('create table gap.split (user_id text primary key)')
+    await database.run(
+      'create policy r on gap.split for select using (user_id = (select trpc_bearer.user_id()))',
+    )
+    await database.run(
+      'create policy w on gap.split for insert with check (user_id = (select trpc_bearer.user_id()))',
+    )
+    await database.run('alter table gap.split enable row level security, force row level security')
+    await database.run('grant select, insert on gap.split to app_user')
     expect((await database.fence()).gaps).toEqual([])
     const { rows } = await sql`select * from gap.countries`.execute(database.forUser('alice'))
     expect(rows).toEqual([])
@@ -164,121 +153,12 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       ],
       'gap."inner"',
     ],
-    ['tasks without row-level security', ['alter table tasks disable row level security'], 'public.tasks'],
-    ['tasks that are open to their owner', ['alter table tasks no force row level security'], 'public.tasks'],
-    ['another policy on the tasks', ['create policy everybody on tasks using (true)'], 'public.tasks'],
-    [
-      'two other policies on the tasks',
-      ['create policy a on tasks using (true)', 'create policy b on tasks using (true)'],
-      'public.tasks',
-    ],
-    ['the policy of the tasks altered', ['alter policy own_rows on tasks using (true)'], 'public.tasks'],
-    [
-      'the policy of the tasks for another role',
-      ['alter policy own_rows on tasks to pg_monitor'],
-      'public.tasks',
-    ],
-    ['the policy of the tasks dropped', ['drop policy own_rows on tasks'], 'public.tasks'],
-    [
-      'another policy in place of that of the tasks',
-      ['drop policy own_rows on tasks', 'create policy own_rows on tasks for select using (true)'],
-      'public.tasks',
-    ],
-    ['tasks that the role may not use', ['revoke all on tasks from app_user'], 'public.tasks'],
-    ['tasks that the role may not read', ['revoke select on tasks from app_user'], 'public.tasks'],
-    [
-      'tasks in a schema that is closed',
-      ['revoke usage on schema public from public, app_user'],
-      'public.tasks',
-    ],
-    [
-      'a protected table that the role may not use',
-      ['PROTECT gap.notes', 'revoke all on gap.notes from app_user'],
-      'gap.notes',
-    ],
-    [
-      'a protected table without row-level security',
-      ['PROTECT gap.notes', 'alter table gap.notes disable row level security'],
-      'gap.notes',
-    ],
-    ['a unique key that tells of others', ['create unique index tells on tasks (title)'], 'public.tasks'],
-    [
-      'a unique constraint that tells of others',
-      ['alter table tasks add constraint tells unique (title)'],
-      'public.tasks',
-    ],
-    [
-      'a foreign key that tells of others',
-      [
-        'create table gap.known (id text primary key)',
-        'alter table tasks add constraint tells foreign key (title) references gap.known',
-      ],
-      'public.tasks',
-    ],
-    [
-      'a table that shows the rows of one that inherits',
-      ['PROTECT gap.notes', 'create table gap.base (body text)', 'alter table gap.notes inherit gap.base'],
-      'gap.notes',
-    ],
-    [
-      'a partition with a key of its own',
-      [
-        'create table gap.parted (user_id text, id int, primary key (user_id, id)) partition by list (id)',
-        'create table gap.part partition of gap.parted default',
-        'PROTECT gap.parted',
-        'create unique index on gap.part (id)',
-      ],
-      'gap.parted',
-    ],
   ])(
     'has a gap by %s, and protected statements are refused until it is mended',
     async (_, statements, object) => {
-      for (const statement of statements) await run(statement)
-      const { gaps } = await database.fence()
-      expect(gaps).toEqual([expect.objectContaining({ object })])
-      await expect(database.forUser('alice').selectFrom('tasks').select('id').execute()).rejects.toThrow(
-        FenceError,
-      )
-      for (const { mend } of gaps) await run(mend)
-      expect((await database.fence()).gaps).toEqual([])
-      const alice = database.forUser('alice')
-      const id = crypto.randomUUID()
-      await alice.insertInto('tasks').values({ id, title: 'hers' }).execute()
-      expect(await alice.selectFrom('tasks').select('id').execute()).toEqual([{ id }])
-      await alice.deleteFrom('tasks').execute()
+      await database.openAndMend(statements, object)
     },
   )
-
-  test.each([
-    ['another policy that opens it', 'create policy everybody on gap.notes using (true)'],
-    ['row-level security that is no longer forced', 'alter table gap.notes no force row level security'],
-    ['row-level security that was disabled', 'alter table gap.notes disable row level security'],
-    ['its policy altered', 'alter policy own_rows on gap.notes using (user_id <> $$bob$$)'],
-    [
-      'a policy for others that the role inherits',
-      'create policy everybody on gap.notes to public using (true)',
-    ],
-    ['a unique key that tells of others', 'create unique index on gap.notes (body)'],
-  ])('has a gap by %s on a protected table', async (_, statement) => {
-    await protectTable(database.db, 'gap.notes')
-    expect((await database.fence()).gaps).toEqual([])
-    await run(statement)
-    expect((await database.fence()).gaps).toEqual([expect.objectContaining({ object: 'gap.notes' })])
-    await run('drop schema gap cascade')
-    expect((await database.fence()).gaps).toEqual([])
-  })
-})
-
-test('a table that was granted more by default is put right by protectTable and shareTable', async () => {
-  await using database = await openTestDatabase('PostgreSQL')
-  const { db, fence } = database
-  await sql`alter default privileges grant all on tables to app_user, public`.execute(db)
-  await sql`create table notes (user_id text primary key, body text)`.execute(db)
-  await sql`create table prices (id int)`.execute(db)
-  await shareTable(db, 'notes')
-  await protectTable(db, 'notes')
-  await shareTable(db, 'prices')
-  expect((await fence()).gaps).toEqual([])
 })
 
 test('a table that callers only write to needs no right to read it', async () => {
