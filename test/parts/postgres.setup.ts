@@ -25,6 +25,8 @@ export default async function setup(project: TestProject) {
   const isRoot = process.getuid?.() === 0
   if (isRoot) await chmod(folder, 0o755)
   const { EmbeddedPostgres, version } = await load(isRoot ? folder : null)
+  // Its exit hook ends every run with 0, also one that failed.
+  process.prependListener('beforeExit', () => process.exit())
   const port = await freePort()
   const log: string[] = []
   const postgres = new EmbeddedPostgres({
