@@ -4,7 +4,7 @@ import type { Database } from '../db/schema.js'
 import type { User } from '../shared/user.js'
 import { bearerToken, type RequestLike } from './bearer.js'
 import { TokenError } from './token-error.js'
-import type { Verifier } from './verifier.js'
+import type { Verifier } from './verifier/create-verifier.js'
 
 /** Key of what the guards know beyond the user. A symbol, so that no procedure reaches a database without one. */
 export const access: unique symbol = Symbol('trpc-bearer.access')

@@ -11,7 +11,7 @@ import { warnBy } from './log.js'
 import { createMetrics } from './metrics.js'
 import { checkReadiness } from './readiness.js'
 import { requestIdOf } from './request-id.js'
-import type { Verifier } from './verifier.js'
+import type { Verifier } from './verifier/create-verifier.js'
 import { welcomePage } from './welcome.js'
 
 /** The parts that a host puts together. */

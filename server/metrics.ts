@@ -1,7 +1,7 @@
 import { Gauge, Histogram, Registry } from 'prom-client'
 import type { OpenDatabase } from '../db/open.js'
 import type { Answer } from './answer.js'
-import type { KeySetStatus } from './verifier.js'
+import type { KeySetStatus } from './verifier/key-source.js'
 
 /**
  * What `/metrics` tells, in Prometheus' text format. Every label comes from a closed list (procedures of the router, error

@@ -4,7 +4,7 @@ import type { FenceLevel } from '../db/fence-level.js'
 import { pendingMigrations } from '../db/migrate.js'
 import type { OpenDatabase } from '../db/open.js'
 import { databaseProblem } from './database-problem.js'
-import type { Verifier } from './verifier.js'
+import type { Verifier } from './verifier/create-verifier.js'
 
 /** What `/readyz` answers: 200 when both parts are `ok`, else 503, with what is missing and what to do. */
 export interface Readiness {

@@ -9,7 +9,7 @@ import { createHost, hostInUrl } from './host.js'
 import { startIssuer } from './issuer.js'
 import { createLog, warnBy } from './log.js'
 import { checkReadiness } from './readiness.js'
-import { createVerifier, type Verifier } from './verifier.js'
+import { createVerifier, type Verifier } from './verifier/create-verifier.js'
 
 /** The port cannot be had. */
 export class PortError extends Error {

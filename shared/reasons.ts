@@ -1,6 +1,7 @@
 /**
  * Why a call was refused, with the text that goes with it. The first eleven are the caller's to mend (401, RFC 6750
- * section 3.1), the last two are ours (503): a client that gets a 401 signs its person out, so an outage is never one.
+ * section 3.1), `insufficient_scope` is 403, the last three are ours (503): a client that gets a 401 signs its person out, so an
+ * outage is never one.
  */
 export const reasons = {
   missing: 'Send an "Authorization: Bearer <token>" header.',
@@ -14,7 +15,9 @@ export const reasons = {
   unknown_key: 'The token is signed with a key that the issuer does not have.',
   claims: 'A claim of the token is missing or has a wrong value.',
   revoked: 'The token has been revoked.',
+  insufficient_scope: 'This needs a scope or role that the caller does not have.',
   keys_unavailable: 'The keys of the issuer cannot be fetched at the moment. Try again.',
+  revocation_unavailable: 'Whether the token was revoked cannot be found out at the moment. Try again.',
   database_unavailable: 'The database cannot be reached at the moment. Try again.',
 } as const
 
@@ -23,5 +26,5 @@ export type Reason = keyof typeof reasons
 
 /** True for the reasons that are the service's own (503), not the caller's (401). */
 export function isOutage(reason: Reason): boolean {
-  return reason === 'keys_unavailable' || reason === 'database_unavailable'
+  return reason.endsWith('_unavailable')
 }

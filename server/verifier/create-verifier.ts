@@ -1,0 +1,211 @@
+import { type CryptoKey, compactVerify, errors } from 'jose'
+import type { ZodType } from 'zod'
+import { type User, userFromClaims, userId } from '../../shared/user.js'
+import { TokenError } from '../token-error.js'
+import { isAlgorithm } from './algorithms.js'
+import { type Claims, judgeClaims } from './claim-rules.js'
+import { parseToken } from './compact-token.js'
+import { deepFreeze } from './deep-freeze.js'
+import type { KeyHint, KeySetStatus } from './key-source.js'
+import { describeRefused } from './refused-token.js'
+import type { SigningKey } from './signing-keys.js'
+import {
+  type FetchOptions,
+  type IssuerOptions,
+  issuerOf,
+  type TrustedIssuer,
+  trustedIssuer,
+} from './trusted-issuer.js'
+import { type CacheOptions, createVerdictCache, type Verdict } from './verdict-cache.js'
+
+/** Options of {@link createVerifier}: of one issuer, or of a closed list, each with its own keys, audience and algorithms. */
+export type VerifierOptions = (IssuerOptions | { issuers: readonly IssuerOptions[] }) & CommonOptions
+
+interface CommonOptions extends FetchOptions {
+  /** Seconds by which the clocks of issuer and API may differ. @default 5 */
+  clockTolerance?: number | undefined
+  /** Longest time, in seconds, since a token was issued (`iat`, which it then must have). @default none beyond its `exp` */
+  maxTokenAge?: number | undefined
+  /** The `typ`s that a token may have (RFC 8725 section 3.11), such as `at+jwt`. One with `JWT` may have none. @default ['JWT'] */
+  types?: readonly string[] | undefined
+  /** Makes the user from the verified claims. @default id from `sub`, `email` and `name` where they are strings */
+  user?: ZodType<User> | undefined
+  /**
+   * Asked on each request, cached or not, with the verified claims: true refuses the token as `revoked`. While it cannot say, by an
+   * error, the caller gets `revocation_unavailable` (503).
+   */
+  isRevoked?: ((claims: Readonly<Claims>) => boolean | Promise<boolean>) | undefined
+  /** What an error of `isRevoked` does to the token. @default 'refuse' */
+  onRevocationError?: 'refuse' | 'accept' | undefined
+  /** How tokens that were verified are remembered; false verifies each time. */
+  cache?: CacheOptions | false | undefined
+}
+
+/** Decides who a token speaks for. */
+export interface Verifier {
+  /**
+   * The user of a token, frozen.
+   *
+   * @throws TokenError with the reason, when the token is refused or the keys cannot be had
+   */
+  verify(token: string): Promise<User>
+  /**
+   * Fetches the keys where there are none at hand.
+   *
+   * @throws TokenError `keys_unavailable`
+   */
+  ready(): Promise<void>
+  /** Of several issuers: the number of keys of all, and the age and error of the one that is worst off. */
+  status(): KeySetStatus
+}
+
+/**
+ * Makes a verifier of an issuer's JWTs, by its public keys alone: signature, algorithm, issuer, audience and times as RFC 7515,
+ * RFC 7519 and RFC 8725 have them. `exp` and `sub` are required, a `typ` other than JWT is refused. The rules and the defaults, each
+ * with its reason, are in docs/security.md.
+ *
+ * @throws TypeError when an option is missing or not understood
+ * @example
+ * const verifier = createVerifier({ issuer: 'https://auth.example.com', audience: 'https://auth.example.com' })
+ * const user = await verifier.verify(token)
+ */
+export function createVerifier(options: VerifierOptions): Verifier {
+  const {
+    clockTolerance = 5,
+    maxTokenAge,
+    types = ['JWT'],
+    user: userSchema = userFromClaims,
+    isRevoked,
+    onRevocationError = 'refuse',
+    cache: cacheOptions = {},
+    now = Date.now,
+  } = options
+  if (!(Number.isFinite(clockTolerance) && clockTolerance >= 0))
+    throw new TypeError('The clock tolerance must be seconds, 0 or more.')
+  if (maxTokenAge !== undefined && !(maxTokenAge > 0))
+    throw new TypeError('The maxTokenAge must be seconds, above 0.')
+  const issuers = ('issuers' in options ? options.issuers : [options]).map(one => trustedIssuer(one, options))
+  if (issuers.length === 0 || new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length)
+    throw new TypeError('The issuers must be one or more, and each another.')
+  const allowedTypes = new Set(types.map(mediaType))
+  const cache = cacheOptions === false ? null : createVerdictCache(cacheOptions, now)
+  const underWay = new Map<string, Promise<Verdict>>()
+
+  function judge(
+    claims: Record<string, unknown>,
+    { issuer, audience }: TrustedIssuer,
+  ): asserts claims is Claims {
+    const rules = { issuer, audience, clockTolerance, maxTokenAge }
+    judgeClaims(claims, rules, Math.floor(now() / 1000))
+  }
+
+  async function prove(token: string): Promise<Verdict> {
+    const parsed = parseToken(token)
+    const issuer = issuerOf(parsed, issuers)
+    const { alg, kid } = parsed
+    if (!(isAlgorithm(alg) && issuer.algorithms.has(alg))) throw new TokenError('algorithm')
+    const key = await signerOf(token, { kid, alg }, issuer)
+    // The same keys sign access tokens, logout tokens and cookies, each with a `typ` of its own.
+    if (!allowedTypes.has(mediaType(parsed.header.typ ?? 'JWT'))) throw new TokenError('claims')
+    const { claims } = parsed
+    judge(claims, issuer)
+    deepFreeze(claims)
+    const verdict = { claims, user: await userOf(claims, userSchema), key, issuer }
+    cache?.set(token, verdict)
+    return verdict
+  }
+
+  function proveOnce(token: string): Promise<Verdict> {
+    const proof = underWay.get(token) ?? prove(token).finally(() => underWay.delete(token))
+    underWay.set(token, proof)
+    return proof
+  }
+
+  async function known(token: string): Promise<Verdict | undefined> {
+    const verdict = cache?.get(token)
+    if (verdict === undefined) return undefined
+    const refreshed = verdict.issuer.keys.refresh()
+    if (refreshed !== undefined) {
+      await refreshed
+      if (!verdict.issuer.keys.isLive(verdict.key)) return undefined
+    }
+    judge(verdict.claims, verdict.issuer)
+    return verdict
+  }
+
+  async function checkRevoked(claims: Claims): Promise<void> {
+    const revoked = await Promise.resolve(claims)
+      .then(isRevoked)
+      .catch(cause => {
+        if (onRevocationError === 'refuse') throw new TokenError('revocation_unavailable', { cause })
+        return false
+      })
+    if (revoked) throw new TokenError('revoked')
+  }
+
+  return {
+    async verify(token) {
+      try {
+        const { claims, user } = (await known(token)) ?? (await proveOnce(token))
+        if (isRevoked !== undefined) await checkRevoked(claims)
+        return user
+      } catch (error) {
+        if (!(error instanceof TokenError)) throw error
+        throw await describeRefused(error, token, issuers)
+      }
+    },
+    async ready() {
+      await Promise.all(issuers.map(({ keys }) => keys.ready()))
+    },
+    status: () => worstOf(issuers.map(({ keys }) => keys.status())),
+  }
+}
+
+/** The key that has signed the token (RFC 7515 section 5.2). */
+async function signerOf(token: string, hint: KeyHint, { keys }: TrustedIssuer): Promise<SigningKey> {
+  const candidates = await keys.find(hint)
+  const signer =
+    (await verifiedBy(token, hint, candidates)) ??
+    (await verifiedBy(token, hint, await keys.findReplaced(hint, candidates)))
+  if (signer === undefined) throw new TokenError('signature')
+  return signer
+}
+
+async function verifiedBy(token: string, { alg }: KeyHint, candidates: readonly SigningKey[]) {
+  for (const candidate of candidates) {
+    const key = candidate.forms.get(alg)
+    if (key !== undefined && (await isSignedWith(token, key, alg))) return candidate
+  }
+  return undefined
+}
+
+async function isSignedWith(token: string, key: CryptoKey, alg: string): Promise<boolean> {
+  try {
+    await compactVerify(token, key, { algorithms: [alg] })
+    return true
+  } catch (error) {
+    if (error instanceof errors.JWSSignatureVerificationFailed) return false
+    throw new TokenError('malformed', { cause: error })
+  }
+}
+
+/** A media type without `application/`, as RFC 7515 section 4.1.9 recommends it. */
+const mediaType = (type: unknown) =>
+  typeof type === 'string' ? type.toLowerCase().replace(/^application\/(?=[^/]*$)/, '') : ''
+
+async function userOf(claims: Claims, schema: ZodType<User>): Promise<User> {
+  const user = await schema.safeParseAsync(claims)
+  if (!user.success) throw new TokenError('claims', { cause: user.error })
+  const id = userId.safeParse(user.data.id)
+  if (!id.success) throw new TokenError('claims', { cause: id.error })
+  return deepFreeze(user.data)
+}
+
+function worstOf(all: readonly KeySetStatus[]): KeySetStatus {
+  const ages = all.map(({ age }) => age)
+  return {
+    keys: all.reduce((sum, { keys }) => sum + keys, 0),
+    age: ages.includes(null) ? null : Math.max(...ages.map(Number)),
+    lastError: all.find(({ lastError }) => lastError !== null)?.lastError ?? null,
+  }
+}

@@ -1,0 +1,82 @@
+import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose'
+import type { Algorithm } from './algorithms.js'
+
+/** A public key that tokens may be signed with. */
+export interface SigningKey {
+  /** The same for the same key under the same name, whenever it is read. */
+  id: string
+  kid: string | undefined
+  /** By the algorithms that it may be used with. */
+  forms: ReadonlyMap<Algorithm, CryptoKey>
+}
+
+/** Somebody publishes what only the issuer may have: whoever reads it can sign tokens. */
+export class PrivateKeyError extends TypeError {
+  override name = 'PrivateKeyError'
+}
+
+const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'priv']
+const minRsaBits = 2_048
+const maxRsaBits = 16_384
+
+/**
+ * Reads the keys of a set (RFC 7517) that can verify a signature. Keys of other kinds, uses and algorithms are skipped, as section
+ * 5 says, and so are RSA keys under 2048 bits (RFC 7518 section 3.3).
+ *
+ * @throws PrivateKeyError when a member of a private key is among them
+ */
+export async function readSigningKeys(jwks: readonly unknown[]): Promise<SigningKey[]> {
+  const keys = await Promise.all(jwks.filter(isObject).map(readSigningKey))
+  return keys.filter(key => key !== undefined)
+}
+
+async function readSigningKey(jwk: Record<string, unknown>): Promise<SigningKey | undefined> {
+  if (jwk.kty !== 'oct' && privateMembers.some(name => name in jwk))
+    throw new PrivateKeyError(
+      'One of the keys is a private key: replace it, whoever can read it signs tokens.',
+    )
+  const { kid, use, key_ops: uses, alg } = jwk
+  if (kid !== undefined && typeof kid !== 'string') return undefined
+  if (use !== undefined && use !== 'sig') return undefined
+  if (uses !== undefined && !(Array.isArray(uses) && uses.includes('verify'))) return undefined
+  const fitting = algorithmsOf(jwk)
+  const algorithms = alg === undefined ? fitting : fitting.filter(algorithm => algorithm === alg)
+  const forms = new Map<Algorithm, CryptoKey>()
+  for (const algorithm of algorithms) {
+    const key = await importPublicKey(jwk, algorithm)
+    if (key !== undefined) forms.set(algorithm, key)
+  }
+  if (forms.size === 0) return undefined
+  const id = JSON.stringify([kid, alg, await calculateJwkThumbprint(publicPart(jwk))])
+  return { id, kid, forms }
+}
+
+function algorithmsOf({ kty, crv }: Record<string, unknown>): Algorithm[] {
+  if (kty === 'RSA') return ['RS256', 'PS256']
+  if (kty === 'EC' && crv === 'P-256') return ['ES256']
+  if (kty === 'EC' && crv === 'P-521') return ['ES512']
+  return kty === 'OKP' && crv === 'Ed25519' ? ['EdDSA'] : []
+}
+
+/** Only what makes the key: `ext`, `key_ops` and certificates beside it are not ours to obey. */
+function publicPart({ kty, crv, x, y, n, e }: Record<string, unknown>): JWK {
+  return JSON.parse(JSON.stringify({ kty, crv, x, y, n, e }))
+}
+
+/** Undefined for a key that is broken or too weak. */
+async function importPublicKey(
+  jwk: Record<string, unknown>,
+  algorithm: Algorithm,
+): Promise<CryptoKey | undefined> {
+  const key = await importJWK(publicPart(jwk), algorithm).catch(() => undefined)
+  if (key === undefined || key instanceof Uint8Array) return undefined
+  if ('modulusLength' in key.algorithm) {
+    const bits = Number(key.algorithm.modulusLength)
+    // With an exponent of 1 the signature is the message.
+    if (bits < minRsaBits || bits > maxRsaBits || jwk.e === 'AQ') return undefined
+  }
+  return key
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)

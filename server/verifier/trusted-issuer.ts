@@ -1,0 +1,117 @@
+import type { JSONWebKeySet, JWK } from 'jose'
+import { TokenError } from '../token-error.js'
+import { type Algorithm, isAlgorithm, supportedAlgorithms } from './algorithms.js'
+import type { CompactToken } from './compact-token.js'
+import { discoverKeys } from './discovery.js'
+import { fetchKeys } from './key-fetch.js'
+import { givenKeys, type KeySource } from './key-source.js'
+import { RemoteKeys } from './remote-keys.js'
+import { readSigningKeys } from './signing-keys.js'
+
+/** An issuer whose tokens count. */
+export interface IssuerOptions {
+  /** The `iss` that a token must have, compared as it is. Better Auth's default is the origin of its `baseURL`. */
+  issuer: string
+  /** The `aud` that a token must have, alone or among others. Better Auth's default is the origin of its `baseURL`. */
+  audience: string
+  /** Where the issuer publishes its keys (RFC 7517). @default the issuer's origin + '/api/auth/jwks' */
+  jwksUrl?: string | URL | undefined
+  /** Finds that out from the issuer's own metadata (OpenID Connect Discovery 1.0, RFC 8414). @default false */
+  discover?: boolean | undefined
+  /** Keys at hand, instead of a URL. */
+  keys?: JSONWebKeySet | JWK[] | undefined
+  /** Algorithms that are accepted. @default all five */
+  algorithms?: readonly Algorithm[] | undefined
+}
+
+/** How keys are fetched, for all issuers alike. */
+export interface FetchOptions {
+  /** Seconds that known keys are used while the issuer fails. @default 86_400, a day */
+  maxStale?: number | undefined
+  /** Lets keys come over plain http from other machines: whoever is between can then be anybody. @default false */
+  allowHttp?: boolean | undefined
+  /** @default the runtime's own */
+  fetch?: typeof globalThis.fetch | undefined
+  /** Milliseconds since the epoch. @default Date.now */
+  now?: (() => number) | undefined
+  /** Called once for each new problem with the keys, until the issuer answers well again. @default console.warn */
+  onProblem?: ((problem: string, error: unknown) => void) | undefined
+}
+
+/** An issuer with its keys: a token of one never passes for another's. */
+export interface TrustedIssuer {
+  issuer: string
+  audience: string
+  algorithms: ReadonlySet<Algorithm>
+  keys: KeySource
+}
+
+/** @throws TypeError when an option is missing or not understood */
+export function trustedIssuer(options: IssuerOptions, fetchOptions: FetchOptions): TrustedIssuer {
+  const { issuer, audience, algorithms = supportedAlgorithms } = options
+  if (!issuer || !audience) throw new TypeError('createVerifier needs an issuer and an audience.')
+  if (algorithms.length === 0 || !algorithms.every(isAlgorithm))
+    throw new TypeError(`The algorithms must be some of ${supportedAlgorithms.join(', ')}.`)
+  return { issuer, audience, algorithms: new Set(algorithms), keys: keySource(options, fetchOptions) }
+}
+
+/**
+ * Whose token it says it is: of several issuers, the one that its claims name. That chooses the keys it is held against, and proves
+ * nothing.
+ *
+ * @throws TokenError `issuer`
+ */
+export function issuerOf({ claims }: CompactToken, issuers: readonly TrustedIssuer[]): TrustedIssuer {
+  const [only] = issuers
+  const found = issuers.length === 1 ? only : issuers.find(({ issuer }) => issuer === claims.iss)
+  if (found === undefined) throw new TokenError('issuer')
+  return found
+}
+
+function keySource(
+  { issuer, jwksUrl, discover = false, keys }: IssuerOptions,
+  {
+    maxStale = 86_400,
+    allowHttp = false,
+    fetch = (...request) => globalThis.fetch(...request),
+    now = Date.now,
+    onProblem = problem => console.warn(`The keys of an issuer: ${problem}`),
+  }: FetchOptions,
+): KeySource {
+  if ([keys, jwksUrl, discover || undefined].filter(way => way !== undefined).length > 1)
+    throw new TypeError('Give one of keys, jwksUrl and discover.')
+  if (keys !== undefined) return givenKeys(publicKeys(keys))
+  if (!(maxStale >= 0)) throw new TypeError('The maxStale must be seconds, 0 or more.')
+  const checkUrl = (url: string | URL) => safeUrl(url, allowHttp)
+  const fetchAll = discover
+    ? discoverKeys(checkUrl(issuer), issuer, { fetch, checkUrl })
+    : fetchKeys.bind(null, checkUrl(jwksUrl ?? defaultJwksUrl(issuer)), fetch)
+  return new RemoteKeys({ fetch: fetchAll, maxStale: maxStale * 1000, now, onProblem })
+}
+
+function publicKeys(given: JSONWebKeySet | JWK[]) {
+  const keys = Array.isArray(given) ? given : given.keys
+  if (!Array.isArray(keys)) throw new TypeError('The keys must be a list of JWKs, or a key set (RFC 7517).')
+  if (keys.some(key => 'd' in key || 'k' in key))
+    throw new TypeError('The keys must be public keys: one of them is private.')
+  return readSigningKeys(structuredClone(keys))
+}
+
+function defaultJwksUrl(issuer: string): URL {
+  if (!URL.canParse(issuer)) throw new TypeError('The issuer is not a URL: createVerifier needs a jwksUrl.')
+  return new URL('/api/auth/jwks', issuer)
+}
+
+const loopback = /^(localhost|.+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
+
+/** Keys that come over plain http are whatever somebody between wants (RFC 8725 section 3.10, RFC 8414 section 6.1). */
+function safeUrl(value: string | URL, allowHttp: boolean): URL {
+  if (!URL.canParse(value)) throw new TypeError('The jwksUrl (or the issuer) is not a URL.')
+  const url = new URL(value)
+  if (url.username || url.password)
+    throw new TypeError('The jwksUrl must hold no user and password: fetch refuses those.')
+  const isSafe =
+    url.protocol === 'https:' || (url.protocol === 'http:' && (allowHttp || loopback.test(url.hostname)))
+  if (!isSafe) throw new TypeError('The keys must come over https. See allowHttp.')
+  return url
+}

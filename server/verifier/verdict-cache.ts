@@ -1,0 +1,53 @@
+import { LRUCache } from 'lru-cache'
+import type { User } from '../../shared/user.js'
+import type { Claims } from './claim-rules.js'
+import type { SigningKey } from './signing-keys.js'
+import type { TrustedIssuer } from './trusted-issuer.js'
+
+/** A proof: this key of this issuer has signed these claims, and this is the user that they make. */
+export interface Verdict {
+  claims: Claims
+  user: User
+  key: SigningKey
+  issuer: TrustedIssuer
+}
+
+/** Bounds of the cache of verdicts. */
+export interface CacheOptions {
+  /** Most tokens that are known at once. @default 10_000 */
+  maxEntries?: number | undefined
+  /** Longest time, in seconds, that a token is known without its signature being verified again. @default 60 */
+  maxAge?: number | undefined
+}
+
+/** Keeps proofs, never refusals, by the whole token. */
+export interface VerdictCache {
+  /** The proof, as long as its key counts. */
+  get(token: string): Verdict | undefined
+  set(token: string, verdict: Verdict): void
+}
+
+/** @throws TypeError when a bound is not a positive number */
+export function createVerdictCache(
+  { maxEntries = 10_000, maxAge = 60 }: CacheOptions,
+  now: () => number,
+): VerdictCache {
+  if (!(Number.isSafeInteger(maxEntries) && maxEntries > 0 && maxAge > 0))
+    throw new TypeError(
+      'The bounds of the cache must be positive: maxEntries a whole number, maxAge seconds.',
+    )
+  const entries = new LRUCache<string, Verdict & { until: number }>({ max: maxEntries })
+  return {
+    get(token) {
+      const entry = entries.get(token)
+      if (entry === undefined) return undefined
+      if (entry.until > now() && entry.issuer.keys.isLive(entry.key)) return entry
+      entries.delete(token)
+      return undefined
+    },
+    set(token, verdict) {
+      const until = Math.min(verdict.claims.exp * 1000, now() + maxAge * 1000)
+      entries.set(token, { ...verdict, until })
+    },
+  }
+}
