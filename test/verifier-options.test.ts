@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { createVerifier, type VerifierOptions } from '../server/index.js'
+import { createVerifier, type IssuerOptions } from '../server/index.js'
 import { claimsFrom, makeKey, startKeys } from './parts/keys.js'
 
 const here = 'https://auth.example.com'
@@ -8,13 +8,13 @@ const options = { issuer: here, audience: here }
 const key = await makeKey()
 const keys = [key.jwk]
 
-test.each<[string, NonNullable<VerifierOptions['keys']>]>([
+test.each<[string, NonNullable<IssuerOptions['keys']>]>([
   ['a list', keys],
   ['a key set', { keys }],
 ])('keys at hand are given as %s, and nobody is asked', async (_, given) => {
   const verifier = createVerifier({ ...options, keys: given })
   await verifier.ready()
-  expect(verifier.status()).toEqual({ keys: 1, age: null })
+  expect(verifier.status()).toEqual({ keys: 1, age: null, lastError: null })
   expect(await verifier.verify(await key.sign(claimsFrom(here)))).toEqual({ id: 'alice' })
   const unknown = await makeKey()
   await expect(verifier.verify(await unknown.sign(claimsFrom(here)))).rejects.toMatchObject({

@@ -23,7 +23,7 @@ export function parseToken(token: string): CompactToken {
   if (typeof token !== 'string' || token.length > maxTokenLength) throw new TokenError('malformed')
   const parts = token.split('.', 4)
   const [header, claims, signature] = parts
-  if (parts.length !== 3 || !header || !claims || !signature) throw new TokenError('malformed')
+  if (parts.length !== 3 || !header || !claims || signature === undefined) throw new TokenError('malformed')
   try {
     decode(signature)
     return checkHeader(parseObject(decode(header)), parseObject(decode(claims)))

@@ -28,7 +28,10 @@ interface CommonOptions extends FetchOptions {
   maxTokenAge?: number | undefined
   /** The `typ`s that a token may have (RFC 8725 section 3.11), such as `at+jwt`. One with `JWT` may have none. @default ['JWT'] */
   types?: readonly string[] | undefined
-  /** Makes the user from the verified claims. @default id from `sub`, `email` and `name` where they are strings */
+  /**
+   * Makes the user from the verified claims. It is frozen, and remembered as long as the token is (see `cache`).
+   * @default id from `sub`; `email`, `name` and `scope` where they are strings
+   */
   user?: ZodType<User> | undefined
   /**
    * Asked on each request, cached or not, with the verified claims: true refuses the token as `revoked`. While it cannot say, by an
@@ -87,6 +90,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const issuers = ('issuers' in options ? options.issuers : [options]).map(one => trustedIssuer(one, options))
   if (issuers.length === 0 || new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length)
     throw new TypeError('The issuers must be one or more, and each another.')
+  if (types.length === 0 || types.includes(''))
+    throw new TypeError('The types must be one or more, such as JWT and at+jwt.')
   const allowedTypes = new Set(types.map(mediaType))
   const cache = cacheOptions === false ? null : createVerdictCache(cacheOptions, now)
   const underWay = new Map<string, Promise<Verdict>>()
@@ -106,7 +111,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
     if (!(isAlgorithm(alg) && issuer.algorithms.has(alg))) throw new TokenError('algorithm')
     const key = await signerOf(token, { kid, alg }, issuer)
     // The same keys sign access tokens, logout tokens and cookies, each with a `typ` of its own.
-    if (!allowedTypes.has(mediaType(parsed.header.typ ?? 'JWT'))) throw new TokenError('claims')
+    const { typ = 'JWT' } = parsed.header
+    if (!allowedTypes.has(mediaType(typ))) throw new TokenError('claims')
     const { claims } = parsed
     judge(claims, issuer)
     deepFreeze(claims)

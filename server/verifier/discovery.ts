@@ -1,44 +1,52 @@
-import { type FetchedKeys, fetchJson, fetchKeys, KeyFetchError } from './key-fetch.js'
-
-interface DiscoveryOptions {
-  fetch: typeof globalThis.fetch
-  /** Throws for a URL that keys may not come from. */
-  checkUrl: (url: string) => URL
-}
+import { type Asking, type FetchedKeys, fetchJson, fetchKeys, KeyFetchError } from './key-fetch.js'
 
 /**
- * Fetches the keys from where the issuer's metadata says they are: OpenID Connect Discovery 1.0 section 4, else RFC 8414 section 3.
- * Where they cannot be had from there the metadata is asked anew.
+ * Fetches the keys from where the issuer's metadata says they are: OpenID Connect Discovery 1.0 section 4, or RFC 8414 section 3 where
+ * there is no such thing. Where they cannot be had from there the metadata is asked anew.
+ *
+ * @param checkUrl throws for a URL that keys may not come from
  */
 export function discoverKeys(
   url: URL,
   issuer: string,
-  { fetch, checkUrl }: DiscoveryOptions,
-): () => Promise<FetchedKeys> {
+  checkUrl: (url: string) => URL,
+): (asking: Asking) => Promise<FetchedKeys> {
   const path = url.pathname.replace(/\/$/, '')
-  const openid = new URL(`${path}/.well-known/openid-configuration`, url)
-  const oauth = new URL(`/.well-known/oauth-authorization-server${path}`, url)
+  const openid = withPath(url, `${path}/.well-known/openid-configuration`)
+  const oauth = withPath(url, `/.well-known/oauth-authorization-server${path}`)
   let known: URL | undefined
-  const discover = async () => {
-    const { value } = await fetchJson(openid, fetch).catch(() => fetchJson(oauth, fetch))
+  const discover = async (asking: Asking) => {
+    const { value } = await fetchJson(openid, asking).catch(error => {
+      if (hasNone(error)) return fetchJson(oauth, asking)
+      throw error
+    })
     return checkUrl(keysUrlOf(value, issuer))
   }
-  return async () => {
-    const keysUrl = known ?? (await discover())
+  return async asking => {
+    const keysUrl = known ?? (await discover(asking))
     known = undefined
-    const answer = await fetchKeys(keysUrl, fetch)
+    const answer = await fetchKeys(keysUrl, asking)
     known = keysUrl
     return answer
   }
 }
 
+function withPath(url: URL, path: string): URL {
+  const other = new URL(url.origin)
+  other.pathname = path
+  return other
+}
+
+/** A 429 is no word on what there is. */
+const hasNone = (error: unknown) => error instanceof KeyFetchError && /^status_4(?!29)/.test(error.problem)
+
 function keysUrlOf(metadata: unknown, issuer: string): string {
   if (typeof metadata !== 'object' || metadata === null)
-    throw new KeyFetchError('The metadata is not an object.')
+    throw new KeyFetchError('invalid', 'The metadata is not an object.')
   // RFC 8414 section 3.3: or another server could pass its keys off as this issuer's.
   if (!('issuer' in metadata) || metadata.issuer !== issuer)
-    throw new KeyFetchError('The metadata is of another issuer.')
+    throw new KeyFetchError('invalid', 'The metadata is of another issuer.')
   if (!('jwks_uri' in metadata) || typeof metadata.jwks_uri !== 'string')
-    throw new KeyFetchError('The metadata has no jwks_uri.')
+    throw new KeyFetchError('invalid', 'The metadata has no jwks_uri.')
   return metadata.jwks_uri
 }

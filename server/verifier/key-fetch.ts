@@ -1,21 +1,32 @@
 import { PrivateKeyError, readSigningKeys, type SigningKey } from './signing-keys.js'
 
+/** What is wrong with an answer, in a word that anybody may read. */
+export type KeyProblem = 'unreachable' | 'timeout' | `status_${number}` | 'invalid' | 'no_keys'
+
 /** Why an answer of the issuer was not taken. The message says nothing of its content. */
 export class KeyFetchError extends Error {
   override name = 'KeyFetchError'
 
   constructor(
+    readonly problem: KeyProblem,
     message: string,
     readonly details: {
       cause?: unknown
       /** Milliseconds that the issuer asks to be left alone. */
       retryAfter?: number | undefined
-      /** A well-formed answer without any key: an issuer that mints its first one when it signs. */
-      isEmpty?: boolean
     } = {},
   ) {
     super(message, { cause: details.cause })
   }
+}
+
+/** How an answer is asked for. */
+export interface Asking {
+  fetch: typeof globalThis.fetch
+  /** Milliseconds since the epoch. */
+  now: () => number
+  /** Ends the waiting. */
+  signal: AbortSignal
 }
 
 /** Keys as the issuer publishes them. */
@@ -25,7 +36,8 @@ export interface FetchedKeys {
   freshFor: number
 }
 
-const patience = 3_000
+/** Milliseconds within which keys must be here, however many requests that takes. */
+export const patience = 3_000
 const maxBytes = 256 * 1024
 const maxKeys = 100
 const usualFreshness = 5 * 60_000
@@ -33,22 +45,23 @@ const minFreshness = 60_000
 const maxFreshness = 15 * 60_000
 
 /**
- * Fetches a key set: an answer counts when it is a 200 (no redirect), whole within 3 seconds, of 256 kB and 100 keys at most, and has
- * at least one key that can verify.
+ * Fetches a key set: an answer counts when it is a 200 (no redirect), whole in time, of 256 kB and 100 keys at most, and has at least
+ * one key that can verify.
  *
- * @throws KeyFetchError
+ * @throws KeyFetchError, `no_keys` for a well-formed set without any: the issuer mints its first key when it signs
  */
-export async function fetchKeys(url: URL, fetch: typeof globalThis.fetch): Promise<FetchedKeys> {
-  const { value, headers } = await fetchJson(url, fetch)
+export async function fetchKeys(url: URL, asking: Asking): Promise<FetchedKeys> {
+  const { value, headers } = await fetchJson(url, asking)
   const list = typeof value === 'object' && value !== null && 'keys' in value ? value.keys : undefined
-  if (!Array.isArray(list)) throw new KeyFetchError('The answer is not a key set.')
-  if (list.length > maxKeys) throw new KeyFetchError(`The key set has more than ${maxKeys} keys.`)
+  if (!Array.isArray(list)) throw new KeyFetchError('invalid', 'The answer is not a key set.')
+  if (list.length === 0) throw new KeyFetchError('no_keys', 'The key set has no keys.')
+  if (list.length > maxKeys) throw new KeyFetchError('invalid', `The key set has more than ${maxKeys} keys.`)
   const keys = await readSigningKeys(list).catch(cause => {
     if (!(cause instanceof PrivateKeyError)) throw cause
-    throw new KeyFetchError(`The key set is refused. ${cause.message}`, { cause })
+    throw new KeyFetchError('invalid', `The key set is refused. ${cause.message}`, { cause })
   })
-  if (keys.length > 0) return { keys, freshFor: freshnessOf(headers) }
-  throw new KeyFetchError('The key set has no key that can verify a token.', { isEmpty: list.length === 0 })
+  if (keys.length === 0) throw new KeyFetchError('invalid', 'The key set has no key that can verify a token.')
+  return { keys, freshFor: freshnessOf(headers) }
 }
 
 /**
@@ -58,32 +71,28 @@ export async function fetchKeys(url: URL, fetch: typeof globalThis.fetch): Promi
  */
 export async function fetchJson(
   url: URL,
-  fetch: typeof globalThis.fetch,
+  { fetch, now, signal }: Asking,
 ): Promise<{ value: unknown; headers: Headers }> {
   try {
     const response = await fetch(url, {
       headers: { accept: 'application/json' },
       redirect: 'manual',
-      cache: 'no-store',
-      signal: AbortSignal.timeout(patience),
+      signal,
     })
-    if (response.status !== 200) {
-      await response.body?.cancel()
-      const { headers, status } = response
-      throw new KeyFetchError(`The issuer answered with status ${status}.`, {
-        retryAfter: retryAfterOf(headers),
+    const { headers, status } = response
+    if (status !== 200) {
+      response.body?.cancel().catch(() => {})
+      throw new KeyFetchError(`status_${status}`, `The issuer answered with status ${status}.`, {
+        retryAfter: retryAfterOf(headers, now()),
       })
     }
-    return { value: JSON.parse(await limitedText(response)), headers: response.headers }
+    return { value: JSON.parse(await limitedText(response)), headers }
   } catch (cause) {
     if (cause instanceof KeyFetchError) throw cause
-    const isLate = cause instanceof Error && cause.name === 'TimeoutError'
-    const problem = isLate
-      ? `The issuer did not answer within ${patience / 1000} s.`
-      : cause instanceof SyntaxError
-        ? 'The answer is not JSON.'
-        : 'The issuer cannot be reached.'
-    throw new KeyFetchError(problem, { cause })
+    if (cause instanceof SyntaxError) throw new KeyFetchError('invalid', 'The answer is not JSON.', { cause })
+    if (signal.aborted)
+      throw new KeyFetchError('timeout', `The issuer did not answer within ${patience / 1000} s.`, { cause })
+    throw new KeyFetchError('unreachable', 'The issuer cannot be reached.', { cause })
   }
 }
 
@@ -95,8 +104,8 @@ async function limitedText(response: Response): Promise<string> {
   for (let chunk = await reader?.read(); chunk && !chunk.done; chunk = await reader?.read()) {
     bytes += chunk.value.byteLength
     if (bytes > maxBytes) {
-      await reader?.cancel()
-      throw new KeyFetchError(`The answer is larger than ${maxBytes / 1024} kB.`)
+      reader?.cancel().catch(() => {})
+      throw new KeyFetchError('invalid', `The answer is larger than ${maxBytes / 1024} kB.`)
     }
     text += decoder.decode(chunk.value, { stream: true })
   }
@@ -113,10 +122,10 @@ function freshnessOf(headers: Headers): number {
   return Math.min(maxFreshness, Math.max(minFreshness, (Number(seconds) - age) * 1000))
 }
 
-/** Seconds, or a date (RFC 9110 section 10.2.3). */
-function retryAfterOf(headers: Headers): number | undefined {
-  const value = headers.get('retry-after')
+/** Seconds, or a date (RFC 9110 section 10.2.3). Better Auth writes it with an X. */
+function retryAfterOf(headers: Headers, now: number): number | undefined {
+  const value = headers.get('retry-after') ?? headers.get('x-retry-after')
   if (value === null) return undefined
-  const time = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now()
+  const time = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now
   return Number.isFinite(time) && time > 0 ? time : undefined
 }

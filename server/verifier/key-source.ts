@@ -1,5 +1,6 @@
 import { TokenError } from '../token-error.js'
 import type { Algorithm } from './algorithms.js'
+import type { KeyProblem } from './key-fetch.js'
 import type { SigningKey } from './signing-keys.js'
 
 /** What a token says of its key. */
@@ -14,8 +15,8 @@ export interface KeySetStatus {
   keys: number
   /** Seconds since they were fetched, or null where they never were (or were given). */
   age: number | null
-  /** Why the last try to fetch them failed, or null where it did not. */
-  lastError: string | null
+  /** Why the last try to fetch them failed, in a word that names nothing, or null where it did not. */
+  lastError: KeyProblem | null
 }
 
 /** Where the keys of an issuer come from. */
@@ -36,10 +37,19 @@ export interface KeySource {
   status(): KeySetStatus
 }
 
-/** Without a kid a token counts only where one key alone can have signed it (RFC 7515 section 4.1.4 leaves it open). */
-export function matchingKeys(keys: Iterable<SigningKey>, { kid, alg }: KeyHint): SigningKey[] {
-  const fitting = [...keys].filter(key => key.forms.has(alg) && (kid === undefined || key.kid === kid))
-  return kid === undefined && fitting.length > 1 ? [] : fitting
+export const fits = (key: SigningKey, { kid, alg }: KeyHint) =>
+  key.forms.has(alg) && (kid === undefined || key.kid === kid)
+
+/**
+ * Keys that may have signed such a token. Without a kid it counts only where one key alone may have (RFC 7515 section 4.1.4 leaves it
+ * open).
+ *
+ * @throws TokenError `unknown_key` for one without a kid that several keys may have signed
+ */
+export function matchingKeys(keys: Iterable<SigningKey>, hint: KeyHint): SigningKey[] {
+  const found = [...keys].filter(key => fits(key, hint))
+  if (hint.kid === undefined && found.length > 1) throw new TokenError('unknown_key')
+  return found
 }
 
 /** Keys at hand, which never change. */

@@ -1,3 +1,4 @@
+import { fits, type KeyHint, matchingKeys } from './key-source.js'
 import type { SigningKey } from './signing-keys.js'
 
 /** Milliseconds that a key counts after the issuer has taken it out of its set. */
@@ -7,7 +8,7 @@ const farewell = 60_000
 export class KnownKeys {
   readonly #now: () => number
   #current = new Map<string, SigningKey>()
-  readonly #leaving = new Map<string, { key: SigningKey; until: number }>()
+  readonly #leaving = new Map<string, { key: SigningKey; since: number }>()
 
   constructor(now: () => number) {
     this.#now = now
@@ -19,22 +20,34 @@ export class KnownKeys {
   }
 
   replace(keys: readonly SigningKey[]) {
-    const until = this.#now() + farewell
+    const since = this.#now()
     // A key that stays is the same object, and what it has proven stays proven.
     const next = new Map(keys.map(key => [key.id, this.#current.get(key.id) ?? key]))
-    for (const [id, key] of this.#current) if (!next.has(id)) this.#leaving.set(id, { key, until })
-    for (const [id, { until }] of this.#leaving) {
-      if (next.has(id) || until <= this.#now()) this.#leaving.delete(id)
-    }
+    for (const [id, key] of this.#current) if (!next.has(id)) this.#leaving.set(id, { key, since })
+    for (const id of this.#leaving.keys()) if (next.has(id) || !this.#isLeaving(id)) this.#leaving.delete(id)
     this.#current = next
   }
 
   has({ id }: SigningKey): boolean {
-    return this.#current.has(id) || (this.#leaving.get(id)?.until ?? 0) > this.#now()
+    return this.#current.has(id) || this.#isLeaving(id)
   }
 
-  *[Symbol.iterator]() {
-    yield* this.#current.values()
-    for (const { key, until } of this.#leaving.values()) if (until > this.#now()) yield key
+  /**
+   * Keys that may have signed such a token.
+   *
+   * @throws TokenError `unknown_key` as `matchingKeys`
+   */
+  matching(hint: KeyHint): SigningKey[] {
+    const leaving = [...this.#leaving.values()]
+      .map(({ key }) => key)
+      .filter(key => this.#isLeaving(key.id) && fits(key, hint))
+    const isClear = hint.kid !== undefined || leaving.length === 1
+    return [...matchingKeys(this.#current.values(), hint), ...(isClear ? leaving : [])]
+  }
+
+  #isLeaving(id: string): boolean {
+    const since = this.#leaving.get(id)?.since
+    // A clock that was set back does not prolong it.
+    return since !== undefined && this.#now() >= since && this.#now() - since < farewell
   }
 }

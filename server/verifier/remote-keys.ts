@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import { TokenError } from '../token-error.js'
-import { backOff } from './back-off.js'
+import { backOff, longestAsked } from './back-off.js'
 import { type FetchedKeys, KeyFetchError } from './key-fetch.js'
-import { type KeyHint, type KeySetStatus, type KeySource, matchingKeys } from './key-source.js'
+import type { KeyHint, KeySetStatus, KeySource } from './key-source.js'
 import { KnownKeys } from './known-keys.js'
 import type { SigningKey } from './signing-keys.js'
 import { TokenBucket } from './token-bucket.js'
@@ -16,7 +16,9 @@ export interface RemoteKeysOptions {
   onProblem: (problem: string, error: unknown) => void
 }
 
-/** How long an answer without any key is fresh: the issuer mints one when it signs. */
+/** The part of its freshness after which a set is refreshed in the background. */
+const refreshAfter = 0.8
+/** How long an answer without any key is not asked for again in advance: the issuer mints one when it signs. */
 const emptyFor = 60_000
 /** How often `ready` looks whether there is a key by now. */
 const emptyLook = 5_000
@@ -43,10 +45,14 @@ export class RemoteKeys implements KeySource {
   /** Time of the last good answer. */
   #fetchedAt: number | undefined
   #freshFor = 0
+  /** When the next answer is asked for in advance. */
+  #refreshAt = 0
   #failures = 0
   /** Until then the issuer is left alone. */
   #quietUntil = 0
   #problem: KeyFetchError | null = null
+  /** Problems that were told since the last good answer. */
+  readonly #told = new Set<string>()
 
   constructor(options: RemoteKeysOptions) {
     this.#options = options
@@ -56,25 +62,23 @@ export class RemoteKeys implements KeySource {
 
   refresh(): Promise<void> | undefined {
     if (!this.#isUsable()) return this.#need()
-    const age = this.#age()
-    if (age < this.#freshFor * 0.8 || this.#isQuiet()) return undefined
-    const isFailing = this.#problem !== null
+    if (!this.#isDue() || this.#quietFor() > 0) return undefined
     const refreshed = this.#fetch().catch(() => {})
     // Nobody waits for an issuer that fails; and where there are callers it is asked before anybody would have to.
-    return age < this.#freshFor || isFailing ? undefined : refreshed
+    return this.#age() < this.#freshFor || this.#problem !== null ? undefined : refreshed
   }
 
   async find(hint: KeyHint): Promise<SigningKey[]> {
     const begun = this.#begun
     await this.refresh()
-    const found = matchingKeys(this.#keys, hint)
+    const found = this.#keys.matching(hint)
     return found.length > 0 ? found : this.#ask(hint, begun)
   }
 
   async findReplaced(hint: KeyHint, failed: readonly SigningKey[]): Promise<SigningKey[]> {
-    if (this.#isFetching || (this.#age() > replacedAfter && !this.#isQuiet() && this.#bucket.take()))
+    if (this.#isFetching || (this.#age() > replacedAfter && this.#mayAsk()))
       await this.#fetch().catch(() => {})
-    return matchingKeys(this.#keys, hint).filter(key => !failed.includes(key))
+    return this.#keys.matching(hint).filter(key => !failed.includes(key))
   }
 
   isLive(key: SigningKey): boolean {
@@ -82,7 +86,7 @@ export class RemoteKeys implements KeySource {
   }
 
   async ready(): Promise<void> {
-    const mayHaveOne = this.#keys.size === 0 && this.#age() > emptyLook && !this.#isQuiet()
+    const mayHaveOne = this.#keys.size === 0 && this.#age() > emptyLook && this.#quietFor() === 0
     await (mayHaveOne ? this.#need() : this.refresh())
   }
 
@@ -91,41 +95,48 @@ export class RemoteKeys implements KeySource {
     return {
       keys: size,
       age: size === 0 ? null : this.#age() / 1000,
-      lastError: this.#problem?.message ?? null,
+      lastError: this.#problem?.problem ?? null,
     }
   }
 
-  /** Asks the issuer about a kid that is not among the keys; `begun` is the number of fetches when its token came. */
+  /** Asks the issuer about a key that is not at hand; `begun` is the number of fetches when its token came. */
   async #ask(hint: KeyHint, begun: number): Promise<SigningKey[]> {
-    const { kid } = hint
-    if (kid === undefined || this.#isKnownToBeUnknown(kid)) throw new TokenError('unknown_key')
+    const name = JSON.stringify([hint.kid, hint.alg])
+    if (this.#isKnownToBeUnknown(name)) throw new TokenError('unknown_key')
     // An answer that was asked for before this token came may be from before its key.
     if (this.#isFetching && this.#begun === begun) await this.#latest.catch(() => {})
-    const early = matchingKeys(this.#keys, hint)
+    const early = this.#keys.matching(hint)
     if (early.length > 0) return early
-    if (this.#begun === begun && (this.#isQuiet() || !this.#bucket.take())) throw this.#unavailable()
-    await (this.#begun === begun
-      ? this.#need()
-      : this.#latest.catch(() => Promise.reject(this.#unavailable())))
-    const found = matchingKeys(this.#keys, hint)
+    const isAsked = this.#begun > begun
+    if (!isAsked && !this.#mayAsk()) throw this.#unavailable()
+    await (isAsked ? this.#latest : this.#fetch()).catch(() => {
+      throw this.#unavailable()
+    })
+    const found = this.#keys.matching(hint)
     if (found.length > 0) return found
-    this.#unknown.set(kid, this.#options.now())
+    this.#unknown.set(name, this.#options.now())
     throw new TokenError('unknown_key')
   }
 
-  #isKnownToBeUnknown(kid: string): boolean {
-    const askedAt = this.#unknown.get(kid)
-    return askedAt !== undefined && this.#options.now() - askedAt < unknownFor
+  #isKnownToBeUnknown(name: string): boolean {
+    const askedAt = this.#unknown.get(name)
+    return askedAt !== undefined && Math.abs(this.#options.now() - askedAt) < unknownFor
+  }
+
+  /** Whether the issuer may be asked about a key that somebody names. */
+  #mayAsk(): boolean {
+    return this.#quietFor() === 0 && this.#bucket.take()
   }
 
   /** Fetches the keys for somebody who cannot go on without. */
   async #need(): Promise<void> {
-    if (this.#isQuiet() && !this.#isFetching) throw this.#unavailable()
+    if (this.#quietFor() > 0 && !this.#isFetching) throw this.#unavailable()
     await this.#fetch().catch(() => {
       throw this.#unavailable()
     })
   }
 
+  /** Joins the fetch that is under way, or begins one. */
   #fetch(): Promise<void> {
     if (this.#isFetching) return this.#latest
     this.#isFetching = true
@@ -145,46 +156,62 @@ export class RemoteKeys implements KeySource {
   }
 
   #take({ keys, freshFor }: FetchedKeys) {
+    const now = this.#options.now()
     this.#keys.replace(keys)
-    this.#fetchedAt = this.#options.now()
+    this.#fetchedAt = now
     this.#freshFor = freshFor
+    this.#refreshAt = now + freshFor * refreshAfter
     this.#failures = 0
     this.#quietUntil = 0
     this.#problem = null
+    if (keys.length > 0) this.#told.clear()
   }
 
+  /** Keeps the keys as they are. An issuer that never had any, and says so, is no failure. */
   #refuse(error: unknown) {
-    const problem =
-      error instanceof KeyFetchError ? error : new KeyFetchError('The keys cannot be read.', { cause: error })
-    if (problem.message !== this.#problem?.message) this.#options.onProblem(problem.message, problem)
-    const { isEmpty, retryAfter } = problem.details
-    if (isEmpty && this.#keys.size === 0) this.#take({ keys: [], freshFor: emptyFor })
+    const problem = asKeyFetchError(error)
+    const hasNoneYet = problem.problem === 'no_keys' && this.#keys.size === 0
+    if (hasNoneYet) this.#take({ keys: [], freshFor: emptyFor })
+    else if (problem.problem === 'no_keys') this.#refreshAt = this.#options.now() + emptyFor
+    else this.#quietUntil = this.#options.now() + backOff(++this.#failures, problem.details.retryAfter)
     this.#problem = problem
-    if (isEmpty) {
-      // It may mint a key at any moment: asked about one it is asked, but not in advance.
-      this.#freshFor = this.#age() + emptyFor / 0.8
-      if (this.#keys.size === 0) return
-    } else {
-      this.#quietUntil = this.#options.now() + backOff(++this.#failures, retryAfter)
-    }
-    throw problem
+    this.#tell(problem)
+    if (!hasNoneYet) throw problem
   }
 
+  #tell(problem: KeyFetchError) {
+    if (this.#told.has(problem.message)) return
+    this.#told.add(problem.message)
+    this.#options.onProblem(problem.message, problem)
+  }
+
+  /** Milliseconds since the last good answer: below 0 where the clock was set back. */
   #age(): number {
     return this.#fetchedAt === undefined ? Number.POSITIVE_INFINITY : this.#options.now() - this.#fetchedAt
   }
 
   #isUsable(): boolean {
-    return this.#age() <= this.#options.maxStale
+    return this.#age() <= Math.max(this.#options.maxStale, this.#freshFor)
   }
 
-  #isQuiet(): boolean {
-    return this.#options.now() < this.#quietUntil
+  #isDue(): boolean {
+    return this.#options.now() >= this.#refreshAt || this.#age() < 0
+  }
+
+  /** Milliseconds that the issuer is left alone, never longer than it may be: a clock that was set back does not prolong it. */
+  #quietFor(): number {
+    const left = this.#quietUntil - this.#options.now()
+    return left <= longestAsked ? Math.max(0, left) : 0
   }
 
   #unavailable(): TokenError {
-    const wait = Math.max(this.#quietUntil - this.#options.now(), this.#isQuiet() ? 0 : this.#bucket.nextIn())
+    const wait = this.#quietFor() || this.#bucket.nextIn()
     const retryAfter = Math.max(1, Math.ceil(wait / 1000))
     return new TokenError('keys_unavailable', { retryAfter, ...(this.#problem && { cause: this.#problem }) })
   }
+}
+
+function asKeyFetchError(error: unknown): KeyFetchError {
+  if (error instanceof KeyFetchError) return error
+  return new KeyFetchError('invalid', 'The keys cannot be read.', { cause: error })
 }

@@ -19,6 +19,9 @@ const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'priv']
 const minRsaBits = 2_048
 const maxRsaBits = 16_384
 
+/** True for a key that has what nobody but its owner may have (RFC 7518 section 6). */
+export const isPrivate = (jwk: object) => privateMembers.some(name => name in jwk)
+
 /**
  * Reads the keys of a set (RFC 7517) that can verify a signature. Keys of other kinds, uses and algorithms are skipped, as section
  * 5 says, and so are RSA keys under 2048 bits (RFC 7518 section 3.3).
@@ -31,7 +34,7 @@ export async function readSigningKeys(jwks: readonly unknown[]): Promise<Signing
 }
 
 async function readSigningKey(jwk: Record<string, unknown>): Promise<SigningKey | undefined> {
-  if (jwk.kty !== 'oct' && privateMembers.some(name => name in jwk))
+  if (jwk.kty !== 'oct' && isPrivate(jwk))
     throw new PrivateKeyError(
       'One of the keys is a private key: replace it, whoever can read it signs tokens.',
     )
@@ -70,12 +73,17 @@ async function importPublicKey(
 ): Promise<CryptoKey | undefined> {
   const key = await importJWK(publicPart(jwk), algorithm).catch(() => undefined)
   if (key === undefined || key instanceof Uint8Array) return undefined
-  if ('modulusLength' in key.algorithm) {
-    const bits = Number(key.algorithm.modulusLength)
-    // With an exponent of 1 the signature is the message.
-    if (bits < minRsaBits || bits > maxRsaBits || jwk.e === 'AQ') return undefined
-  }
-  return key
+  return isWeakRsa(key.algorithm) ? undefined : key
+}
+
+function isWeakRsa(algorithm: object): boolean {
+  if (!('modulusLength' in algorithm && 'publicExponent' in algorithm)) return false
+  const bits = Number(algorithm.modulusLength)
+  const { publicExponent: exponent } = algorithm
+  // With an exponent of 1 the signature is the message.
+  const isOne =
+    exponent instanceof Uint8Array && exponent.every((byte, i) => byte === +(i === exponent.length - 1))
+  return bits < minRsaBits || bits > maxRsaBits || isOne
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>

@@ -3,10 +3,10 @@ import { TokenError } from '../token-error.js'
 import { type Algorithm, isAlgorithm, supportedAlgorithms } from './algorithms.js'
 import type { CompactToken } from './compact-token.js'
 import { discoverKeys } from './discovery.js'
-import { fetchKeys } from './key-fetch.js'
+import { fetchKeys, patience } from './key-fetch.js'
 import { givenKeys, type KeySource } from './key-source.js'
 import { RemoteKeys } from './remote-keys.js'
-import { readSigningKeys } from './signing-keys.js'
+import { isPrivate, readSigningKeys } from './signing-keys.js'
 
 /** An issuer whose tokens count. */
 export interface IssuerOptions {
@@ -30,11 +30,14 @@ export interface FetchOptions {
   maxStale?: number | undefined
   /** Lets keys come over plain http from other machines: whoever is between can then be anybody. @default false */
   allowHttp?: boolean | undefined
-  /** @default the runtime's own */
+  /**
+   * For a proxy, or where the runtime keeps answers: Next.js 14 does, pass one that sets `cache: 'no-store'` there. (Ours does not:
+   * older Cloudflare Workers refuse any `cache`.) @default the runtime's own
+   */
   fetch?: typeof globalThis.fetch | undefined
   /** Milliseconds since the epoch. @default Date.now */
   now?: (() => number) | undefined
-  /** Called once for each new problem with the keys, until the issuer answers well again. @default console.warn */
+  /** Called once for each problem with the keys of an issuer, until it answers well again; tells no token. @default console.warn */
   onProblem?: ((problem: string, error: unknown) => void) | undefined
 }
 
@@ -75,7 +78,7 @@ function keySource(
     allowHttp = false,
     fetch = (...request) => globalThis.fetch(...request),
     now = Date.now,
-    onProblem = problem => console.warn(`The keys of an issuer: ${problem}`),
+    onProblem = problem => console.warn(problem),
   }: FetchOptions,
 ): KeySource {
   if ([keys, jwksUrl, discover || undefined].filter(way => way !== undefined).length > 1)
@@ -84,15 +87,20 @@ function keySource(
   if (!(maxStale >= 0)) throw new TypeError('The maxStale must be seconds, 0 or more.')
   const checkUrl = (url: string | URL) => safeUrl(url, allowHttp)
   const fetchAll = discover
-    ? discoverKeys(checkUrl(issuer), issuer, { fetch, checkUrl })
-    : fetchKeys.bind(null, checkUrl(jwksUrl ?? defaultJwksUrl(issuer)), fetch)
-  return new RemoteKeys({ fetch: fetchAll, maxStale: maxStale * 1000, now, onProblem })
+    ? discoverKeys(checkUrl(issuer), issuer, checkUrl)
+    : fetchKeys.bind(null, checkUrl(jwksUrl ?? defaultJwksUrl(issuer)))
+  return new RemoteKeys({
+    fetch: () => fetchAll({ fetch, now, signal: AbortSignal.timeout(patience) }),
+    maxStale: maxStale * 1000,
+    now,
+    onProblem: (problem, error) => onProblem(`The keys of ${issuer} cannot be refreshed. ${problem}`, error),
+  })
 }
 
 function publicKeys(given: JSONWebKeySet | JWK[]) {
   const keys = Array.isArray(given) ? given : given.keys
   if (!Array.isArray(keys)) throw new TypeError('The keys must be a list of JWKs, or a key set (RFC 7517).')
-  if (keys.some(key => 'd' in key || 'k' in key))
+  if (keys.some(key => 'k' in key || isPrivate(key)))
     throw new TypeError('The keys must be public keys: one of them is private.')
   return readSigningKeys(structuredClone(keys))
 }
@@ -102,11 +110,11 @@ function defaultJwksUrl(issuer: string): URL {
   return new URL('/api/auth/jwks', issuer)
 }
 
-const loopback = /^(localhost|.+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
+const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 
 /** Keys that come over plain http are whatever somebody between wants (RFC 8725 section 3.10, RFC 8414 section 6.1). */
 function safeUrl(value: string | URL, allowHttp: boolean): URL {
-  if (!URL.canParse(value)) throw new TypeError('The jwksUrl (or the issuer) is not a URL.')
+  if (!URL.canParse(String(value))) throw new TypeError('The jwksUrl (or the issuer) is not a URL.')
   const url = new URL(value)
   if (url.username || url.password)
     throw new TypeError('The jwksUrl must hold no user and password: fetch refuses those.')

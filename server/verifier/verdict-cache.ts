@@ -22,7 +22,7 @@ export interface CacheOptions {
 
 /** Keeps proofs, never refusals, by the whole token. */
 export interface VerdictCache {
-  /** The proof, as long as its key counts. */
+  /** The proof, as long as its key counts. Its times are the caller's to judge. */
   get(token: string): Verdict | undefined
   set(token: string, verdict: Verdict): void
 }
@@ -36,18 +36,19 @@ export function createVerdictCache(
     throw new TypeError(
       'The bounds of the cache must be positive: maxEntries a whole number, maxAge seconds.',
     )
-  const entries = new LRUCache<string, Verdict & { until: number }>({ max: maxEntries })
+  const entries = new LRUCache<string, { verdict: Verdict; since: number }>({ max: maxEntries })
   return {
     get(token) {
       const entry = entries.get(token)
       if (entry === undefined) return undefined
-      if (entry.until > now() && entry.issuer.keys.isLive(entry.key)) return entry
+      const { verdict, since } = entry
+      const age = now() - since
+      if (age >= 0 && age < maxAge * 1000 && verdict.issuer.keys.isLive(verdict.key)) return verdict
       entries.delete(token)
       return undefined
     },
     set(token, verdict) {
-      const until = Math.min(verdict.claims.exp * 1000, now() + maxAge * 1000)
-      entries.set(token, { ...verdict, until })
+      entries.set(token, { verdict, since: now() })
     },
   }
 }
