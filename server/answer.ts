@@ -1,18 +1,31 @@
 import type { AnyTRPCRouter } from '@trpc/server'
 import { TRPC_ERROR_CODES_BY_KEY } from '@trpc/server/rpc'
-import { reasons } from '../shared/reasons.js'
+import { type Reason, reasons } from '../shared/reasons.js'
+import type { RefusedToken, TokenError } from './token-error.js'
 
-/** What a handler tells of an answer. Nothing of the input is in it, and no name that a caller made up. */
+/** Why a request has no user, for a log. */
+export interface Refusal extends Partial<RefusedToken> {
+  reason: Reason
+}
+
+/** What a handler tells of an answer. Nothing of the input is in it, and no name that a caller made up but a `kid`. */
 export interface Answer {
   request: Request
   requestId: string
   /** Each call of the batch: the procedure (`unknown` where the router has none), and `ok`, a reason or an error code. */
   calls: { procedure: string; outcome: string }[]
   userId: string | null
+  /** Why the token of the request was refused; null where it had none, or one that holds. */
+  refusal: Refusal | null
   /** HTTP status. */
   status: number
   /** Seconds until the answer was ready. */
   duration: number
+}
+
+/** What a log may tell of a request without a user. */
+export function refusalOf(error: TokenError | null | undefined): Refusal | null {
+  return error && error.reason !== 'missing' ? { reason: error.reason, ...error.token } : null
 }
 
 /** Names of a router's procedures. */

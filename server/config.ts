@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { defaultRole, rolePattern } from '../db/role.js'
+import { isSafeUrl } from './verifier/safe-url.js'
 
 /** Something in the environment is wrong. The message has one line for each variable: its name, what was found, what is expected. */
 export class ConfigError extends Error {
@@ -33,6 +34,8 @@ export interface Config {
   databaseConnectTimeout: number
   statementTimeout: number
   issuer: IssuerConfig
+  /** Whether keys may come over plain http from another machine. */
+  jwksAllowHttp: boolean
   corsOrigins: string[]
   logLevel: string
 }
@@ -91,6 +94,7 @@ const variables = z.object({
   STATEMENT_TIMEOUT: wholeNumber(1, 3600).default(15),
   BETTER_AUTH_URL: webUrl.optional(),
   JWKS_URL: webUrl.optional(),
+  JWKS_ALLOW_HTTP: z.enum(['true', 'false'], 'true or false').optional(),
   JWT_ISSUER: text.optional(),
   JWT_AUDIENCE: text.optional(),
   CORS_ORIGINS: text
@@ -117,7 +121,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     Object.entries(env).filter(([, value]) => value !== '' && value !== undefined),
   )
   const parsed = variables.safeParse(set)
-  const problems = [...wrong(parsed.error, set), ...missing(set)]
+  const problems = [...wrong(parsed.error, set), ...missing(set), ...unsafe(set)]
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
   const { data } = parsed
   return {
@@ -135,6 +139,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     databaseConnectTimeout: data.DATABASE_CONNECT_TIMEOUT,
     statementTimeout: data.STATEMENT_TIMEOUT,
     issuer: issuerOf(data),
+    jwksAllowHttp: mayUseHttp(set),
     corsOrigins: data.CORS_ORIGINS,
     logLevel: data.LOG_LEVEL,
   }
@@ -176,6 +181,18 @@ function missing(set: Record<string, string | undefined>): string[] {
     need('BETTER_AUTH_URL', 'the URL of your Better Auth server (or JWKS_URL), in production')
   }
   return problems
+}
+
+/** Not in production, unless somebody says so: whoever is between could pass keys of their own off as the issuer's. */
+const mayUseHttp = ({ JWKS_ALLOW_HTTP, NODE_ENV }: Record<string, string | undefined>) =>
+  JWKS_ALLOW_HTTP === undefined ? NODE_ENV !== 'production' : JWKS_ALLOW_HTTP === 'true'
+
+/** Where keys come from that anybody between may replace. */
+function unsafe(set: Record<string, string | undefined>): string[] {
+  const name = set.JWKS_URL === undefined ? 'BETTER_AUTH_URL' : 'JWKS_URL'
+  const url = set[name]
+  if (url === undefined || !URL.canParse(url) || isSafeUrl(new URL(url)) || mayUseHttp(set)) return []
+  return [`${name}: found plain http to another machine, expected https://, or JWKS_ALLOW_HTTP=true`]
 }
 
 function issuerOf(data: Variables): IssuerConfig {

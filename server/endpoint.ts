@@ -1,10 +1,10 @@
 import { type AnyTRPCRouter, getTRPCErrorShape, TRPCError, transformTRPCResponse } from '@trpc/server'
 import { getHTTPStatusCodeFromError, resolveResponse } from '@trpc/server/http'
-import { type Answer, callsOf, procedureNames } from './answer.js'
+import { type Answer, callsOf, procedureNames, refusalOf } from './answer.js'
 import { setAnswerHeaders } from './answer-headers.js'
 import type { RequestLike } from './bearer.js'
 import { type BodySource, readBody } from './body.js'
-import { type ContextOptions, createContextFactory } from './context.js'
+import { accessOf, type ContextOptions, createContextFactory } from './context.js'
 import { describeError } from './describe-error.js'
 import { RequestFailure } from './errors.js'
 import { requestIdOf } from './request-id.js'
@@ -49,7 +49,7 @@ export function createEndpoint({
     const requestId = requestIdOf(request.headers)
     const { pathname } = new URL(request.url)
     const failures: TRPCError[] = []
-    const seen: Pick<Answer, 'calls' | 'userId'> = { calls: [], userId: null }
+    const seen: Pick<Answer, 'calls' | 'userId' | 'refusal'> = { calls: [], userId: null, refusal: null }
 
     const report = (error: TRPCError, procedure?: string) => {
       failures.push(error)
@@ -72,6 +72,7 @@ export function createEndpoint({
             throw new RequestFailure(requestId, { cause })
           })
           seen.userId = context.user?.id ?? null
+          seen.refusal = refusalOf(accessOf(context)?.refusal)
           return context
         },
         onError: ({ error, path: procedure }) => report(error, procedure),

@@ -59,6 +59,7 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
         ? `/trpc/${answer.calls.map(call => call.procedure)}`
         : knownPath(c.req.path),
       user: answer?.userId ?? null,
+      ...(answer?.refusal && { refused: answer.refusal }),
       status: c.res.status,
       ms: Math.round((performance.now() - started) * 10) / 10,
     })

@@ -7,17 +7,12 @@ export { type Context, type ContextOptions, createContextFactory } from './conte
 export type { HandlerOptions } from './endpoint.js'
 export { type ErrorData, reasonOf } from './errors.js'
 export { createFetchHandler, createNodeHandler } from './handlers.js'
+export { requireScope } from './require-scope.js'
 export { requireUser } from './require-user.js'
 export { type AppRouter, appRouter } from './routers/app.js'
 export { tasksRouter } from './routers/tasks.js'
-export { TokenError } from './token-error.js'
 export { createCallerFactory, mergeRouters, protectedProcedure, publicProcedure, router } from './trpc.js'
-export type { Algorithm } from './verifier/algorithms.js'
-export type { Claims } from './verifier/claim-rules.js'
-export { createVerifier, type Verifier, type VerifierOptions } from './verifier/create-verifier.js'
-export type { KeySetStatus } from './verifier/key-source.js'
-export type { IssuerOptions } from './verifier/trusted-issuer.js'
-export type { CacheOptions } from './verifier/verdict-cache.js'
+export * from './verifier/index.js'
 
 /**
  * Starts what `npm start` runs: the API, and where the configuration names none, a Better Auth and a PostgreSQL of its own.

@@ -33,7 +33,12 @@ export function requireUser<T = User>(): UserGuard<T> {
   })
 }
 
-function refuse(refusal: TokenError): TRPCError {
-  const code = isOutage(refusal.reason) ? 'SERVICE_UNAVAILABLE' : 'UNAUTHORIZED'
-  return new TRPCError({ code, message: refusal.message, cause: refusal })
+/** What a procedure throws: the caller's fault is 401, a scope or role that they lack 403, an outage 503. */
+export function refuse(refusal: TokenError): TRPCError {
+  return new TRPCError({ code: codeOf(refusal.reason), message: refusal.message, cause: refusal })
+}
+
+function codeOf(reason: TokenError['reason']) {
+  if (isOutage(reason)) return 'SERVICE_UNAVAILABLE'
+  return reason === 'insufficient_scope' ? 'FORBIDDEN' : 'UNAUTHORIZED'
 }

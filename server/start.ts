@@ -59,7 +59,11 @@ export async function start(config: Config): Promise<RunningServer> {
     stops.unshift(() => closeServer(server, sockets))
     const issuer = config.issuer.kind === 'remote' ? config.issuer : issuerAt(url)
     const auth = config.issuer.kind === 'remote' ? null : await startOwnIssuer(config, database, url, stops)
-    const verifier = createVerifier(issuer)
+    const verifier = createVerifier({
+      ...issuer,
+      allowHttp: config.jwksAllowHttp || auth !== null,
+      onProblem: warnBy(log),
+    })
     handle = createHost({ config, origin: url, issuer: issuer.issuer, verifier, database, log, auth }).fetch
     lookAhead({ verifier, database, production: config.production }, log)
     if (auth === null) log.info({ url, issuer: issuer.issuer }, 'listening')

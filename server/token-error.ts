@@ -14,6 +14,8 @@ interface TokenErrorOptions extends ErrorOptions {
   /** Seconds after which it may be tried again, of an outage. */
   retryAfter?: number
   token?: RefusedToken
+  /** The scopes that it takes, with spaces between, of `insufficient_scope`. */
+  scope?: string
 }
 
 /** Why a token was refused. The message is the reason's text; the token itself never stands in it. */
@@ -21,14 +23,16 @@ export class TokenError extends Error {
   override name = 'TokenError'
   readonly retryAfter: number | undefined
   readonly token: RefusedToken | undefined
+  readonly scope: string | undefined
 
   constructor(
     /** Machine-readable: what the client sees as `error.data.reason`. */
     readonly reason: Exclude<Reason, 'database_unavailable'>,
-    { retryAfter, token, ...options }: TokenErrorOptions = {},
+    { retryAfter, token, scope, ...options }: TokenErrorOptions = {},
   ) {
     super(reasons[reason], options)
     this.retryAfter = retryAfter
     this.token = token
+    this.scope = scope
   }
 }

@@ -15,6 +15,8 @@ export interface User {
   id: string
   email?: string
   name?: string
+  /** What the token is good for (RFC 8693 section 4.2), with spaces between: what `requireScope` looks at. */
+  scope?: string
 }
 
 /** A user id: 1 to 255 characters, never trimmed or folded. */
@@ -25,9 +27,14 @@ const optionalText = z
   .optional()
   .catch(() => undefined)
 
-/** The default way from verified claims to {@link User}: `sub` is the id, `email` and `name` come along when they are strings. */
+/** The default way from verified claims to {@link User}: `sub` is the id, `email`, `name` and `scope` come along when they are strings. */
 export const userFromClaims = z
-  .object({ sub: userId, email: optionalText, name: optionalText })
-  .transform(({ sub, email, name }): User => {
-    return { id: sub, ...(email !== undefined && { email }), ...(name !== undefined && { name }) }
+  .object({ sub: userId, email: optionalText, name: optionalText, scope: optionalText })
+  .transform(({ sub, email, name, scope }): User => {
+    return {
+      id: sub,
+      ...(email !== undefined && { email }),
+      ...(name !== undefined && { name }),
+      ...(scope !== undefined && { scope }),
+    }
   })

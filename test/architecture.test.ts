@@ -102,9 +102,16 @@ function loadedBy(entry: string, loaded = new Set<string>()): Set<string> {
 
 test('importing the server’s entry loads nothing of Node, no driver, no host and no issuer', () => {
   const loaded = [...loadedBy('server/index.ts')]
-  expect(loaded).toEqual(expect.arrayContaining(['server/verifier.ts', 'jose', '@trpc/server']))
+  expect(loaded).toEqual(
+    expect.arrayContaining(['server/verifier/create-verifier.ts', 'jose', '@trpc/server']),
+  )
   const forbidden = /^(node:|pg(\/|$)|pino|prom-client|hono|@hono\/|better-auth|@electric-sql\/)/
   expect(loaded.filter(name => forbidden.test(name))).toEqual([])
+})
+
+test('importing the verifier’s entry loads what any runtime has, and neither tRPC nor Kysely', () => {
+  const loaded = [...loadedBy('server/verifier/index.ts')]
+  expect(loaded.filter(name => !isOwn(name)).sort()).toEqual(['jose', 'lru-cache', 'zod'])
 })
 
 test.each(['client/index.ts', 'shared/index.ts'])(

@@ -32,6 +32,7 @@ describe('what the environment may say', () => {
       databaseConnectTimeout: 5,
       statementTimeout: 15,
       issuer: { kind: 'in-process' },
+      jwksAllowHttp: true,
       corsOrigins: [],
       logLevel: 'info',
     })

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
 import { sql } from 'kysely'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { createClient } from '../client/index.js'
 import { migrateToLatest, openDatabase } from '../db/index.js'
 import { createNodeHandler, protectedProcedure, router } from '../server/index.js'
@@ -37,7 +37,8 @@ test('an issuer that comes back is asked again', async () => {
   const headers = [bearer(await issuer.tokenFor('alice'))]
   expect((await send(app.url, '/trpc/me', { headers })).status).toBe(503)
   issuer.now.state = 'up'
-  expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
+  const me = async () => expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
+  await vi.waitFor(me, { timeout: 10_000, interval: 100 })
 })
 
 test('a database that cannot be reached is 503, and its address stays here', async () => {

@@ -17,6 +17,7 @@ import {
   trustedIssuer,
 } from './trusted-issuer.js'
 import { type CacheOptions, createVerdictCache, type Verdict } from './verdict-cache.js'
+import { LateError, within } from './within.js'
 
 /** Options of {@link createVerifier}: of one issuer, or of a closed list, each with its own keys, audience and algorithms. */
 export type VerifierOptions = (IssuerOptions | { issuers: readonly IssuerOptions[] }) & CommonOptions
@@ -121,8 +122,13 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return verdict
   }
 
-  function proveOnce(token: string): Promise<Verdict> {
-    const proof = underWay.get(token) ?? prove(token).finally(() => underWay.delete(token))
+  async function proveOnce(token: string): Promise<Verdict> {
+    const other = underWay.get(token)
+    const joined = other && (await within(lostAfter, other).catch(unlessLate))
+    if (joined !== undefined) return joined
+    const proof = prove(token).finally(() => {
+      if (underWay.get(token) === proof) underWay.delete(token)
+    })
     underWay.set(token, proof)
     return proof
   }
@@ -165,6 +171,13 @@ export function createVerifier(options: VerifierOptions): Verifier {
     },
     status: () => worstOf(issuers.map(({ keys }) => keys.status())),
   }
+}
+
+/** How long the proof of another request is waited for, in milliseconds. */
+const lostAfter = 5_000
+
+function unlessLate(error: unknown): undefined {
+  if (!(error instanceof LateError)) throw error
 }
 
 /** The key that has signed the token (RFC 7515 section 5.2). */

@@ -1,11 +1,12 @@
 import { LRUCache } from 'lru-cache'
 import { TokenError } from '../token-error.js'
 import { backOff, longestAsked } from './back-off.js'
-import { type FetchedKeys, KeyFetchError } from './key-fetch.js'
+import { type FetchedKeys, KeyFetchError, patience } from './key-fetch.js'
 import type { KeyHint, KeySetStatus, KeySource } from './key-source.js'
 import { KnownKeys } from './known-keys.js'
 import type { SigningKey } from './signing-keys.js'
 import { TokenBucket } from './token-bucket.js'
+import { within } from './within.js'
 
 /** Options of {@link RemoteKeys}. Times are milliseconds. */
 export interface RemoteKeysOptions {
@@ -14,10 +15,16 @@ export interface RemoteKeysOptions {
   now: () => number
   /** Called once for each new problem, until the issuer answers well again. */
   onProblem: (problem: string, error: unknown) => void
+  /** Is given what nobody waits for. */
+  waitUntil: (refresh: Promise<void>) => void
 }
 
 /** The part of its freshness after which a set is refreshed in the background. */
 const refreshAfter = 0.8
+/** How long after a fetch that was lost another one is begun in advance. */
+const refreshAgain = 10_000
+/** How long a fetch is waited for: it ends by itself before, unless the runtime has ended it. */
+const lostAfter = patience + 500
 /** How long an answer without any key is not asked for again in advance: the issuer mints one when it signs. */
 const emptyFor = 60_000
 /** How often `ready` looks whether there is a key by now. */
@@ -41,7 +48,8 @@ export class RemoteKeys implements KeySource {
   #begun = 0
   /** The fetch that was begun last, under way or done. */
   #latest: Promise<void> = Promise.resolve()
-  #isFetching = false
+  /** When the fetch that is under way was begun. */
+  #underWaySince: number | null = null
   /** Time of the last good answer. */
   #fetchedAt: number | undefined
   #freshFor = 0
@@ -62,10 +70,14 @@ export class RemoteKeys implements KeySource {
 
   refresh(): Promise<void> | undefined {
     if (!this.#isUsable()) return this.#need()
-    if (!this.#isDue() || this.#quietFor() > 0) return undefined
-    const refreshed = this.#fetch().catch(() => {})
+    if (this.#quietFor() > 0) return undefined
     // Nobody waits for an issuer that fails; and where there are callers it is asked before anybody would have to.
-    return this.#age() < this.#freshFor || this.#problem !== null ? undefined : refreshed
+    const mustWait = this.#age() >= this.#freshFor && this.#problem === null
+    if (this.#isFetching() ? !mustWait : !this.#isDue()) return undefined
+    const refreshed = this.#fetch().catch(() => {})
+    if (mustWait) return refreshed
+    this.#options.waitUntil(refreshed)
+    return undefined
   }
 
   async find(hint: KeyHint): Promise<SigningKey[]> {
@@ -76,7 +88,7 @@ export class RemoteKeys implements KeySource {
   }
 
   async findReplaced(hint: KeyHint, failed: readonly SigningKey[]): Promise<SigningKey[]> {
-    if (this.#isFetching || (this.#age() > replacedAfter && this.#mayAsk()))
+    if (this.#isFetching() || (this.#age() > replacedAfter && this.#mayAsk()))
       await this.#fetch().catch(() => {})
     return this.#keys.matching(hint).filter(key => !failed.includes(key))
   }
@@ -104,12 +116,12 @@ export class RemoteKeys implements KeySource {
     const name = JSON.stringify([hint.kid, hint.alg])
     if (this.#isKnownToBeUnknown(name)) throw new TokenError('unknown_key')
     // An answer that was asked for before this token came may be from before its key.
-    if (this.#isFetching && this.#begun === begun) await this.#latest.catch(() => {})
+    if (this.#isFetching() && this.#begun === begun) await this.#fetch().catch(() => {})
     const early = this.#keys.matching(hint)
     if (early.length > 0) return early
     const isAsked = this.#begun > begun
     if (!isAsked && !this.#mayAsk()) throw this.#unavailable()
-    await (isAsked ? this.#latest : this.#fetch()).catch(() => {
+    await (isAsked ? within(lostAfter, this.#latest) : this.#fetch()).catch(() => {
       throw this.#unavailable()
     })
     const found = this.#keys.matching(hint)
@@ -130,7 +142,7 @@ export class RemoteKeys implements KeySource {
 
   /** Fetches the keys for somebody who cannot go on without. */
   async #need(): Promise<void> {
-    if (this.#quietFor() > 0 && !this.#isFetching) throw this.#unavailable()
+    if (this.#quietFor() > 0 && !this.#isFetching()) throw this.#unavailable()
     await this.#fetch().catch(() => {
       throw this.#unavailable()
     })
@@ -138,21 +150,33 @@ export class RemoteKeys implements KeySource {
 
   /** Joins the fetch that is under way, or begins one. */
   #fetch(): Promise<void> {
-    if (this.#isFetching) return this.#latest
-    this.#isFetching = true
-    this.#begun++
-    this.#latest = this.#options
-      .fetch()
-      .then(
-        answer => this.#take(answer),
-        error => this.#refuse(error),
-      )
-      .finally(() => {
-        this.#isFetching = false
-      })
-    // Whoever waits for it has their own.
-    this.#latest.catch(() => {})
-    return this.#latest
+    if (!this.#isFetching()) this.#latest = this.#begin()
+    return within(lostAfter, this.#latest)
+  }
+
+  async #begin(): Promise<void> {
+    const number = ++this.#begun
+    // Of two that are under way, as the first seemed lost, the last one counts.
+    const isLatest = () => number === this.#begun
+    this.#underWaySince = this.#options.now()
+    try {
+      const answer = await this.#options.fetch()
+      if (isLatest()) this.#take(answer)
+    } catch (error) {
+      if (isLatest()) this.#refuse(error)
+    } finally {
+      if (isLatest()) this.#underWaySince = null
+    }
+  }
+
+  #isFetching(): boolean {
+    return this.#sinceBegun() < lostAfter
+  }
+
+  /** Milliseconds since the fetch was begun that has not ended. */
+  #sinceBegun(): number {
+    if (this.#underWaySince === null) return Number.POSITIVE_INFINITY
+    return Math.abs(this.#options.now() - this.#underWaySince)
   }
 
   #take({ keys, freshFor }: FetchedKeys) {
@@ -195,7 +219,7 @@ export class RemoteKeys implements KeySource {
   }
 
   #isDue(): boolean {
-    return this.#options.now() >= this.#refreshAt || this.#age() < 0
+    return this.#sinceBegun() >= refreshAgain && (this.#options.now() >= this.#refreshAt || this.#age() < 0)
   }
 
   /** Milliseconds that the issuer is left alone, never longer than it may be: a clock that was set back does not prolong it. */

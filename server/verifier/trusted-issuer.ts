@@ -6,6 +6,7 @@ import { discoverKeys } from './discovery.js'
 import { fetchKeys, patience } from './key-fetch.js'
 import { givenKeys, type KeySource } from './key-source.js'
 import { RemoteKeys } from './remote-keys.js'
+import { isSafeUrl } from './safe-url.js'
 import { isPrivate, readSigningKeys } from './signing-keys.js'
 
 /** An issuer whose tokens count. */
@@ -35,6 +36,11 @@ export interface FetchOptions {
    * older Cloudflare Workers refuse any `cache`.) @default the runtime's own
    */
   fetch?: typeof globalThis.fetch | undefined
+  /**
+   * Is given a refresh in the background, where the runtime would end it with the request that began it: Cloudflare's `waitUntil`.
+   * Without it there a request waits for the refresh, once in five minutes.
+   */
+  waitUntil?: ((refresh: Promise<void>) => void) | undefined
   /** Milliseconds since the epoch. @default Date.now */
   now?: (() => number) | undefined
   /** Called once for each problem with the keys of an issuer, until it answers well again; tells no token. @default console.warn */
@@ -77,6 +83,7 @@ function keySource(
     maxStale = 86_400,
     allowHttp = false,
     fetch = (...request) => globalThis.fetch(...request),
+    waitUntil = () => {},
     now = Date.now,
     onProblem = problem => console.warn(problem),
   }: FetchOptions,
@@ -85,7 +92,7 @@ function keySource(
     throw new TypeError('Give one of keys, jwksUrl and discover.')
   if (keys !== undefined) return givenKeys(publicKeys(keys))
   if (!(maxStale >= 0)) throw new TypeError('The maxStale must be seconds, 0 or more.')
-  const checkUrl = (url: string | URL) => safeUrl(url, allowHttp)
+  const checkUrl = (url: string | URL) => checkedUrl(url, allowHttp)
   const fetchAll = discover
     ? discoverKeys(checkUrl(issuer), issuer, checkUrl)
     : fetchKeys.bind(null, checkUrl(jwksUrl ?? defaultJwksUrl(issuer)))
@@ -93,6 +100,7 @@ function keySource(
     fetch: () => fetchAll({ fetch, now, signal: AbortSignal.timeout(patience) }),
     maxStale: maxStale * 1000,
     now,
+    waitUntil,
     onProblem: (problem, error) => onProblem(`The keys of ${issuer} cannot be refreshed. ${problem}`, error),
   })
 }
@@ -110,16 +118,12 @@ function defaultJwksUrl(issuer: string): URL {
   return new URL('/api/auth/jwks', issuer)
 }
 
-const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
-
-/** Keys that come over plain http are whatever somebody between wants (RFC 8725 section 3.10, RFC 8414 section 6.1). */
-function safeUrl(value: string | URL, allowHttp: boolean): URL {
+function checkedUrl(value: string | URL, allowHttp: boolean): URL {
   if (!URL.canParse(String(value))) throw new TypeError('The jwksUrl (or the issuer) is not a URL.')
   const url = new URL(value)
   if (url.username || url.password)
     throw new TypeError('The jwksUrl must hold no user and password: fetch refuses those.')
-  const isSafe =
-    url.protocol === 'https:' || (url.protocol === 'http:' && (allowHttp || loopback.test(url.hostname)))
-  if (!isSafe) throw new TypeError('The keys must come over https. See allowHttp.')
+  if (!(isSafeUrl(url) || (allowHttp && url.protocol === 'http:')))
+    throw new TypeError('The keys must come over https. See allowHttp.')
   return url
 }

@@ -1,0 +1,7 @@
+export { type RefusedToken, TokenError } from '../token-error.js'
+export type { Algorithm } from './algorithms.js'
+export type { Claims } from './claim-rules.js'
+export { createVerifier, type Verifier, type VerifierOptions } from './create-verifier.js'
+export type { KeySetStatus } from './key-source.js'
+export type { IssuerOptions } from './trusted-issuer.js'
+export type { CacheOptions } from './verdict-cache.js'

@@ -1,0 +1,9 @@
+const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
+
+/**
+ * Whether what comes from there is what its owner sent: over https, or from this machine. Keys over plain http are whatever somebody
+ * between wants (RFC 8725 section 3.10, RFC 8414 section 6.1).
+ */
+export function isSafeUrl({ protocol, hostname }: URL): boolean {
+  return protocol === 'https:' || (protocol === 'http:' && loopback.test(hostname))
+}
