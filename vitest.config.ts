@@ -1,13 +1,18 @@
 import { defineConfig } from 'vitest/config'
 
-const entry = (name: string) => ({
+const entry = (name: string, folder = name) => ({
   find: `trpc-bearer/${name}`,
-  replacement: new URL(`./${name}/index.ts`, import.meta.url).pathname,
+  replacement: new URL(`./${folder}/index.ts`, import.meta.url).pathname,
 })
 
 export default defineConfig({
   // The examples import the package by its name: here that is the source.
-  resolve: { alias: ['server', 'client', 'shared', 'db'].map(entry) },
+  resolve: {
+    alias: [
+      ...['server', 'client', 'shared', 'db'].map(name => entry(name)),
+      entry('verifier', 'server/verifier'),
+    ],
+  },
   test: {
     include: ['test/*.test.ts'],
     globalSetup: ['test/parts/postgres.setup.ts', 'test/parts/embedded.setup.ts'],

@@ -64,6 +64,23 @@ describe('nobody is signed in', () => {
   })
 })
 
+test('an outage of the issuer signs nobody out: the same call with the same token is answered once it is over', async () => {
+  await using api = await startTokenApi()
+  const onSignedOut = vi.fn()
+  const { calls, getToken } = tokensOf(() => api.mint({}))
+  const client = createClient({ url: api.url, getToken, onSignedOut })
+  api.keys.areAway = true
+  const refusals = await Promise.all([refusalOf(client.me.query()), refusalOf(client.tasks.list.query())])
+  expect(refusals.map(error => error.data)).toMatchObject(
+    refusals.map(() => ({ code: 'SERVICE_UNAVAILABLE', reason: 'keys_unavailable' })),
+  )
+  expect(api.requests).toHaveLength(1)
+  api.keys.areAway = false
+  expect(await client.me.query()).toEqual({ id: 'alice' })
+  expect(calls.count).toBe(1)
+  expect(onSignedOut).not.toHaveBeenCalled()
+})
+
 describe('getToken rejects', () => {
   test('the call rejects with that, without a request, and nobody is signed out', async () => {
     await using api = await startTokenApi()

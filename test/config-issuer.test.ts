@@ -70,4 +70,35 @@ describe('in production', () => {
   ])('a database and %j are enough', issuer => {
     expect(readConfig({ ...production, ...database, ...issuer })).toMatchObject({ production: true })
   })
+
+  const https = 'expected https://, or JWKS_ALLOW_HTTP=true'
+  const them = { JWT_ISSUER: 'them', JWT_AUDIENCE: 'us' }
+
+  test.each<[Env, string]>([
+    [{ BETTER_AUTH_URL: 'http://auth.internal' }, 'BETTER_AUTH_URL'],
+    [{ JWKS_URL: 'http://keys:8080/jwks', ...them }, 'JWKS_URL'],
+    [{ JWKS_URL: 'http://127.0.0.1.example.com/', ...them }, 'JWKS_URL'],
+    [{ BETTER_AUTH_URL: issuerUrl, JWKS_URL: 'http://keys/' }, 'JWKS_URL'],
+    [{ BETTER_AUTH_URL: 'http://auth.internal', JWKS_ALLOW_HTTP: 'false' }, 'BETTER_AUTH_URL'],
+  ])('keys over plain http from another machine are refused: %j', (issuer, name) => {
+    const line = `${name}: found plain http to another machine, ${https}`
+    expect(() => readConfig({ ...production, ...database, ...issuer })).toThrow(new ConfigError([line]))
+  })
+
+  test.each<[Env, boolean]>([
+    [{ BETTER_AUTH_URL: 'http://auth.internal', JWKS_ALLOW_HTTP: 'true' }, true],
+    [{ BETTER_AUTH_URL: 'http://localhost:3000' }, false],
+    [{ BETTER_AUTH_URL: 'http://127.0.0.1:3000' }, false],
+    [{ BETTER_AUTH_URL: 'http://[::1]:3000' }, false],
+    [{ BETTER_AUTH_URL: 'http://auth.internal', JWKS_URL: 'https://keys.example.com/' }, false],
+  ])('%j is taken', (issuer, jwksAllowHttp) => {
+    expect(readConfig({ ...production, ...database, ...issuer })).toMatchObject({ jwksAllowHttp })
+  })
+})
+
+test.each<[Env, boolean]>([
+  [{}, true],
+  [{ JWKS_ALLOW_HTTP: 'false', BETTER_AUTH_URL: 'https://auth.example.com' }, false],
+])('elsewhere plain http is taken, unless it is forbidden: %j', (env, jwksAllowHttp) => {
+  expect(readConfig(env)).toMatchObject({ jwksAllowHttp })
 })

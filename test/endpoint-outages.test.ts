@@ -1,12 +1,28 @@
 import { createServer } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
+import { TRPCError } from '@trpc/server'
 import { sql } from 'kysely'
 import { expect, test, vi } from 'vitest'
 import { createClient } from '../client/index.js'
 import { migrateToLatest, openDatabase } from '../db/index.js'
-import { createNodeHandler, protectedProcedure, router } from '../server/index.js'
+import {
+  createNodeHandler,
+  protectedProcedure,
+  publicProcedure,
+  router,
+  TokenError,
+} from '../server/index.js'
 import { emptyDatabase } from './parts/database.js'
-import { bearer, json, listen, migratedDatabase, ownIssuer, send, startRemote } from './parts/wire.js'
+import {
+  bearer,
+  json,
+  listen,
+  migratedDatabase,
+  nowhere,
+  ownIssuer,
+  send,
+  startRemote,
+} from './parts/wire.js'
 
 const outage = (reason: string) => ({
   error: { json: { data: { code: 'SERVICE_UNAVAILABLE', httpStatus: 503, reason } } },
@@ -39,6 +55,33 @@ test('an issuer that comes back is asked again', async () => {
   issuer.now.state = 'up'
   const me = async () => expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
   await vi.waitFor(me, { timeout: 10_000, interval: 100 })
+})
+
+test.each<[string, TokenError, string]>([
+  ['as the error says, in whole seconds', new TokenError('keys_unavailable', { retryAfter: 41.2 }), '42'],
+  ['soon, where nobody knows', new TokenError('revocation_unavailable'), '5'],
+])('an outage is 503 with Retry-After %s, the largest of a batch', async (_, error, seconds) => {
+  await using issuer = await ownIssuer()
+  const database = await openDatabase({ url: nowhere })
+  const verifier = { verify: () => Promise.reject(error) }
+  const unavailable = protectedProcedure.query(() => 'never')
+  const away = publicProcedure.query(() => {
+    throw new TRPCError({ code: 'SERVICE_UNAVAILABLE', message: 'Back soon.' })
+  })
+  const handler = createNodeHandler({
+    verifier,
+    db: database,
+    router: router({ unavailable, away }),
+    onError() {},
+  })
+  await using server = await listen(createServer(handler))
+  const headers = [bearer(await issuer.tokenFor('alice'))]
+  const one = await send(server.url, '/trpc/unavailable', { headers })
+  expect([one.status, one.headers.get('retry-after')]).toEqual([503, seconds])
+  expect(await one.json()).toMatchObject(outage(error.reason))
+  const batch = await send(server.url, '/trpc/away,unavailable,away?batch=1&input=%7B%7D', { headers })
+  expect(batch.headers.get('retry-after')).toBe(seconds)
+  await database.close()
 })
 
 test('a database that cannot be reached is 503, and its address stays here', async () => {

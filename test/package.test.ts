@@ -14,6 +14,7 @@ import { createClient, isApiError, bearerAuth } from 'trpc-bearer/client'
 import { openDatabase, protectTable, type Database } from 'trpc-bearer/db'
 import { createFetchHandler, createVerifier, protectedProcedure, router, tasksRouter } from 'trpc-bearer/server'
 import type { RouterOutputs, Task, User } from 'trpc-bearer/shared'
+import { createVerifier as sameVerifier, type Verifier } from 'trpc-bearer/verifier'
 import type { Generated } from 'kysely'
 
 declare module 'trpc-bearer/db' {
@@ -28,7 +29,8 @@ const appRouter = router({
   role: protectedProcedure.query(({ ctx }) => ctx.user.role ?? 'member'),
   notes: protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('notes').select('id').execute()),
 })
-const verifier = createVerifier({ issuer: 'https://auth.example.com', audience: 'api', keys: [] })
+const verifier: Verifier = createVerifier({ issuer: 'https://auth.example.com', audience: 'api', keys: [] })
+if (createVerifier !== sameVerifier) throw new Error('There are two.')
 export async function main() {
   const db = await openDatabase({ url: 'postgres://localhost:1/nothing' })
   const handler = createFetchHandler({ verifier, db, router: appRouter })

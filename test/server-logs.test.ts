@@ -50,6 +50,7 @@ async function startProcess() {
 }
 
 interface Line {
+  refused?: { reason: string; hash?: string; kid?: string; issuer?: string }
   id: string
   path: string
   user: string | null
@@ -153,6 +154,9 @@ async function callApi(token: string) {
   await as(token, `/trpc/health,me,${token}?batch=1&input=%7B%7D`, '/trpc/health,me,unknown')
 }
 
+/** Another signature, as well formed as the one that it was made from. */
+const flipped = (signature: string) => (signature.startsWith('A') ? 'B' : 'A') + signature.slice(1)
+
 async function callBadly(token: string) {
   await request(`/trpc/me?token=${token}`, '/trpc/me')
   await request(`/trpc/${token}`, '/trpc/unknown')
@@ -161,6 +165,9 @@ async function callBadly(token: string) {
   await request(`/?token=${token}`, '/')
   await request('/trpc/me', '/trpc/me', { headers: [['authorization', `Basic ${secret('basic')}`]] })
   await request('/trpc/me', '/trpc/me', { headers: [bearer(`${token}${secret('forged')}`)] })
+  await request('/trpc/me', '/trpc/me', {
+    headers: [bearer(token.replace(/[^.]+$/, signed => flipped(signed)))],
+  })
   await request('/trpc/me', '/trpc/me', { headers: [['x-request-id', secret('id').padEnd(65, 'x')]] })
   await request('/trpc/health', '/trpc/*', { headers: [['host', `${secret('host')}.example`]] })
   await request('/trpc/me', '/trpc/unknown', { method: 'PUT', body: secret('body') })
@@ -195,6 +202,16 @@ describe('the log of a server that was used, well and badly', () => {
     const own = lines.filter(({ id }) => ids.has(id))
     expect(own.map(({ id, path, user, status }) => ({ id, path, user, status }))).toEqual(expected)
     expect(own.map(({ ms }) => Number.isFinite(ms) && ms > 0)).toEqual(expected.map(() => true))
+  })
+
+  test('says why a token was refused, by which key and issuer, and has no token in it', () => {
+    const refusals = lines.flatMap(({ refused }) => refused ?? [])
+    const hash = expect.stringMatching(/^[\da-f]{16}$/)
+    expect(refusals).toEqual([
+      { reason: 'malformed' },
+      { reason: 'malformed', hash, kid: null, issuer: null },
+      { reason: 'signature', hash, kid: expect.any(String), issuer: server.url },
+    ])
   })
 
   test('is structured, beside the first lines for the person who started it', () => {

@@ -72,7 +72,7 @@ test('with everything in place it is ready, and says how it stands with the keys
     ready: true,
     database: 'ok',
     keys: 'ok',
-    keySet: { keys: expect.any(Number), age: expect.any(Number) },
+    keySet: { keys: expect.any(Number), age: expect.any(Number), lastError: null },
   })
 })
 
@@ -156,7 +156,9 @@ test('until the issuer was reached it says what to look at, and then it recovers
     ready: false,
     database: 'ok',
     keys: expect.stringMatching(/BETTER_AUTH_URL.*JWKS_URL/),
+    keySet: { keys: 0, age: null, lastError: 'unreachable' },
   })
+  expect(await (await send(app.url, '/readyz')).text()).not.toMatch(/127\.0\.0\.1|http/)
   issuer.now.state = 'up'
   await recovers(app.url)
 })

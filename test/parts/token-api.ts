@@ -11,15 +11,17 @@ const issuer = 'https://issuer.example.com'
 /** An API whose issuer is the test: tokens of any life and of either key, and every request on record. */
 export async function startTokenApi(router?: AnyTRPCRouter) {
   const [known, unknown] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')])
-  const keys = [{ ...(await exportJWK(known.publicKey)), kid: 'known', alg: 'ES256' }]
-  const verifier = createVerifier({ issuer, audience: issuer, keys })
+  const jwks = [{ ...(await exportJWK(known.publicKey)), kid: 'known', alg: 'ES256' }]
+  const verifier = createVerifier({ issuer, audience: issuer, keys: jwks })
   const revoked = new Set<string>()
+  const keys = { areAway: false }
   const requests: { url: string; token: string | undefined }[] = []
   // Nothing of this API asks the database, and a pool connects when it is asked.
   const db = await openDatabase({ url: inject('postgresUrl') })
   const handler = createNodeHandler({
     verifier: {
       async verify(token) {
+        if (keys.areAway) throw new TokenError('keys_unavailable', { retryAfter: 1 })
         if (revoked.has(token)) throw new TokenError('revoked')
         return verifier.verify(token)
       },
@@ -59,6 +61,8 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
     requests,
     /** Tokens that the API refuses as revoked. */
     revoked,
+    /** While they are away no token can be verified. */
+    keys,
     mint,
     async [Symbol.asyncDispose]() {
       await host[Symbol.asyncDispose]()
