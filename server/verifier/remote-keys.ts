@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { TokenError } from '../token-error.js'
-import { backOff, longestAsked } from './back-off.js'
+import { backOff } from './back-off.js'
 import { type FetchedKeys, KeyFetchError, patience } from './key-fetch.js'
 import type { KeyHint, KeySetStatus, KeySource } from './key-source.js'
 import { KnownKeys } from './known-keys.js'
@@ -56,6 +56,7 @@ export class RemoteKeys implements KeySource {
   /** When the next answer is asked for in advance. */
   #refreshAt = 0
   #failures = 0
+  #failedAt = 0
   /** Until then the issuer is left alone. */
   #quietUntil = 0
   #problem: KeyFetchError | null = null
@@ -197,7 +198,7 @@ export class RemoteKeys implements KeySource {
     const hasNoneYet = problem.problem === 'no_keys' && this.#keys.size === 0
     if (hasNoneYet) this.#take({ keys: [], freshFor: emptyFor })
     else if (problem.problem === 'no_keys') this.#refreshAt = this.#options.now() + emptyFor
-    else this.#quietUntil = this.#options.now() + backOff(++this.#failures, problem.details.retryAfter)
+    else this.#leaveAlone(backOff(++this.#failures, problem.details.retryAfter))
     this.#problem = problem
     this.#tell(problem)
     if (!hasNoneYet) throw problem
@@ -222,10 +223,15 @@ export class RemoteKeys implements KeySource {
     return this.#sinceBegun() >= refreshAgain && (this.#options.now() >= this.#refreshAt || this.#age() < 0)
   }
 
-  /** Milliseconds that the issuer is left alone, never longer than it may be: a clock that was set back does not prolong it. */
+  #leaveAlone(milliseconds: number) {
+    this.#failedAt = this.#options.now()
+    this.#quietUntil = this.#failedAt + milliseconds
+  }
+
+  /** Milliseconds that the issuer is left alone. A clock that was set back does not prolong it. */
   #quietFor(): number {
-    const left = this.#quietUntil - this.#options.now()
-    return left <= longestAsked ? Math.max(0, left) : 0
+    const now = this.#options.now()
+    return now < this.#failedAt ? 0 : Math.max(0, this.#quietUntil - now)
   }
 
   #unavailable(): TokenError {

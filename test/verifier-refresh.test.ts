@@ -1,0 +1,236 @@
+import { expect, test } from 'vitest'
+import { createVerifier, type IssuerOptions, type TokenError, type VerifierOptions } from '../server/index.js'
+import { claimsFrom, type Key, makeKey } from './parts/keys.js'
+
+const here = 'https://auth.example.com'
+const keySet = (...keys: Key[]) => Response.json({ keys: keys.map(({ jwk }) => jwk) })
+const [key, other] = await Promise.all([makeKey(), makeKey()])
+
+/** A verifier on a clock that stands still, and an issuer that answers as it is told to. */
+function start(options: Partial<VerifierOptions & IssuerOptions> = {}) {
+  const state = {
+    /** Seconds since it was started. */
+    at: 0,
+    requests: 0,
+    problems: [] as string[],
+    answer: async (_url: string): Promise<Response> => keySet(key),
+  }
+  const began = Math.floor(Date.now() / 1000)
+  const verifier = createVerifier({
+    issuer: here,
+    audience: here,
+    now: () => (began + state.at) * 1000,
+    onProblem: problem => void state.problems.push(problem),
+    async fetch(url) {
+      state.requests++
+      return state.answer(String(url))
+    },
+    ...options,
+  })
+  const sign = (by: Key, header = {}) => by.sign(claimsFrom(here, { exp: began + 1_000_000 }), header)
+  const outcome = (token: string) =>
+    verifier.verify(token).then(
+      () => 'accepted',
+      (error: TokenError) => error.reason,
+    )
+  return { state, verifier, sign, outcome }
+}
+
+const away = async () => new Response(null, { status: 500 })
+const never = () => new Promise<Response>(() => {})
+
+test('keys are refreshed in the background from four fifths of their freshness on, and nobody waits', async () => {
+  const { state, verifier, sign, outcome } = start()
+  const token = await sign(key)
+  await verifier.ready()
+  for (const at of [0, 100, 239]) {
+    state.at = at
+    expect(await outcome(token)).toBe('accepted')
+  }
+  expect(state.requests).toBe(1)
+  state.at = 240
+  state.answer = never
+  expect(await Promise.all([outcome(token), outcome(token)])).toEqual(['accepted', 'accepted'])
+  expect(state.requests).toBe(2)
+})
+
+test.each([
+  ['max-age=10', 60],
+  ['max-age=600', 600],
+  ['public, max-age=86400', 900],
+  ['no-store', 60],
+  ['private', 300],
+])('with Cache-Control: %s keys are fresh for %i seconds', async (cacheControl, fresh) => {
+  const { state, verifier, sign, outcome } = start()
+  state.answer = async () => {
+    const answer = keySet(key)
+    answer.headers.set('cache-control', cacheControl)
+    return answer
+  }
+  const token = await sign(key)
+  await verifier.ready()
+  state.at = fresh * 0.8 - 1
+  await outcome(token)
+  expect(state.requests).toBe(1)
+  state.at = fresh * 0.8
+  await outcome(token)
+  expect(state.requests).toBe(2)
+})
+
+test('a key that the issuer removed counts for a minute more, and then falls with what it has proven', async () => {
+  const { state, sign, outcome } = start()
+  const token = await sign(key)
+  expect(await outcome(token)).toBe('accepted')
+  state.answer = async () => keySet(other)
+  expect(await outcome(await sign(other))).toBe('accepted')
+  state.at = 59
+  expect(await outcome(token)).toBe('accepted')
+  state.at = 60
+  expect(await outcome(token)).toBe('unknown_key')
+})
+
+test('a flood of kids that nobody has costs five fetches at once and one in ten seconds', async () => {
+  const { state, verifier, sign, outcome } = start()
+  await verifier.ready()
+  const forge = () => sign(other, { kid: crypto.randomUUID() })
+  const refused = new Set<string>()
+  for (state.at = 1; state.at <= 60; state.at++)
+    for (let i = 0; i < 3; i++) refused.add(await outcome(await forge()))
+  expect(state.requests).toBe(1 + 5 + 6)
+  expect([...refused]).toEqual(['unknown_key', 'keys_unavailable'])
+  expect(await outcome(await sign(key))).toBe('accepted')
+  await expect(verifier.verify(await forge())).rejects.toMatchObject({ retryAfter: 9 })
+})
+
+test('a key under the kid of another is found once the set is older than half a minute', async () => {
+  const { state, sign, outcome } = start()
+  expect(await outcome(await sign(key))).toBe('accepted')
+  const replaced = await makeKey('EdDSA', key.kid)
+  const token = await sign(replaced)
+  state.answer = async () => keySet(replaced)
+  state.at = 30
+  expect([await outcome(token), state.requests]).toEqual(['signature', 1])
+  state.at = 31
+  expect([await outcome(token), state.requests]).toEqual(['accepted', 2])
+})
+
+test('known keys are used for a day while the issuer fails, which is told once', async () => {
+  const { state, verifier, sign, outcome } = start()
+  const [token, unknown] = await Promise.all([sign(key), sign(other)])
+  await verifier.ready()
+  state.answer = away
+  for (state.at = 0; state.at < 86_400; state.at += 900) {
+    expect(await outcome(token)).toBe('accepted')
+    await verifier.ready()
+  }
+  expect(await outcome(unknown)).toBe('keys_unavailable')
+  expect(state.problems).toEqual([
+    'The keys of https://auth.example.com cannot be refreshed. The issuer answered with status 500.',
+  ])
+  expect(verifier.status()).toEqual({ keys: 1, age: state.at, lastError: 'status_500' })
+  expect(await outcome(token)).toBe('accepted')
+  state.at = 86_401
+  expect(await outcome(token)).toBe('keys_unavailable')
+  state.answer = async () => keySet(key)
+  state.at += 60
+  expect(await outcome(token)).toBe('accepted')
+})
+
+test.each<[string, () => Record<string, string>, number]>([
+  ['nothing', () => ({}), 1],
+  ['seconds', () => ({ 'retry-after': '120' }), 120],
+  ['a day', () => ({ 'retry-after': '86400' }), 900],
+  ['X-Retry-After, as Better Auth does', () => ({ 'x-retry-after': '7' }), 7],
+])('an issuer that asks for %s is left alone for so long', async (_, headers, seconds) => {
+  const { state, verifier, sign, outcome } = start()
+  state.answer = async () => new Response(null, { status: 429, headers: headers() })
+  const token = await sign(key)
+  await expect(verifier.verify(token)).rejects.toMatchObject({
+    reason: 'keys_unavailable',
+    retryAfter: seconds,
+  })
+  state.answer = async () => keySet(key)
+  state.at = seconds - 1
+  expect([await outcome(token), state.requests]).toEqual(['keys_unavailable', 1])
+  state.at = seconds
+  expect([await outcome(token), state.requests]).toEqual(['accepted', 2])
+})
+
+test('an empty set changes nothing where there were keys, and is no failure', async () => {
+  const { state, verifier, sign, outcome } = start()
+  const [token, unknown] = await Promise.all([sign(key), sign(other)])
+  await verifier.ready()
+  state.answer = async () => keySet()
+  expect(await outcome(unknown)).toBe('keys_unavailable')
+  expect(await outcome(token)).toBe('accepted')
+  expect(verifier.status()).toMatchObject({ keys: 1, lastError: 'no_keys' })
+  state.answer = async () => keySet(key, other)
+  expect(await outcome(unknown)).toBe('accepted')
+})
+
+test('a private key in the set refuses the whole of it', async () => {
+  const { state, verifier } = start()
+  state.answer = async () => Response.json({ keys: [other.jwk, { ...key.jwk, d: 'AAAA' }] })
+  await expect(verifier.ready()).rejects.toMatchObject({ reason: 'keys_unavailable' })
+  expect(verifier.status()).toEqual({ keys: 0, age: null, lastError: 'invalid' })
+  expect(state.problems).toEqual([expect.stringContaining('private key')])
+  const keys = [{ kty: 'RSA', n: 'AQAB', e: 'AQAB', p: 'AAAA' }]
+  expect(() => start({ keys })).toThrow(TypeError)
+})
+
+test('a token without kid counts where one key fits, also while the one before it leaves', async () => {
+  const { state, sign, outcome } = start()
+  const [old, fresh] = await Promise.all([sign(key, { kid: undefined }), sign(other, { kid: undefined })])
+  expect(await outcome(old)).toBe('accepted')
+  state.answer = async () => keySet(other)
+  await outcome(await sign(other))
+  expect(await Promise.all([outcome(old), outcome(fresh)])).toEqual(['accepted', 'accepted'])
+  state.answer = async () => keySet(key, other)
+  state.at = 300
+  expect(await outcome(fresh)).toBe('unknown_key')
+})
+
+test('a clock that is set back by a day locks nobody out', async () => {
+  const { state, verifier, sign, outcome } = start()
+  const token = await sign(key)
+  state.at = 86_400
+  state.answer = away
+  expect(await outcome(token)).toBe('keys_unavailable')
+  for (let i = 0; i < 9; i++) await outcome(await sign(other))
+  state.at = 0
+  state.answer = async () => keySet(key)
+  expect(await outcome(token)).toBe('accepted')
+  expect(verifier.status()).toMatchObject({ keys: 1, age: 0 })
+})
+
+const metadata = (issuer: string) => Response.json({ issuer, jwks_uri: 'https://keys.example.com/jwks' })
+
+test('discovery finds the keys by the metadata of the issuer, of either kind', async () => {
+  const { state, sign, outcome } = start({ discover: true, issuer: `${here}/tenant` })
+  const token = await key.sign(claimsFrom(`${here}/tenant`, { aud: here }))
+  const asked: string[] = []
+  state.answer = async url => {
+    asked.push(url)
+    if (url.endsWith('/openid-configuration')) return new Response(null, { status: 404 })
+    return url.startsWith(here) ? metadata(`${here}/tenant`) : keySet(key)
+  }
+  expect(await outcome(token)).toBe('accepted')
+  expect(await outcome(await sign(other))).toBe('unknown_key')
+  expect(asked).toEqual([
+    `${here}/tenant/.well-known/openid-configuration`,
+    `${here}/.well-known/oauth-authorization-server/tenant`,
+    'https://keys.example.com/jwks',
+    'https://keys.example.com/jwks',
+  ])
+})
+
+test.each<[string, () => Response]>([
+  ['of another issuer', () => metadata(`${here}/`)],
+  ['without keys', () => Response.json({ issuer: here })],
+  ['whose keys come over http', () => Response.json({ issuer: here, jwks_uri: 'http://keys.example.com/' })],
+])('metadata %s is no way to the keys', async (_, answer) => {
+  const { state, sign, verifier } = start({ discover: true })
+  state.answer = async () => answer()
+  await expect(verifier.verify(await sign(key))).rejects.toMatchObject({ reason: 'keys_unavailable' })
+  expect([state.requests, verifier.status().lastError]).toEqual([1, 'invalid'])
+})
