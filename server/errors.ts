@@ -8,7 +8,7 @@ import { TokenError } from './token-error.js'
 
 /** What `error.data` holds on the client, beside tRPC's own. */
 export interface ErrorData extends TRPCDefaultErrorData {
-  /** Why the caller was refused (UNAUTHORIZED), or what cannot be reached (SERVICE_UNAVAILABLE). */
+  /** Why the caller was refused (UNAUTHORIZED, FORBIDDEN), or what cannot be reached (SERVICE_UNAVAILABLE). */
   reason?: Reason
   /** Messages by field (BAD_REQUEST). What is wrong with the input as a whole stands under `root`. */
   fields?: Record<string, string[]>
