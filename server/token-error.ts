@@ -2,7 +2,7 @@ import { type Reason, reasons } from '../shared/reasons.js'
 
 /** What may be told of a refused token in a log: nothing that it proves, and nothing that it could be made from. */
 export interface RefusedToken {
-  /** First half of its SHA-256, in hex: the same token has the same. */
+  /** The first eight bytes of its SHA-256, in hex: the same token has the same. */
   hash: string
   /** The `kid` that it named, 64 characters at most. */
   kid: string | null

@@ -78,7 +78,7 @@ test.each([
 })
 
 test('a key that the issuer removed counts for a minute more, and then falls with what it has proven', async () => {
-  const { state, sign, outcome } = start()
+  const { state, sign, outcome } = start({ cache: { maxAge: 3600 } })
   const token = await sign(key)
   expect(await outcome(token)).toBe('accepted')
   state.answer = async () => keySet(other)
@@ -179,7 +179,7 @@ test('a private key in the set refuses the whole of it', async () => {
 })
 
 test('a token without kid counts where one key fits, also while the one before it leaves', async () => {
-  const { state, sign, outcome } = start()
+  const { state, sign, outcome } = start({ cache: false })
   const [old, fresh] = await Promise.all([sign(key, { kid: undefined }), sign(other, { kid: undefined })])
   expect(await outcome(old)).toBe('accepted')
   state.answer = async () => keySet(other)
@@ -201,6 +201,21 @@ test('a clock that is set back by a day locks nobody out', async () => {
   state.answer = async () => keySet(key)
   expect(await outcome(token)).toBe('accepted')
   expect(verifier.status()).toMatchObject({ keys: 1, age: 0 })
+})
+
+test('keys that were fetched before the clock was set back are fetched anew, and asked about as often as ever', async () => {
+  const { state, verifier, sign, outcome } = start()
+  state.at = 86_400
+  expect(await outcome(await sign(key))).toBe('accepted')
+  for (let i = 0; i < 5; i++) await outcome(await sign(other, { kid: crypto.randomUUID() }))
+  const requests = state.requests
+  state.at = 0
+  expect(await outcome(await sign(key))).toBe('accepted')
+  await expect.poll(() => verifier.status()).toMatchObject({ age: 0 })
+  expect(state.requests).toBe(requests + 1)
+  expect(await outcome(await sign(other))).toBe('keys_unavailable')
+  state.at = 10
+  expect(await outcome(await sign(other))).toBe('unknown_key')
 })
 
 const metadata = (issuer: string) => Response.json({ issuer, jwks_uri: 'https://keys.example.com/jwks' })

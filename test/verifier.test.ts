@@ -109,6 +109,7 @@ const refused: [what: string, reason: TokenError['reason'], make: Make][] = [
   ['a logout token (typ logout+jwt)', 'claims', () => signed({}, { typ: 'logout+jwt' })],
   ['an empty typ', 'claims', () => signed({}, { typ: '' })],
   ['a typ that is no text', 'claims', () => signed({}, { typ: 5 })],
+  ['a typ that is null', 'claims', () => signed({}, { typ: null })],
   ['crit', 'malformed', () => withCrit()],
   ['more than 8 kB', 'malformed', () => signed({ padding: 'x'.repeat(8_000) })],
   ['two parts', 'malformed', async () => (await signed()).split('.').slice(0, 2).join('.')],
