@@ -1,0 +1,20 @@
+import { parseArgs } from 'node:util'
+import { keyCases } from './key-cases.js'
+import { outageCases } from './outage-cases.js'
+import { subjectsNamed } from './subjects.js'
+import { tokenCases } from './token-cases.js'
+import { Trial } from './trial.js'
+
+/** Prints, as one table, what each verifier does in each case. Names of verifiers as arguments choose some of them. */
+const subjects = subjectsNamed(parseArgs({ allowPositionals: true }).positionals)
+const row = (cells: readonly string[]) => console.log(`| ${cells.join(' | ')} |`)
+
+row(['case', ...subjects.map(({ name }) => name)])
+row(['---', ...subjects.map(() => '---')])
+for (const one of [...outageCases, ...keyCases, ...tokenCases]) {
+  const outcomes: string[] = []
+  for (const subject of subjects) outcomes.push(await Trial.run(subject, one))
+  row([one.title, ...outcomes])
+}
+// A body that never ends may still be read.
+process.exit()
