@@ -14,7 +14,7 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['test/*.test.ts'],
+    include: ['test/*.test.ts', 'test/security/*.test.ts'],
     globalSetup: ['test/parts/postgres.setup.ts', 'test/parts/embedded.setup.ts'],
     testTimeout: 20_000,
     hookTimeout: 30_000,
