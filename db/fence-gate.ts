@@ -14,13 +14,17 @@ export class FenceError extends DatabaseUnavailableError {
 
 /** Lets scoped statements pass once the fence is proved to stand. */
 export interface FenceGate {
-  /** Resolves at once when the last proof held; proves first where there is none, or the last one failed seconds ago. */
+  /**
+   * Resolves at once when the last proof held, and renews it behind the statement once a minute; proves first where there is none,
+   * or the last one failed seconds ago.
+   */
   pass(): Promise<void>
   /** Proves again, for `/readyz` and for who wants to know: a migration may have opened a gap. */
   prove(): Promise<FenceReport>
 }
 
 const retryAfter = 5_000
+const renewAfter = 60_000
 const passed = Promise.resolve()
 
 /**
@@ -28,14 +32,15 @@ const passed = Promise.resolve()
  */
 export function createFenceGate(find: () => Promise<FenceReport>, now = Date.now): FenceGate {
   let gaps: readonly FenceGap[] | null = null
-  let provedAt = 0
+  let lookedAt = 0
   let proving: Promise<FenceReport> | null = null
 
   const prove = () => {
-    proving ??= find()
+    if (proving !== null) return proving
+    lookedAt = now()
+    proving = find()
       .then(found => {
         gaps = found.gaps
-        provedAt = now()
         return found
       })
       .finally(() => {
@@ -45,7 +50,7 @@ export function createFenceGate(find: () => Promise<FenceReport>, now = Date.now
   }
 
   const passOrProve = async () => {
-    if (gaps === null || now() - provedAt > retryAfter) {
+    if (gaps === null || now() - lookedAt > retryAfter) {
       await prove().catch(cause => {
         throw isStatementTimeout(cause) ? cause : new DatabaseUnavailableError({ cause })
       })
@@ -53,5 +58,12 @@ export function createFenceGate(find: () => Promise<FenceReport>, now = Date.now
     if (gaps !== null && gaps.length > 0) throw new FenceError(gaps)
   }
 
-  return { pass: () => (gaps?.length === 0 ? passed : passOrProve()), prove }
+  const pass = () => {
+    if (gaps?.length !== 0) return passOrProve()
+    // Where it fails the statement says so itself.
+    if (now() - lookedAt > renewAfter) prove().catch(() => {})
+    return passed
+  }
+
+  return { pass, prove }
 }

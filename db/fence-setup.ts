@@ -48,7 +48,7 @@ async function sign(db: AnyKysely, secret: string): Promise<void> {
   await sql`
     create or replace function trpc_bearer.refuse_identity() returns text language plpgsql stable parallel safe as $$
     begin
-      raise exception ${sql.lit(`${notBelieved} (FENCE_SECRET is missing, or not what npm run migrate was given).`)}
+      raise exception ${sql.lit(`${notBelieved} (FENCE_SECRET is missing or not what the migration was given, or SQL has set another id).`)}
         using errcode = 'invalid_authorization_specification';
     end $$`.execute(db)
   // In PL/pgSQL, which keeps its plans for the session; one expression, as it pays for each anew in every transaction.

@@ -5,7 +5,7 @@ import { brokenTableRules, lacksIndex } from './table-rules.js'
 
 /**
  * Puts a table under the policy that every scoped handle obeys: each user sees and writes the rows whose `user_id` is
- * their own, and no others. Call it in the migration that creates the table, after `create table`.
+ * their own, and no others. Call it in the migration that creates the table, after `create table`; again, where it was undone.
  *
  * The table needs a column `user_id text not null`, which gets the caller's id by default, and a btree index (a primary or unique
  * key is one) that starts with it, so that a statement reads the caller's rows and not everybody's. Row-level security is enabled
@@ -30,8 +30,10 @@ export async function protectTable(db: AnyKysely, table: string): Promise<void> 
         `Before protectTable: create index on ${quotedName(table)} (user_id);`,
     )
   }
+  await sql`drop policy if exists own_rows on ${name}`.execute(db)
   await sql`
     alter table ${name}
+      drop constraint if exists ${constraint},
       alter column user_id set not null,
       alter column user_id set default trpc_bearer.user_id(),
       add constraint ${constraint} check (user_id <> ''),
@@ -64,12 +66,11 @@ async function schemaOf(db: AnyKysely, table: string): Promise<string> {
   return rows[0]?.schema ?? ''
 }
 
-async function isTable(db: AnyKysely, table: string): Promise<boolean> {
-  const { rows } = await sql`
-    select from pg_catalog.pg_class where oid = ${quotedName(table)}::regclass and relkind in ('r', 'p')`.execute(
-    db,
-  )
-  return rows.length > 0
+async function kindOf(db: AnyKysely, table: string): Promise<{ isTable?: boolean; isProtected?: boolean }> {
+  const { rows } = await sql<{ isTable: boolean; isProtected: boolean }>`
+    select relkind in ('r', 'p') as "isTable", relforcerowsecurity as "isProtected"
+    from pg_catalog.pg_class where oid = ${quotedName(table)}::regclass`.execute(db)
+  return rows[0] ?? {}
 }
 
 const quotedName = (table: string) => table.split('.').map(quoteIdentifier).join('.')
@@ -79,15 +80,18 @@ const quotedName = (table: string) => table.split('.').map(quoteIdentifier).join
  * else.
  *
  * @param table name of the table, with its schema where that is not the first in the search path
- * @throws for what is no table: a view shows the rows that its owner sees, and a foreign table those of another server
+ * @throws for a table that is protected, and for what is no table: a view shows the rows that its owner sees, and a foreign table those of another server
  */
 export async function shareTable(db: AnyKysely, table: string): Promise<void> {
   const role = sql.id(await applicationRole(db))
-  if (!(await isTable(db, table))) {
+  const { isTable, isProtected } = await kindOf(db, table)
+  if (!isTable) {
     throw new Error(
       `${table} cannot be shared: it is no table. Give a view security_invoker, and grant select on it to the role.`,
     )
   }
+  if (isProtected)
+    throw new Error(`${table} cannot be shared: it is protected. Drop its policy and row security first.`)
   await sql`
     insert into trpc_bearer.shared_table values (${quotedName(table)}::regclass) on conflict do nothing`.execute(
     db,

@@ -1,4 +1,5 @@
 import { loadEnvFile as loadNodeEnvFile } from 'node:process'
+import type { Config } from './config.js'
 import { databaseProblem } from './database-problem.js'
 
 /** What the person who runs a command is told, instead of a stack. */
@@ -35,4 +36,10 @@ export function loadEnvFile(): void {
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
   }
+}
+
+/** Says that a command works on the embedded database, which whoever has forgotten DATABASE_URL would not expect. */
+export function sayWhere({ databaseUrl, migrationDatabaseUrl, dataDir }: Config): void {
+  if (databaseUrl === undefined && migrationDatabaseUrl === undefined)
+    console.log(`On the embedded database in ${dataDir}, as DATABASE_URL is not set.`)
 }

@@ -16,7 +16,8 @@ const problems: Record<string, string> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
   ERR_TLS_CERT_ALTNAME_INVALID: 'The certificate of the server of DATABASE_URL is of another host.',
   '28P01': 'PostgreSQL refuses the login of DATABASE_URL: check its name and password.',
-  '28000': 'PostgreSQL refuses the login of DATABASE_URL (pg_hba.conf, or TLS).',
+  '28000':
+    'PostgreSQL refuses the login of DATABASE_URL: there is none of that name, or pg_hba.conf or TLS keep it out.',
   '3D000': 'The database of DATABASE_URL does not exist: create it first.',
   '57P03': 'PostgreSQL is starting or stopping.',
   '53300': 'PostgreSQL has no connection left: lower DATABASE_POOL_MAX.',

@@ -21,7 +21,12 @@ export async function adviceToServe(db: OpenDatabase['db'], role: string, denial
 /** What to do where the login that migrates lacks a right: another login, where there is one that migrates, or the grants. */
 export async function adviceToMigrate(
   db: OpenDatabase['db'],
-  { role, login, denial }: { role: string; login: string | undefined; denial: string },
+  {
+    role,
+    login,
+    denial,
+    isSigned,
+  }: { role: string; login: string | undefined; denial: string; isSigned: boolean },
 ): Promise<string> {
   const { rows } = await sql<{ self: string; migrator: string | null; grants: string[] }>`
     select session_user as self,
@@ -31,7 +36,8 @@ export async function adviceToMigrate(
         (select quote_ident(pg_get_userbyid(datdba)) from pg_database
           where datname = current_database() and not r.rolinherit and not r.rolcreaterole
             and not pg_has_role(session_user, datdba, 'usage')
-            and exists (select from pg_auth_members where member = r.oid and pg_get_userbyid(roleid) = ${role}))) as migrator,
+            and (${isSigned}
+              or exists (select from pg_auth_members where member = r.oid and pg_get_userbyid(roleid) = ${role})))) as migrator,
       array_remove(array[
         case when role.name is null and not rolcreaterole then format('create role %I nologin;', ${role}::text) end,
         case when not coalesce(pg_has_role(session_user, role.name, 'member'), rolcreaterole)

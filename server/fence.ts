@@ -1,18 +1,14 @@
 import { openDatabase, pendingMigrations } from '../db/index.js'
-import { CommandError, loadEnvFile, runCommand } from './command.js'
+import { CommandError, loadEnvFile, runCommand, sayWhere } from './command.js'
 import { readConfig } from './config.js'
 import { adviceToServe, denialOf } from './denied.js'
 
 /** `npm run fence`: proves that users are kept apart, and prints the SQL for what is missing. */
 await runCommand(async () => {
   loadEnvFile()
-  const {
-    databaseUrl: url,
-    dataDir,
-    databaseRole: role,
-    fenceSecret,
-    databaseFence: requiredFence,
-  } = readConfig()
+  const config = readConfig()
+  sayWhere(config)
+  const { databaseUrl: url, dataDir, databaseRole: role, fenceSecret, databaseFence: requiredFence } = config
   const database = await openDatabase({ url, dataDir, role, fenceSecret, requiredFence, join: true })
   try {
     const pending = await pendingMigrations(database.db)

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { currentKey } from '../db/fence-key.js'
 import { migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
 import { loginOf } from '../db/serving-login.js'
-import { CommandError, loadEnvFile, runCommand } from './command.js'
+import { CommandError, loadEnvFile, runCommand, sayWhere } from './command.js'
 import { type Config, ConfigError, readConfig } from './config.js'
 import { databaseProblem } from './database-problem.js'
 import { adviceToMigrate, denialOf, withSql } from './denied.js'
@@ -11,6 +11,7 @@ import { adviceToMigrate, denialOf, withSql } from './denied.js'
 await runCommand(async () => {
   loadEnvFile()
   const config = readConfig()
+  sayWhere(config)
   const { databaseUrl, migrationDatabaseUrl, dataDir, databaseRole: role } = config
   const login = await servingLogin(config)
   const database = await openDatabase({ url: migrationDatabaseUrl ?? databaseUrl, dataDir, role, join: true })
@@ -35,7 +36,7 @@ async function servingLogin({ databaseUrl, migrationDatabaseUrl }: Config): Prom
 
 async function migrate(
   db: OpenDatabase['db'],
-  { databaseRole: role, fenceSecret: secret }: Config,
+  { databaseRole: role, fenceSecret: secret, migrationDatabaseUrl }: Config,
   login: string | undefined,
 ): Promise<string[]> {
   const names = await migrateToLatest(db, { role })
@@ -44,6 +45,8 @@ async function migrate(
   const left = await setUpFence(db, { role, secret, login })
   const after = await currentKey(db)
   console.log(names.length === 0 ? 'The schema is up to date.' : `Migrated: ${names.join(', ')}.`)
+  if (after === null && migrationDatabaseUrl !== undefined)
+    console.log('The level is plain: with FENCE_SECRET injected SQL stays with its caller too.')
   if (before === null && after !== null)
     console.log(
       'The identity is signed now: every server needs this FENCE_SECRET. npm run fence tells the level.',
@@ -66,11 +69,13 @@ async function requireRole(db: OpenDatabase['db'], role: string): Promise<void> 
 async function explained(
   error: unknown,
   db: OpenDatabase['db'],
-  { databaseRole: role, migrationDatabaseUrl }: Config,
+  { databaseRole: role, migrationDatabaseUrl, fenceSecret }: Config,
   login: string | undefined,
 ): Promise<unknown> {
   const denial = denialOf(error)
-  if (denial !== undefined) return new CommandError(await adviceToMigrate(db, { role, login, denial }))
+  const isSigned = fenceSecret !== undefined
+  if (denial !== undefined)
+    return new CommandError(await adviceToMigrate(db, { role, login, denial, isSigned }))
   const url = migrationDatabaseUrl === undefined ? 'DATABASE_URL' : 'MIGRATION_DATABASE_URL'
   const problem = databaseProblem(error, url)
   return problem === undefined ? error : new CommandError(problem, { cause: error })

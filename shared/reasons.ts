@@ -18,7 +18,7 @@ export const reasons = {
   insufficient_scope: 'This needs a scope or role that the caller does not have.',
   keys_unavailable: 'The keys of the issuer cannot be fetched at the moment. Try again.',
   revocation_unavailable: 'Whether the token was revoked cannot be found out at the moment. Try again.',
-  database_unavailable: 'The database cannot be reached at the moment. Try again.',
+  database_unavailable: 'The database cannot be used at the moment. Try again.',
 } as const
 
 /** Machine-readable reason of a refusal: what `error.data.reason` holds on the client. */

@@ -96,16 +96,18 @@ test.each(['superuser', 'bypassrls', 'createrole', 'createdb', 'replication'])(
 test('another role than the one that was migrated for is a gap, and the policies stay as they are', async () => {
   await using database = await openOwn()
   const { role, other, url } = database
-  const mistaken = await openDatabase({ url, role: other })
-  try {
-    expect((await mistaken.fence()).gaps).toEqual([
-      {
-        object: `role ${other}`,
-        problem: `the migrations made the tables for another role, ${role}`,
-        mend: `-- DATABASE_ROLE=${role}`,
-      },
-    ])
-  } finally {
-    await mistaken.close()
+  for (const wrong of [other, 'there_is_no_such_role']) {
+    const mistaken = await openDatabase({ url, role: wrong })
+    try {
+      expect((await mistaken.fence()).gaps).toEqual([
+        {
+          object: `role ${wrong}`,
+          problem: `the migrations made the tables for another role, ${role}`,
+          mend: `-- DATABASE_ROLE=${role}`,
+        },
+      ])
+    } finally {
+      await mistaken.close()
+    }
   }
 })

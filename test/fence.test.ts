@@ -90,7 +90,7 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       'a table that was protected and shared, and has lost its row-level security',
       [
         'PROTECT gap.notes',
-        'SHARE gap.notes',
+        "insert into trpc_bearer.shared_table values ('gap.notes')",
         'alter table gap.notes disable row level security, no force row level security',
       ],
       'gap.notes',

@@ -136,25 +136,26 @@ describe('the login that serves', () => {
 })
 
 describe('the login that migrates', () => {
-  test.each([
-    ['before', false],
-    ['after', true],
-  ])('is asked for where it was forgotten, %s the first migration', async (_, isMigrated) => {
-    await using owned = await ownedDatabase()
-    const { owner, server, role, serverUrl, administer } = owned
-    if (isMigrated) await migrate(owned, { FENCE_SECRET: secret })
-    else await administer(`create role ${role} nologin`, `grant ${role} to ${server}`)
-    const forgotten = { MIGRATION_DATABASE_URL: '', DATABASE_URL: serverUrl, FENCE_SECRET: secret }
-    expect(await migrate(owned, forgotten)).toEqual({
-      code: 1,
-      stdout: '',
-      stderr: expect.stringMatching(
-        RegExp(
-          `^${server} is not the login that migrates .* MIGRATION_DATABASE_URL, to a URL of ${owner}\\.\n$`,
+  test.each([['before'], ['with the grant of the role, before'], ['after']])(
+    'is asked for where it was forgotten, %s the first migration',
+    async when => {
+      await using owned = await ownedDatabase()
+      const { owner, server, role, serverUrl, administer } = owned
+      if (when === 'after') await migrate(owned, { FENCE_SECRET: secret })
+      else if (when !== 'before')
+        await administer(`create role ${role} nologin`, `grant ${role} to ${server}`)
+      const forgotten = { MIGRATION_DATABASE_URL: '', DATABASE_URL: serverUrl, FENCE_SECRET: secret }
+      expect(await migrate(owned, forgotten)).toEqual({
+        code: 1,
+        stdout: '',
+        stderr: expect.stringMatching(
+          RegExp(
+            `^${server} is not the login that migrates .* MIGRATION_DATABASE_URL, to a URL of ${owner}\\.\n$`,
+          ),
         ),
-      ),
-    })
-  })
+      })
+    },
+  )
 
   test('that owns nothing is told what to be granted, and needs nothing else', async () => {
     await using owned = await ownedDatabase({ owner: '' })
@@ -267,7 +268,7 @@ test('a new secret and a changed one are told, and the same one is not', async (
   await using owned = await ownedDatabase()
   const tells = async (FENCE_SECRET: string) =>
     (await migrate(owned, { FENCE_SECRET })).stdout.split('\n').slice(1)
-  expect((await migrate(owned)).stdout).toBe('Migrated: 0001_tasks.\n')
+  expect((await migrate(owned)).stdout).toMatch(/^Migrated: 0001_tasks\.\nThe level is plain: .*\n$/)
   expect(await tells(secret)).toEqual([expect.stringContaining('signed now'), ''])
   expect(await tells(secret)).toEqual([''])
   expect(await tells(randomBytes(32).toString('hex'))).toEqual([

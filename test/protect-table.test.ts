@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { migrateToLatest, openDatabase, protectTable } from '../db/index.js'
+import { migrateToLatest, openDatabase, protectTable, shareTable } from '../db/index.js'
 import { databaseKinds, emptyDatabase, openTestDatabase } from './parts/database.js'
 
 type Database = Awaited<ReturnType<typeof openTestDatabase>>
@@ -140,4 +140,19 @@ test.each([
   } finally {
     await close()
   }
+})
+
+test('a table that is protected again is as it was', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await sql`create table again (user_id text, body text, primary key (user_id, body))`.execute(database.db)
+  for (let n = 0; n < 2; n++) await protectTable(database.db, 'again')
+  await insert(database.forUser('alice'), 'again', 'hers')
+  expect(await bodies(database.forUser('bob'), 'again')).toEqual([])
+  expect((await database.fence()).gaps).toEqual([])
+})
+
+test('a table that is protected is not shared, and says so', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await expect(shareTable(database.db, 'tasks')).rejects.toThrow('tasks cannot be shared: it is protected')
+  expect((await database.fence()).gaps).toEqual([])
 })
