@@ -26,11 +26,18 @@ export type UserGuard<T> = TRPCProcedureBuilder<
  */
 export function requireUser<T = User>(): UserGuard<T> {
   const t = initTRPC.context<{ user: T | null }>().create()
-  return t.procedure.use(({ ctx, next }) => {
-    const { user } = ctx
-    if (user === null || user === undefined) throw refuse(accessOf(ctx)?.refusal ?? new TokenError('missing'))
-    return next({ ctx: { user } })
-  })
+  return t.procedure.use(({ ctx, next }) => next({ ctx: { user: userOf(ctx) } }))
+}
+
+/**
+ * The user of a context.
+ *
+ * @throws TRPCError UNAUTHORIZED or SERVICE_UNAVAILABLE, with the reason, where there is none
+ */
+export function userOf<T>(ctx: { user: T | null }): T {
+  const { user } = ctx
+  if (user === null || user === undefined) throw refuse(accessOf(ctx)?.refusal ?? new TokenError('missing'))
+  return user
 }
 
 /** What a procedure throws: the caller's fault is 401, a scope or role that they lack 403, an outage 503. */

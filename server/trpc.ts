@@ -4,7 +4,7 @@ import { reasons } from '../shared/reasons.js'
 import { transformer } from '../shared/transformer.js'
 import { access, type Context } from './context.js'
 import { formatError } from './errors.js'
-import { requireUser } from './require-user.js'
+import { userOf } from './require-user.js'
 
 const t = initTRPC.context<Context>().create({ transformer, isDev: false, errorFormatter: formatError })
 
@@ -16,17 +16,7 @@ export const { router, createCallerFactory, mergeRouters } = t
  */
 export const publicProcedure = t.procedure.use(async ({ next, signal }) => {
   const result = await next()
-  if (result.ok || result.error.code !== 'INTERNAL_SERVER_ERROR') return result
-  const { cause } = result.error
-  if (signal?.aborted)
-    throw new TRPCError({ code: 'CLIENT_CLOSED_REQUEST', message: 'The caller has gone.', cause })
-  if (isDatabaseUnavailable(cause)) {
-    throw new TRPCError({ code: 'SERVICE_UNAVAILABLE', message: reasons.database_unavailable, cause })
-  }
-  if (isStatementTimeout(cause)) {
-    const message = 'This took longer than the server allows. Ask for less at once.'
-    throw new TRPCError({ code: 'GATEWAY_TIMEOUT', message, cause })
-  }
+  if (!result.ok) throwExplained(result.error, signal)
   return result
 })
 
@@ -36,8 +26,26 @@ export const publicProcedure = t.procedure.use(async ({ next, signal }) => {
  *
  * @throws TRPCError UNAUTHORIZED with a reason when there is no valid token, SERVICE_UNAVAILABLE when the keys cannot be had
  */
-export const protectedProcedure = publicProcedure.concat(requireUser()).use(({ ctx, next }) => {
+export const protectedProcedure = t.procedure.use(async ({ ctx, next, signal }) => {
+  // In one step and not in three on top of `publicProcedure`: each costs more than knowing the token.
+  const user = userOf(ctx)
   const { db } = ctx[access]
   if (db === null) throw new Error('A context with a user has a database.')
-  return next({ ctx: { db } })
+  const result = await next({ ctx: { user, db } })
+  if (!result.ok) throwExplained(result.error, signal)
+  return result
 })
+
+/** Throws what an error is where it is nobody's mistake: the caller has gone, the database is away, or it took too long. */
+function throwExplained({ code, cause }: TRPCError, signal: AbortSignal | undefined): void {
+  if (code !== 'INTERNAL_SERVER_ERROR') return
+  if (signal?.aborted)
+    throw new TRPCError({ code: 'CLIENT_CLOSED_REQUEST', message: 'The caller has gone.', cause })
+  if (isDatabaseUnavailable(cause)) {
+    throw new TRPCError({ code: 'SERVICE_UNAVAILABLE', message: reasons.database_unavailable, cause })
+  }
+  if (isStatementTimeout(cause)) {
+    const message = 'This took longer than the server allows. Ask for less at once.'
+    throw new TRPCError({ code: 'GATEWAY_TIMEOUT', message, cause })
+  }
+}
