@@ -1,0 +1,80 @@
+import { createRemoteJWKSet, jwtVerify } from 'jose'
+import { openDatabase } from '../db/index.js'
+import { access, type Context, createContextFactory } from '../server/context.js'
+import { createFetchHandler } from '../server/handlers.js'
+import { createCallerFactory, protectedProcedure, publicProcedure, router } from '../server/trpc.js'
+import { createVerifier } from '../server/verifier/index.js'
+import { algorithms, makeKey, startKeys } from '../test/parts/keys.js'
+import { bestOf } from './best-of.js'
+
+/** Prints what a known token costs, over no authentication at all, and what verifying costs, beside jose. */
+const keys = await Promise.all(algorithms.map(algorithm => makeKey(algorithm)))
+await using issuer = await startKeys(...keys)
+const { url } = issuer
+const claims = issuer.claims({ exp: Math.floor(Date.now() / 1000) + 3600, email: 'alice@example.com' })
+const tokens = new Map(
+  await Promise.all(
+    algorithms.map(async (algorithm, n) => [algorithm, (await keys[n]?.sign(claims)) ?? ''] as const),
+  ),
+)
+const tokenOf = (algorithm: (typeof algorithms)[number]) => tokens.get(algorithm) ?? ''
+
+// Nothing is asked of it, and nothing connects.
+const db = await openDatabase({ url: 'postgres://127.0.0.1:1/nothing' })
+const verifier = createVerifier({ issuer: url, audience: url })
+const forgetful = createVerifier({ issuer: url, audience: url, cache: false })
+const remote = createRemoteJWKSet(new URL(`${url}/api/auth/jwks`))
+
+const appRouter = router({
+  open: publicProcedure.query(() => 'ok'),
+  own: protectedProcedure.query(() => 'ok'),
+})
+const authorization = `Bearer ${tokenOf('EdDSA')}`
+const createContext = createContextFactory({ verifier, db })
+const createCaller = createCallerFactory(appRouter)
+const req = { headersDistinct: { authorization: [authorization] } }
+const nobody: Context = { user: null, [access]: { refusal: null, db: null, requestId: '' } }
+const handle = createFetchHandler({ verifier, db, router: appRouter })
+const ask = (procedure: string, headers: Record<string, string> = {}) =>
+  handle(new Request(`http://api/trpc/${procedure}`, { headers })).then(answer => answer.text())
+
+// All keys are fetched first: what follows leaves no time to anything else.
+await Promise.all([verifier.ready(), forgetful.ready(), remote.reload()])
+const calls = await bestOf(
+  {
+    'procedure, no authentication': () => createCaller(nobody).open(),
+    'procedure, known token': async () => createCaller(await createContext({ req, requestId: '' })).own(),
+    'endpoint, no token': () => ask('open'),
+    'endpoint, known token': () => ask('own', { authorization }),
+  },
+  { rounds: 1_500, calls: 20 },
+)
+
+const verdicts: Record<string, { known: number; unknown: number; jose: number }> = {}
+for (const algorithm of algorithms) {
+  const token = tokenOf(algorithm)
+  verdicts[algorithm] = await bestOf(
+    {
+      known: () => verifier.verify(token),
+      unknown: () => forgetful.verify(token),
+      jose: () => jwtVerify(token, remote, { issuer: url, audience: url }),
+    },
+    { rounds: 300, calls: 10 },
+  )
+}
+await db.close()
+
+const over = (name: keyof typeof calls, base: keyof typeof calls) => (calls[name] - calls[base]).toFixed(1)
+const rounded = <Name extends string>(times: Record<Name, number>) =>
+  Object.fromEntries(Object.entries<number>(times).map(([name, us]) => [name, Number(us.toFixed(1))]))
+console.table(Object.entries(rounded(calls)).map(([call, us]) => ({ call, us })))
+console.table({
+  'known token over no authentication, procedure': over(
+    'procedure, known token',
+    'procedure, no authentication',
+  ),
+  'known token over no token, endpoint': over('endpoint, known token', 'endpoint, no token'),
+})
+console.table(
+  Object.fromEntries(Object.entries(verdicts).map(([algorithm, times]) => [algorithm, rounded(times)])),
+)
