@@ -81,7 +81,14 @@ afterAll(() => folder[Symbol.asyncDispose]())
 
 test('the packed package holds the compiled entries, the licence and the papers, and no source or test', () => {
   expect(files).toEqual(
-    expect.arrayContaining(['LICENSE', 'README.md', 'CHANGELOG.md', 'package.json', 'dist/server/index.js']),
+    expect.arrayContaining([
+      'LICENSE',
+      'README.md',
+      'CHANGELOG.md',
+      'docs/security.md',
+      'package.json',
+      'dist/server/index.js',
+    ]),
   )
   expect(files.filter(file => /(^|\/)(test|examples|bench)\/|(?<!\.d)\.ts$/.test(file))).toEqual([])
 })
