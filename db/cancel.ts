@@ -9,6 +9,7 @@ interface Backend {
 }
 
 const cancelRequest = 80_877_102
+const patience = 5_000
 
 /**
  * Asks PostgreSQL to cancel what a connection runs (protocol, 55.2.8 Canceling Requests in Progress): on a connection of its
@@ -21,7 +22,12 @@ export function cancelStatement(client: PoolClient & Partial<Backend>): void {
   for (const [at, word] of [16, cancelRequest, processID, secretKey].entries())
     request.writeInt32BE(word, at * 4)
   const socket = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host)
-  socket.on('error', () => {}).end(request)
+  // The server ends the connection: PgBouncer 1.18 falls over one that we have ended first.
+  socket.setTimeout(patience, () => socket.destroy())
+  socket
+    .on('error', () => {})
+    .resume()
+    .write(request)
 }
 
 /** The work, or at once the reason of an abort: then what runs is asked to stop. */

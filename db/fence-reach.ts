@@ -4,6 +4,8 @@ import type { Database } from './schema.js'
 
 /** What the role has any privilege on, by itself, from PUBLIC or from whom it inherits; and the tables that callers need. */
 export interface Reached {
+  /** Its oid: a name is not found in a schema that the login may not use. */
+  oid: string
   name: string
   schema: string
   kind: 'table' | 'view' | 'other'
@@ -43,14 +45,16 @@ export async function reachedBy(
   { role, tasks }: { role: string; tasks: number | null },
 ): Promise<Reached[]> {
   const { rows } = await sql<Reached>`
-    select c.oid::regclass::text as name, quote_ident(n.nspname) as schema,
+    select c.oid::text as oid, c.oid::regclass::text as name, quote_ident(n.nspname) as schema,
       case when c.relkind in ('r', 'p') then 'table' when c.relkind = 'v' then 'view' else 'other' end as kind,
       c.oid is not distinct from ${tasks}::oid or coalesce(p.is_bound or p.is_named, false) as "isProtected",
       c.oid is not distinct from ${tasks}::oid as "isTasks",
       c.relkind in ('r', 'p') and c.oid in (select trpc_bearer.shared_tables()) and not c.relforcerowsecurity
         and p.is_bound is not true as "isShared",
       c.relrowsecurity and c.relforcerowsecurity as "isForced",
-      coalesce(c.reloptions && array['security_invoker=true', 'security_invoker=on', 'security_invoker=1'], false) as "isInvoker",
+      coalesce((
+        select option_value::boolean from pg_options_to_table(c.reloptions) where option_name = 'security_invoker'
+      ), false) as "isInvoker",
       has_schema_privilege(${role}, n.oid, 'usage') as "isOpen",
       array(
         select r from unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) r

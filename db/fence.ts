@@ -88,18 +88,25 @@ async function inspect(db: Kysely<Database>, role: string): Promise<{ gaps: Fenc
   const gaps = await gapsOfRole(db, role)
   // The rest would follow from it.
   if (gaps.length > 0) return { gaps, tables: [] }
-  const { rows } = await sql<{ tasks: number | null }>`select to_regclass('tasks')::oid as tasks`.execute(db)
-  // Names and policies are read with their schemas then, whatever search path the login has, or who mends it.
-  await sql`select set_config('search_path', '', true)`.execute(db)
+  // The second where the login may not use their schema.
+  const { rows } = await sql<{ tasks: number | null }>`
+    select coalesce(to_regclass('tasks'), (
+      select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.nspname = 'trpc_bearer'
+      where c.relname = 'tasks' and c.relkind = 'r' and c.relowner = n.nspowner order by c.oid limit 1
+    ))::oid as tasks`.execute(db)
+  // Names and policies are read with their schemas then, whatever settings the login has, or who mends it.
+  await sql`
+    select set_config('search_path', '', true), set_config('quote_all_identifiers', 'off', true),
+      set_config('row_security', 'on', true)`.execute(db)
   gaps.push(...(await gapsOfSchemas(db, role)), ...(await gapsOfCatalogue(db, role)))
   const tables: string[] = []
   for (const reached of await reachedBy(db, { role, tasks: rows[0]?.tasks ?? null })) {
-    const { name, kind, isShared, isOpen, rights, lenders } = reached
+    const { oid, name, kind, isShared, isOpen, rights, lenders } = reached
     const found = gapsOf(reached, role)
     gaps.push(...found)
     if (found.length > 0 || kind !== 'table' || isShared) continue
     if (isOpen && rights.includes('select')) tables.push(name)
-    for (const { problem, mend } of await brokenTableRules(db, name))
+    for (const { problem, mend } of await brokenTableRules(db, oid))
       gaps.push({ object: name, problem, mend: mend ?? revoke('all', name, lenders) })
   }
   return { gaps, tables }

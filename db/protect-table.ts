@@ -30,6 +30,11 @@ export async function protectTable(db: AnyKysely, table: string): Promise<void> 
         `Before protectTable: create index on ${quotedName(table)} (user_id);`,
     )
   }
+  const [policy] = await openPolicies(db, quotedName(table))
+  if (policy !== undefined)
+    throw new Error(
+      `${table} cannot be protected: its policy ${policy} may open more than own rows. Drop it first.`,
+    )
   await sql`drop policy if exists own_rows on ${name}`.execute(db)
   await sql`
     alter table ${name}
@@ -48,6 +53,26 @@ export async function protectTable(db: AnyKysely, table: string): Promise<void> 
   // Default privileges may have given more, which no policy binds (truncate).
   await sql`revoke all on ${name} from public, ${role}`.execute(db)
   await sql`grant select, insert, update, delete on ${name} to ${role}`.execute(db)
+  for (const sequence of await sequencesOf(db, quotedName(table)))
+    await sql`grant usage on sequence ${sql.raw(sequence)} to ${role}`.execute(db)
+}
+
+async function openPolicies(db: AnyKysely, relation: string): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`
+    select polname as name from pg_catalog.pg_policy
+    where polrelid = ${relation}::regclass and polpermissive and polname <> 'own_rows'`.execute(db)
+  return rows.map(row => row.name)
+}
+
+/** Those that its serial columns take their numbers from. */
+async function sequencesOf(db: AnyKysely, relation: string): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`
+    select s.oid::regclass::text as name
+    from pg_catalog.pg_depend d join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
+    where d.classid = 'pg_class'::regclass and d.refobjid = ${relation}::regclass and d.deptype = 'a'`.execute(
+    db,
+  )
+  return rows.map(row => row.name)
 }
 
 async function applicationRole(db: AnyKysely): Promise<string> {

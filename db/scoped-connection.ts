@@ -35,6 +35,12 @@ export class ScopedConnection implements DatabaseConnection {
   readonly #identity: Preamble
   #inTransaction = false
   #isUnclean = false
+  /** COMMIT or ROLLBACK is on its way, and what is sent behind it would be in no transaction. */
+  #isEnding = false
+  /** The connection is somebody else's by now. */
+  #isReleased = false
+  /** A statement in a transaction of its own, whose end the others on the connection wait for. */
+  #alone: Promise<unknown> | null = null
 
   constructor(client: PoolClient, { scope, identify, know, signal }: ScopeOptions) {
     this.#session = new Session(client, { signal, patience: scope.statementTimeout + 5_000 })
@@ -42,12 +48,19 @@ export class ScopedConnection implements DatabaseConnection {
     this.#identity = identify(scope)
   }
 
-  async begin({ isolationLevel, accessMode }: TransactionSettings) {
+  async begin(settings: TransactionSettings) {
+    if (this.#alone !== null) await this.#turn()
+    this.#requireOpen()
+    if (this.#inTransaction) throw new Error('A transaction is open on this connection: one at a time.')
+    return this.#begin(settings)
+  }
+
+  async #begin({ isolationLevel, accessMode }: TransactionSettings) {
     const level = isolationLevel ? ` isolation level ${isolationLevel}` : ''
     const begin = `begin${level}${accessMode ? ` ${accessMode}` : ''}`
-    this.#inTransaction = true
     try {
       await this.#session.send([{ text: begin }], this.#identity)
+      this.#inTransaction = true
     } catch (error) {
       await this.rollback()
       throw fromIdentity(error)
@@ -56,9 +69,15 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   async commit() {
-    if (this.#isUnclean && this.#session.status === 'T') await this.#clean()
+    this.#isEnding = true
+    if (this.#isUnclean) {
+      await this.#clean().catch(async error => {
+        await this.rollback()
+        throw isAborted(error) ? new AbortedTransactionError() : error
+      })
+    }
     const { command } = await this.#session.send([], { text: 'commit' })
-    this.#inTransaction = false
+    this.#ended()
     // COMMIT of an aborted transaction rolls back, and says so in its tag only.
     if (command === 'ROLLBACK') throw new AbortedTransactionError()
   }
@@ -66,11 +85,12 @@ export class ScopedConnection implements DatabaseConnection {
   /** Never fails: a connection that cannot roll back is not given back, and the error that led here is the one to tell. */
   async rollback() {
     if (this.#session.isBroken) return
+    this.#isEnding = true
     try {
       // Locks and prepared statements outlive a rollback: cleaned in the same message, behind a pooler in the same session too.
       await this.#session.run(this.#isUnclean ? `rollback; ${cleanSession}` : 'rollback')
-      this.#inTransaction = false
       this.#isUnclean = false
+      this.#ended()
     } catch {
       this.#session.isBroken = true
     }
@@ -78,24 +98,29 @@ export class ScopedConnection implements DatabaseConnection {
 
   /** Sends a statement of ours inside the transaction. */
   async control({ sql: text }: CompiledQuery) {
+    this.#requireOpen()
     await this.#session.send([], { text })
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     const known = this.#know(query.sql)
+    if (this.#alone !== null) await this.#turn()
+    this.#requireOpen()
     if (!known.mayLeaveBehind) return this.#execute(query, known)
     this.#isUnclean = true
     if (this.#inTransaction) return this.#execute(query, known)
     // Cleaned before the transaction ends: behind a transaction pooler the next statement has another session.
-    await this.begin({})
-    try {
-      const result = await this.#execute<R>(query, known)
-      await this.commit()
-      return result
-    } catch (error) {
-      await this.rollback()
-      throw error
-    }
+    return this.#aside(async () => {
+      await this.#begin({})
+      try {
+        const result = await this.#execute<R>(query, known)
+        await this.commit()
+        return result
+      } catch (error) {
+        await this.rollback()
+        throw error
+      }
+    })
   }
 
   async #execute<R>(
@@ -122,12 +147,21 @@ export class ScopedConnection implements DatabaseConnection {
 
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
     const { mayLeaveBehind } = this.#know(query.sql)
+    if (this.#alone !== null) await this.#turn()
+    this.#requireOpen()
     if (!mayLeaveBehind) return yield* this.#stream(query, chunkSize)
     this.#isUnclean = true
     if (this.#inTransaction) return yield* this.#stream(query, chunkSize)
     // As in executeQuery: cleaned before the transaction ends.
-    await this.begin({})
+    let end = () => {}
+    this.#aside(
+      () =>
+        new Promise<void>(done => {
+          end = done
+        }),
+    )
     try {
+      await this.#begin({})
       yield* this.#stream<R>(query, chunkSize)
     } catch (error) {
       await this.rollback()
@@ -135,6 +169,7 @@ export class ScopedConnection implements DatabaseConnection {
     } finally {
       // Also where the reader has left in the middle.
       if (this.#inTransaction && !this.#session.isBroken) await this.commit()
+      end()
     }
   }
 
@@ -154,6 +189,7 @@ export class ScopedConnection implements DatabaseConnection {
 
   /** Gives the connection back: clean, or not at all. */
   release() {
+    this.#isReleased = true
     return this.#session.release(async () => {
       if (this.#inTransaction) this.#session.isBroken = true
       if (this.#isUnclean && !this.#session.isBroken) await this.#clean()
@@ -163,6 +199,31 @@ export class ScopedConnection implements DatabaseConnection {
   async #clean() {
     await this.#session.run(cleanSession)
     this.#isUnclean = false
+  }
+
+  #ended() {
+    this.#inTransaction = false
+    this.#isEnding = false
+  }
+
+  /** Runs what the others on the connection wait for. */
+  #aside<T>(run: () => Promise<T>): Promise<T> {
+    const running = run().finally(() => {
+      this.#alone = null
+    })
+    this.#alone = running.catch(() => {})
+    return running
+  }
+
+  async #turn() {
+    while (this.#alone !== null) await this.#alone
+  }
+
+  #requireOpen() {
+    if (this.#isEnding || this.#isReleased)
+      throw new Error(
+        'The transaction, or the connection, of this statement has ended: await each statement in it.',
+      )
   }
 
   #preambles(): Preamble[] {
@@ -177,7 +238,11 @@ export class ScopedConnection implements DatabaseConnection {
   }
 }
 
+/** A statement has failed in the transaction, and nothing but its end is taken. */
+const isAborted = (error: unknown) => error instanceof pg.DatabaseError && error.code === '25P02'
+
 /** The prepared statement is not there any more (26000), or answers other columns than it did (0A000). */
 const isStalePlan = (error: unknown) =>
   error instanceof pg.DatabaseError &&
-  (error.code === '26000' || (error.code === '0A000' && error.routine === 'RevalidateCachedQuery'))
+  ((error.code === '26000' && error.routine !== 'exec_stmt_raise') ||
+    (error.code === '0A000' && error.routine === 'RevalidateCachedQuery'))

@@ -20,6 +20,7 @@ export class Session {
   readonly #signal: AbortSignal | undefined
   /** Of what was sent last: an abort is told at once, and its connection waits for the answer. */
   #answered: Promise<unknown> = Promise.resolve()
+  #openStreams = 0
   /** It is not given back, and nothing more is sent on it. */
   isBroken = false
 
@@ -54,9 +55,14 @@ export class Session {
     chunkSize: number,
   ): AsyncGenerator<R[], void> {
     this.#signal?.throwIfAborted()
+    this.#openStreams++
     const cursor = new RowCursor<R>(text, values)
     this.#client.query(new PipelinedQuery(before, cursor.handler))
-    const read = () => this.#answer(cursor.read(chunkSize))
+    const read = async () => {
+      // Or the request to cancel would overtake what it is for.
+      this.#signal?.throwIfAborted()
+      return this.#answer(cursor.read(chunkSize))
+    }
     try {
       for (let rows = await read(); rows.length > 0; rows = await read()) yield rows
     } catch (error) {
@@ -64,6 +70,7 @@ export class Session {
     } finally {
       // Of a connection that is gone no cursor can be closed.
       if (!this.isBroken) await this.#inTime(cursor.close())
+      this.#openStreams--
     }
   }
 
@@ -84,6 +91,8 @@ export class Session {
 
   /** Gives the connection back once it has been answered, and cleaned; ends it where it is broken. Who has gone does not wait. */
   async release(clean: () => Promise<void>) {
+    // Its rows stand in the way of whoever comes next.
+    if (this.#openStreams > 0) this.isBroken = true
     const released = this.#answered
       .then(clean)
       .catch(() => {

@@ -41,7 +41,7 @@ function saysUnavailable(error: Error): boolean {
   const code = 'code' in error ? String(error.code) : ''
   // Class 08: connection exception, 53: out of resources, 57P: shut down.
   if (/^(08|53|57P)/.test(code) || networkCodes.has(code)) return true
-  return isNotBelieved(error) || isSchemaMissing(code, error.message) || brokenConnection.test(error.message)
+  return isNotBelieved(error) || isSchemaMissing(error) || brokenConnection.test(error.message)
 }
 
 /** How the database begins what it says of an identity without a good signature. */
@@ -58,9 +58,11 @@ export function isNotBelieved(error: unknown): boolean {
 }
 
 /** The table or the schema of our own migrations is not there. In any language: each quotes the name in its own way. */
-function isSchemaMissing(code: string, message: string): boolean {
-  if (code === '42P01') return /[^\w.]tasks[^\w.]/.test(message)
-  return code === '3F000' && /[^\w.]trpc_bearer[^\w.]/.test(message)
+function isSchemaMissing(error: Error): boolean {
+  const { code, routine } = { code: '', routine: '', ...error }
+  // A statement that names a table which it does not select from is its author's mistake.
+  if (code === '42P01') return routine !== 'errorMissingRTE' && /[^\w\s.]tasks[^\w\s.]/.test(error.message)
+  return code === '3F000' && /[^\w\s.]trpc_bearer[^\w\s.]/.test(error.message)
 }
 
 const networkCodes = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])

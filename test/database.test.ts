@@ -149,3 +149,19 @@ test('what is wrong with a statement is no outage', async () => {
     expect(isDatabaseUnavailable(failure)).toBe(false)
   }
 })
+
+test.each([
+  'select tasks.title from tasks t',
+  'select tasks.title from (select 1) x',
+  'select * from "my tasks"',
+  'select * from other_tasks',
+  "select trpc_bearer_mistake('x')",
+])('a mistake in a statement is no outage: %s', async statement => {
+  await using database = await openTestDatabase('embedded')
+  const error = await sql
+    .raw(statement)
+    .execute(database.forUser('alice'))
+    .catch(thrown => thrown)
+  expect(error).toBeInstanceOf(Error)
+  expect(isDatabaseUnavailable(error)).toBe(false)
+})

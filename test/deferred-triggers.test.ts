@@ -8,6 +8,7 @@ type Handle = ReturnType<OpenDatabase['forUser']>
 // What is done at the end of a transaction is written into the row itself: who did it, for whom, within what time.
 const schema = `
   create table orders (user_id text not null, item text not null, checked text);
+  create index on orders (user_id);
   create function check_order() returns trigger language plpgsql as $$ begin
     if new.item = 'nothing' then raise 'an order of nothing' using errcode = 'check_violation'; end if;
     update orders set checked = concat_ws(' ', current_user, current_setting('app.user_id', true),

@@ -54,6 +54,11 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       ['create table gap."ROLE" (id int)', 'grant select on gap."ROLE" to app_user'],
       'gap."ROLE"',
     ],
+    [
+      'a function of the catalogue',
+      ['grant execute on function pg_read_file(text) to app_user'],
+      'function pg_read_file(text)',
+    ],
     ['a table of the catalogue', ['grant select on pg_authid to app_user'], 'pg_authid'],
     [
       'a table of the catalogue that everybody may read',

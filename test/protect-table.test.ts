@@ -156,3 +156,16 @@ test('a table that is protected is not shared, and says so', async () => {
   await expect(shareTable(database.db, 'tasks')).rejects.toThrow('tasks cannot be shared: it is protected')
   expect((await database.fence()).gaps).toEqual([])
 })
+
+test('a table with serial columns takes rows, and one with a policy that opens more is refused', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  await run('create table numbered (user_id text, id bigserial, body text, primary key (user_id, id))')
+  await protectTable(database.db, 'numbered')
+  await insert(database.forUser('alice'), 'numbered', 'hers')
+  expect(await bodies(database.forUser('alice'), 'numbered')).toEqual(['hers'])
+  await run('create table open (user_id text, body text, primary key (user_id, body))')
+  await run('create policy everybody on open using (true)')
+  await expect(protectTable(database.db, 'open')).rejects.toThrow('its policy everybody may open more')
+  expect((await database.fence()).gaps).toEqual([])
+})

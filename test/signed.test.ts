@@ -3,7 +3,14 @@ import { readFile } from 'node:fs/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { FenceError, migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
+import {
+  FenceError,
+  migrateToLatest,
+  type OpenDatabase,
+  openDatabase,
+  protectTable,
+  setUpFence,
+} from '../db/index.js'
 import { DatabaseUnavailableError } from '../db/unavailable.js'
 import { emptyDatabase } from './parts/database.js'
 import { injections } from './parts/injections.js'
@@ -98,6 +105,29 @@ test('a server without the secret, while plain becomes signed, says that it cann
   } finally {
     await server.close()
     await owner.close()
+  }
+})
+
+test('tables in a schema of their own, and a public schema that is closed, are served under signed', async () => {
+  await using logins = await twoLogins()
+  const database = await migrated(logins, 'signed')
+  const owner = await openDatabase({ url: logins.ownerUrl, role: logins.role })
+  try {
+    await sql`create schema billing`.execute(owner.db)
+    await sql`create table billing.invoices (user_id text, id int, primary key (user_id, id))`.execute(
+      owner.db,
+    )
+    await protectTable(owner.db, 'billing.invoices')
+    await logins.administer('revoke all on schema public from public')
+    expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
+    const alice = database.forUser('alice')
+    await sql`insert into billing.invoices (id) values (1)`.execute(alice)
+    await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
+    await logins.administer(`revoke insert on tasks from ${logins.role}`)
+    expect((await database.fence()).gaps).toEqual([expect.objectContaining({ object: 'public.tasks' })])
+  } finally {
+    await owner.close()
+    await database.close()
   }
 })
 

@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely'
+import { AbortedTransactionError, type Kysely, sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { type Database, migrateToLatest, openDatabase } from '../../db/index.js'
 import { emptyDatabase } from '../parts/database.js'
@@ -44,7 +44,10 @@ test('thousands of statements of many users through few sessions: none sees a ro
 describe('what a caller leaves in a session meets nobody, though all of them share two', () => {
   const readOnly = sql<string>`set_config('default_transaction_read_only', 'on', false)`
   const lockAndFail = sql`select pg_advisory_lock(42), 1 / (random() * 0)::int`
-  const ways: [name: string, leave: (alice: Kysely<Database>) => Promise<unknown>][] = [
+  const ways: [
+    name: string,
+    leave: (alice: Kysely<Database>, aborted: Kysely<Database>) => Promise<unknown>,
+  ][] = [
     ['by a statement', alice => alice.selectNoFrom(readOnly.as('x')).execute()],
     [
       'by a stream',
@@ -62,6 +65,21 @@ describe('what a caller leaves in a session meets nobody, though all of them sha
     [
       'by a statement that fails',
       alice => expect(lockAndFail.execute(alice)).rejects.toThrow('division by zero'),
+    ],
+    [
+      'by a transaction that goes on after an error',
+      alice =>
+        alice
+          .transaction()
+          .execute(async trx => {
+            await sql`select pg_advisory_lock(42)`.execute(trx)
+            await sql`select 1 / 0`.execute(trx).catch(() => {})
+          })
+          .catch(error => expect(error).toBeInstanceOf(AbortedTransactionError)),
+    ],
+    [
+      'by a statement that is aborted',
+      (_, aborted) => sql`select pg_sleep(0.005), pg_advisory_lock(42)`.execute(aborted).catch(() => {}),
     ],
   ]
 
@@ -86,7 +104,13 @@ describe('what a caller leaves in a session meets nobody, though all of them sha
       }
       const writing = Promise.all([write(), write(), write(), write()])
       try {
-        for (let n = 0; n < 100; n++) await Promise.race([leave(database.forUser('alice')), writing])
+        for (let n = 0; n < 100; n++) {
+          const gone = new AbortController()
+          const timer = setTimeout(() => gone.abort(), n % 8)
+          const leaving = leave(database.forUser('alice'), database.forUser('alice', gone))
+          await Promise.race([leaving, writing])
+          clearTimeout(timer)
+        }
       } finally {
         isOver = true
         await writing
