@@ -1,0 +1,12 @@
+import { type Case, ofToken } from './case.js'
+import { knownCases } from './known.js'
+import { algorithmCases } from './tokens-algorithms.js'
+import { claimCases } from './tokens-claims.js'
+import { formCases } from './tokens-form.js'
+import { keyAndSignatureCases } from './tokens-keys.js'
+
+/** Everything that is tried with a token. */
+export const cases: Case[] = [
+  ...[...algorithmCases, ...keyAndSignatureCases, ...formCases, ...claimCases].map(ofToken),
+  ...knownCases,
+]

@@ -1,0 +1,124 @@
+import type { User } from '../../shared/user.js'
+import { type Case, type Create, type Options, outcomeOf, reasonOf, startWeb, verifierOf } from './case.js'
+import { good, issuer, keys, noon, published, token, withSignature } from './world.js'
+
+const { ed, p256 } = keys
+
+/** A verifier whose time the case tells. */
+function atNoon(create: Create, options: Options = {}) {
+  const clock = { seconds: noon }
+  return { clock, verifier: verifierOf(create, { now: () => clock.seconds * 1000, ...options }) }
+}
+
+/** What becomes of a token that is accepted at noon, some time later. */
+const later =
+  (make: () => Promise<string>, seconds: number, options?: Options): Case[2] =>
+  async create => {
+    using _ = startWeb()
+    const { clock, verifier } = atNoon(create, options)
+    const text = await make()
+    await verifier.verify(text)
+    clock.seconds += seconds
+    return await outcomeOf(verifier, text)
+  }
+
+const short = () => token({ exp: noon + 30 })
+const cachedForAnHour: Options = { cache: { maxAge: 3_600 } }
+
+/** What a token that was accepted is worth afterwards: proofs are remembered, never what passes. */
+export const knownCases: Case[] = [
+  ['known: not yet expired', 'accepted', later(short, 34)],
+  ['known: expired since', 'expired', later(short, 35)],
+  ['known: expired since, and forgotten', 'expired', later(short, 120)],
+  ['known: too old since', 'expired', later(() => token(), 50, { maxTokenAge: 40 })],
+  ['known: revoked since', 'revoked', afterwards(() => true)],
+  [
+    'known: nobody knows since whether revoked',
+    'revocation_unavailable',
+    afterwards(() => Promise.reject(new Error('Away.'))),
+  ],
+  ['known: the key has left, a minute ago', 'unknown_key', leftFor(61)],
+  ['known: the key has left, within a minute', 'accepted', leftFor(30)],
+  ['known: a request changes its user', 'alice, Alice', changesUser],
+  ['known: the hook changes its claims', 'expired', changesClaims],
+  ['refused: not valid then, but now', 'accepted', refusedThenValid],
+  ['refused: ten at once', 'signature', tenAtOnce],
+  [
+    'a private key given for a public one',
+    'TypeError: The keys must be public keys: one of them is private.',
+    privateGiven,
+  ],
+]
+
+function afterwards(isRevoked: () => boolean | Promise<boolean>): Case[2] {
+  return async create => {
+    using _ = startWeb()
+    let isOver = false
+    const verifier = verifierOf(create, { isRevoked: () => isOver && isRevoked() })
+    await verifier.verify(good)
+    isOver = true
+    return await outcomeOf(verifier, good)
+  }
+}
+
+/** The issuer takes the key of a known token out of its set, and is asked for it again when that is due. */
+function leftFor(seconds: number): Case[2] {
+  return async create => {
+    const sets = { ...published }
+    using _ = startWeb(sets)
+    const { clock, verifier } = atNoon(create, cachedForAnHour)
+    const text = await token({ exp: noon + 3_600 })
+    await verifier.verify(text)
+    sets[`${issuer}/api/auth/jwks`] = [p256.jwk]
+    clock.seconds += 301
+    await verifier.verify(text)
+    clock.seconds += seconds
+    return await outcomeOf(verifier, text)
+  }
+}
+
+async function changesUser(create: Create): Promise<string> {
+  using _ = startWeb()
+  const verifier = verifierOf(create)
+  const text = await token({ name: 'Alice' })
+  const user: User = await verifier.verify(text)
+  Reflect.set(user, 'id', 'admin')
+  const { id, name } = await verifier.verify(text)
+  return `${id}, ${name}`
+}
+
+async function changesClaims(create: Create): Promise<string> {
+  using _ = startWeb()
+  const isRevoked: Options['isRevoked'] = claims => !Reflect.set(claims, 'exp', noon + 9_000) && false
+  const { clock, verifier } = atNoon(create, { isRevoked })
+  const text = await short()
+  await verifier.verify(text)
+  clock.seconds += 50
+  return await outcomeOf(verifier, text)
+}
+
+async function refusedThenValid(create: Create): Promise<string> {
+  using _ = startWeb()
+  const { clock, verifier } = atNoon(create)
+  const text = await token({ nbf: noon + 30 })
+  const early = await outcomeOf(verifier, text)
+  clock.seconds += 30
+  const due = await outcomeOf(verifier, text)
+  return early === 'not_yet_valid' ? due : early
+}
+
+async function tenAtOnce(create: Create): Promise<string> {
+  using _ = startWeb()
+  const verifier = verifierOf(create)
+  const bad = withSignature(good, bytes => bytes.toReversed())
+  const outcomes = await Promise.all(Array.from({ length: 10 }, () => outcomeOf(verifier, bad)))
+  return [...new Set(outcomes)].join(', ')
+}
+
+async function privateGiven(create: Create): Promise<string> {
+  try {
+    return await outcomeOf(verifierOf(create, { keys: [{ ...ed.jwk, ...ed.privateJwk }] }), good)
+  } catch (error) {
+    return reasonOf(error)
+  }
+}
