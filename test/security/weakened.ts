@@ -33,10 +33,13 @@ export async function weakened({ file, from, to }: Weakness): Promise<typeof cre
     plugins: [
       {
         name: 'weaken',
-        setup: ({ onLoad }) =>
+        setup({ onLoad, onResolve }) {
+          // The packages stay as they are, which is many times faster.
+          onResolve({ filter: /^[a-z@]/ }, args => ({ path: import.meta.resolve(args.path), external: true }))
           onLoad({ filter: new RegExp(`/${basename(file)}$`) }, args =>
             args.path === path ? { contents: source.replace(from, () => to), loader: 'ts' } : null,
-          ),
+          )
+        },
       },
     ],
   })

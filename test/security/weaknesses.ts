@@ -1,0 +1,245 @@
+import type { Weakness } from './weakened.js'
+
+/** A rule that is taken away, a case that notices, and what becomes of it then. */
+export type TakenAway = [rule: string, weakness: Weakness, name: string, outcome: string]
+
+const create = 'server/verifier/create-verifier.ts'
+const rules = 'server/verifier/claim-rules.ts'
+const form = 'server/verifier/compact-token.ts'
+const json = 'server/verifier/json.ts'
+const cache = 'server/verifier/verdict-cache.ts'
+const source = 'server/verifier/key-source.ts'
+const signing = 'server/verifier/signing-keys.ts'
+
+const cut = (file: string, from: string, to = ''): Weakness => ({ file, from, to })
+
+/** The cache with a part of the token for its key. */
+const cachedBy = (part: string) =>
+  cut(
+    cache,
+    'new LRUCache<string, { verdict: Verdict; since: number }>(',
+    `new (class extends LRUCache<string, { verdict: Verdict; since: number }> {
+      get(token) { return super.get(${part}) }
+      set(token, entry) { return super.set(${part}, entry) }
+    })(`,
+  )
+
+export const takenAway: TakenAway[] = [
+  [
+    'the signature is verified',
+    cut(
+      create,
+      'JWSSignatureVerificationFailed) return false',
+      'JWSSignatureVerificationFailed) return true',
+    ),
+    "somebody else's key under a known kid",
+    'accepted',
+  ],
+  [
+    'claims are judged',
+    cut(create, '    judge(claims, issuer)\n'),
+    'another iss',
+    'accepted, issuer the second time',
+  ],
+  [
+    'the list of algorithms is the issuer’s own',
+    cut(create, 'isAlgorithm(alg) && issuer.algorithms.has(alg)', 'isAlgorithm(alg)'),
+    'an algorithm that is not of the list',
+    'accepted',
+  ],
+  [
+    "a key's own alg binds it",
+    cut(signing, 'alg === undefined ? fitting : fitting.filter(algorithm => algorithm === alg)', 'fitting'),
+    'PS256 with a key for RS256',
+    'accepted',
+  ],
+  [
+    'the kid chooses the key',
+    cut(source, '(kid === undefined || key.kid === kid)', 'true'),
+    'the kid of another key',
+    'accepted',
+  ],
+  [
+    'a missing kid counts where one key alone fits',
+    cut(source, 'hint.kid === undefined && found.length > 1', 'false'),
+    'no kid, and two keys that fit',
+    'accepted',
+  ],
+  [
+    'no crit and no b64',
+    cut(form, 'crit !== undefined || b64 !== undefined', 'false'),
+    'b64 false without crit',
+    'accepted',
+  ],
+  [
+    'base64url has one form',
+    cut(form, 'base64url.encode(bytes) !== part', 'false'),
+    'a signature with spare bits, EdDSA',
+    'accepted',
+  ],
+  [
+    '8,192 characters at most',
+    cut(form, 'token.length > maxTokenLength', 'false'),
+    '8,193 characters',
+    'accepted',
+  ],
+  [
+    'no member twice',
+    cut(json, 'hasDuplicates(text)', 'false'),
+    'sub twice, once with an escape',
+    'accepted',
+  ],
+  ['UTF-8 only', cut(json, 'fatal: true', 'fatal: false'), 'a byte that is not UTF-8', 'accepted'],
+  [
+    'no byte order mark',
+    cut(json, 'ignoreBOM: true', 'ignoreBOM: false'),
+    'a BOM before the claims',
+    'accepted',
+  ],
+  ['typ is one of ours', cut(create, '!allowedTypes.has(mediaType(typ))', 'false'), 'typ at+jwt', 'accepted'],
+  ['iss', cut(rules, 'iss !== rules.issuer', 'false'), 'another iss', 'accepted'],
+  ['aud', cut(rules, '!isFor(aud, rules.audience)', 'false'), 'another aud', 'accepted'],
+  [
+    'aud is a text or a list of texts',
+    cut(rules, "aud.every(one => typeof one === 'string') && "),
+    'our aud beside what is no text',
+    'accepted',
+  ],
+  [
+    'exp is required',
+    cut(rules, "if (exp === undefined) throw new TokenError('claims')"),
+    'no exp',
+    'accepted',
+  ],
+  ['exp', cut(rules, 'exp <= now - clockTolerance', 'false'), 'an exp an hour ago', 'accepted'],
+  [
+    'the tolerance ends when it is over',
+    cut(rules, 'exp <= now - clockTolerance', 'exp < now - clockTolerance'),
+    'an exp 5 seconds ago',
+    'accepted',
+  ],
+  [
+    'nbf',
+    cut(rules, 'nbf !== undefined && nbf > now', 'false && nbf > now'),
+    'an nbf in 6 seconds',
+    'accepted',
+  ],
+  [
+    'iat',
+    cut(rules, 'iat !== undefined && iat > now', 'false && iat > now'),
+    'an iat in 6 seconds',
+    'accepted',
+  ],
+  [
+    'an age needs an iat',
+    cut(rules, "if (iat === undefined) throw new TokenError('claims')"),
+    'no iat, where its age counts',
+    'accepted',
+  ],
+  [
+    'times are finite numbers',
+    cut(rules, ' || !Number.isFinite(time)'),
+    'an exp beyond all numbers',
+    'accepted',
+  ],
+  [
+    'sub is a text of 1 to 255 characters',
+    cut(rules, "if (!id.success) throw new TokenError('claims', { cause: id.error })"),
+    'no sub, where the user is made of another claim',
+    'accepted',
+  ],
+  [
+    'of several issuers each has its own keys',
+    cut(
+      create,
+      'const key = await signerOf(token, { kid, alg }, issuer)',
+      'const key = await Promise.any(issuers.map(one => signerOf(token, { kid, alg }, one)))',
+    ),
+    "two issuers: the second's name, the first's key",
+    'accepted',
+  ],
+  [
+    'of several issuers each has its own audience',
+    cut(
+      create,
+      'const rules = { issuer, audience,',
+      'const rules = { issuer, audience: issuers.find(one => one.audience === claims.aud)?.audience,',
+    ),
+    "two issuers: the second's token for the first's audience",
+    'accepted',
+  ],
+  [
+    'the cache knows whole tokens',
+    cachedBy("token.split('.')[1]"),
+    "a known token's signature changed",
+    'accepted',
+  ],
+  [
+    'the cache knows whole tokens, not their signatures',
+    cachedBy("token.split('.')[2]"),
+    "a known token's claims changed",
+    'accepted',
+  ],
+  [
+    'only proofs are remembered',
+    cut(
+      create,
+      '    const key = await signerOf(',
+      "    cache?.set(token, { claims: parsed.claims, user: { id: String(parsed.claims.sub) }, key: { id: 'x' }, issuer: { ...issuer, keys: { ...issuer.keys, refresh() {}, isLive: () => true } } })\n    const key = await signerOf(",
+    ),
+    "somebody else's key under a known kid",
+    'signature, accepted the second time',
+  ],
+  [
+    'times are judged on every request',
+    cut(create, '    judge(verdict.claims, verdict.issuer)\n'),
+    'known: expired since',
+    'accepted',
+  ],
+  [
+    'what is under way is forgotten when it is done',
+    cut(create, 'if (underWay.get(token) === proof) underWay.delete(token)'),
+    'known: expired since, and forgotten',
+    'accepted',
+  ],
+  [
+    'a proof falls with its key',
+    cut(cache, ' && verdict.issuer.keys.isLive(verdict.key)'),
+    'known: the key has left, a minute ago',
+    'accepted',
+  ],
+  [
+    'users are frozen',
+    cut(create, 'return deepFreeze(user.data)', 'return user.data'),
+    'known: a request changes its user',
+    'admin, Alice',
+  ],
+  [
+    'claims are frozen',
+    cut(create, '    deepFreeze(claims)\n'),
+    'known: the hook changes its claims',
+    'accepted',
+  ],
+  [
+    'revocation is asked on every request',
+    cut(
+      create,
+      'if (isRevoked !== undefined) await',
+      'if (isRevoked !== undefined && cache?.get(token) === undefined) await',
+    ),
+    'known: revoked since',
+    'accepted',
+  ],
+  [
+    'revocation that cannot say refuses',
+    cut(create, "onRevocationError === 'refuse'", 'false'),
+    'nobody knows whether revoked',
+    'accepted',
+  ],
+  [
+    'private keys are no public ones',
+    cut(signing, 'name => name in jwk', '() => false'),
+    'a private key given for a public one',
+    'accepted',
+  ],
+]
