@@ -10,11 +10,20 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
  */
 export function parseObject(bytes: Uint8Array): JsonObject {
   const text = decoder.decode(bytes)
-  const value: unknown = JSON.parse(text)
+  const value = parse(text)
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new SyntaxError('Not a JSON object.')
   if (hasDuplicates(text)) throw new SyntaxError('A member stands twice.')
   return value as JsonObject
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // Not as its cause: it quotes what it cannot read.
+    throw new SyntaxError('Not JSON.')
+  }
 }
 
 // Strings, with the colon that makes one a name, and what opens and closes: all else in a valid text says nothing here.

@@ -1,6 +1,18 @@
+import { inspect } from 'node:util'
 import { vi } from 'vitest'
 import type { createVerifier, IssuerOptions, Verifier, VerifierOptions } from '../../server/verifier/index.js'
-import { good, goodOfOther, issuer, keys, noon, other, otherAudience, published, token } from './world.js'
+import {
+  good,
+  goodOfOther,
+  issuer,
+  keys,
+  noon,
+  other,
+  otherAudience,
+  published,
+  secret,
+  token,
+} from './world.js'
 
 export type Create = typeof createVerifier
 
@@ -73,13 +85,18 @@ async function tryToken(create: Create, make: TokenCase[2], options: Options = {
   const asked = web.asked.length
   const text = await make()
 
-  const outcome = await outcomeOf(verifier, text)
+  const refusal: unknown = await verifier.verify(text).then(
+    () => null,
+    error => error,
+  )
+  const outcome = refusal === null ? 'accepted' : reasonOf(refusal)
   const again = await outcomeOf(verifier, text)
   const usersAfter = await Promise.all(known.map(one => verifier.verify(one).catch(reasonOf)))
   const fresh = await outcomeOf(verifier, await freshToken())
   // The issuer is asked once about a kid that it may have minted since.
   const mayAsk = outcome === 'unknown_key' && kidOf(text) !== undefined ? 1 : 0
   const harm = [
+    tells(refusal, text) && 'and the error tells of the token',
     again !== outcome && `${again} the second time`,
     usersAfter.some((user, index) => user !== users[index]) && 'a token that was known is not',
     fresh !== 'accepted' && `a good token is refused: ${fresh}`,
@@ -99,4 +116,15 @@ function freshToken(): Promise<string> {
 function kidOf(text: string): unknown {
   const header: unknown = JSON.parse(Buffer.from(text.split('.')[0] ?? '', 'base64url').toString())
   return typeof header === 'object' && header !== null && 'kid' in header ? header.kid : undefined
+}
+
+/** Whether whoever prints the error, with its causes and all that is hidden in it, sees the token or a claim. */
+function tells(error: unknown, text: string): boolean {
+  const printed = inspect(error, {
+    depth: null,
+    showHidden: true,
+    maxStringLength: null,
+    maxArrayLength: null,
+  })
+  return [secret, ...text.split('.').filter(part => part.length >= 16)].some(part => printed.includes(part))
 }

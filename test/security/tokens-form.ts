@@ -1,5 +1,5 @@
 import type { TokenCase } from './case.js'
-import { base64url, claims, good, keys, noon, sealed, token, withParts } from './world.js'
+import { base64url, claims, good, keys, noon, sealed, secret, token, withParts } from './world.js'
 
 const { ed, p256 } = keys
 const [header = '', payload = '', signature = ''] = good.split('.')
@@ -174,6 +174,9 @@ const jsonCases: TokenCase[] = [
   ['claims that are a number', 'malformed', () => withClaims('1')],
   ['claims that are null', 'malformed', () => withClaims('null')],
   ['claims that are a text', 'malformed', () => withClaims('"alice"')],
+  ['claims that are a password', 'malformed', () => withClaims(secret)],
+  ['a header that is a password', 'malformed', () => withHeader(secret)],
+  ['claims with a comma behind a password', 'malformed', () => withClaims(body(`"sub":"${secret}",`))],
   ['claims that are another token', 'malformed', () => withClaims(good)],
   ['a header that is a list', 'malformed', () => withHeader(`[${head}]`)],
   ['a header that is null', 'malformed', () => withHeader('null')],

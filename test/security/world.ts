@@ -86,6 +86,9 @@ export async function sealed(
   return `${input}.${base64url(await key.signature(new TextEncoder().encode(input)))}`
 }
 
+/** Stands in every token, and nowhere else. */
+export const secret = 'hunter2'
+
 /** Claims that hold at noon. */
 export const claims = (changed: Json = {}): Json => ({
   iss: issuer,
@@ -93,6 +96,7 @@ export const claims = (changed: Json = {}): Json => ({
   sub: 'alice',
   iat: noon,
   exp: noon + 900,
+  email: `${secret}@example.com`,
   ...changed,
 })
 
