@@ -1,30 +1,14 @@
-import type { Weakness } from './weakened.js'
-
-/** A rule that is taken away, a case that notices, and what becomes of it then. */
-export type TakenAway = [rule: string, weakness: Weakness, name: string, outcome: string]
+import { cut, type TakenAway } from './weaknesses-cut.js'
+import { knownTakenAway } from './weaknesses-known.js'
 
 const create = 'server/verifier/create-verifier.ts'
 const rules = 'server/verifier/claim-rules.ts'
 const form = 'server/verifier/compact-token.ts'
 const json = 'server/verifier/json.ts'
-const cache = 'server/verifier/verdict-cache.ts'
 const source = 'server/verifier/key-source.ts'
 const signing = 'server/verifier/signing-keys.ts'
 
-const cut = (file: string, from: string, to = ''): Weakness => ({ file, from, to })
-
-/** The cache with a part of the token for its key. */
-const cachedBy = (part: string) =>
-  cut(
-    cache,
-    'new LRUCache<string, { verdict: Verdict; since: number }>(',
-    `new (class extends LRUCache<string, { verdict: Verdict; since: number }> {
-      get(token) { return super.get(${part}) }
-      set(token, entry) { return super.set(${part}, entry) }
-    })(`,
-  )
-
-export const takenAway: TakenAway[] = [
+const ofTokens: TakenAway[] = [
   [
     'the signature is verified',
     cut(
@@ -169,77 +153,12 @@ export const takenAway: TakenAway[] = [
     'accepted',
   ],
   [
-    'the cache knows whole tokens',
-    cachedBy("token.split('.')[1]"),
-    "a known token's signature changed",
-    'accepted',
-  ],
-  [
-    'the cache knows whole tokens, not their signatures',
-    cachedBy("token.split('.')[2]"),
-    "a known token's claims changed",
-    'accepted',
-  ],
-  [
-    'only proofs are remembered',
-    cut(
-      create,
-      '    const key = await signerOf(',
-      "    cache?.set(token, { claims: parsed.claims, user: { id: String(parsed.claims.sub) }, key: { id: 'x' }, issuer: { ...issuer, keys: { ...issuer.keys, refresh() {}, isLive: () => true } } })\n    const key = await signerOf(",
-    ),
-    "somebody else's key under a known kid",
-    'signature, accepted the second time',
-  ],
-  [
-    'times are judged on every request',
-    cut(create, '    judge(verdict.claims, verdict.issuer)\n'),
-    'known: expired since',
-    'accepted',
-  ],
-  [
-    'what is under way is forgotten when it is done',
-    cut(create, 'if (underWay.get(token) === proof) underWay.delete(token)'),
-    'known: expired since, and forgotten',
-    'accepted',
-  ],
-  [
-    'a proof falls with its key',
-    cut(cache, ' && verdict.issuer.keys.isLive(verdict.key)'),
-    'known: the key has left, a minute ago',
-    'accepted',
-  ],
-  [
-    'users are frozen',
-    cut(create, 'return deepFreeze(user.data)', 'return user.data'),
-    'known: a request changes its user',
-    'admin, Alice',
-  ],
-  [
-    'claims are frozen',
-    cut(create, '    deepFreeze(claims)\n'),
-    'known: the hook changes its claims',
-    'accepted',
-  ],
-  [
-    'revocation is asked on every request',
-    cut(
-      create,
-      'if (isRevoked !== undefined) await',
-      'if (isRevoked !== undefined && cache?.get(token) === undefined) await',
-    ),
-    'known: revoked since',
-    'accepted',
-  ],
-  [
-    'revocation that cannot say refuses',
-    cut(create, "onRevocationError === 'refuse'", 'false'),
-    'nobody knows whether revoked',
-    'accepted',
-  ],
-  [
-    'private keys are no public ones',
-    cut(signing, 'name => name in jwk', '() => false'),
-    'a private key given for a public one',
-    'accepted',
+    'an error quotes nothing of the token',
+    cut(json, "throw new SyntaxError('Not JSON.')", 'return JSON.parse(text)'),
+    'claims that are a password',
+    'malformed, and the error tells of the token',
   ],
 ]
+
+/** Rules of the verifier, each with a case that needs it. */
+export const takenAway: TakenAway[] = [...ofTokens, ...knownTakenAway]
