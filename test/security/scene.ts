@@ -43,11 +43,12 @@ export async function startScene(
       state.answer(response, JSON.stringify({ keys: state.keys }))
     }, port)
   let web = await open()
+  const now = () => (began + state.at) * 1000
   const background = new Set<Promise<void>>()
   const verifier = make({
     issuer: web.url,
     audience: web.url,
-    now: () => (began + state.at) * 1000,
+    now,
     waitUntil: refresh => void background.add(refresh.finally(() => background.delete(refresh))),
     onProblem: (text, error) => void problems.push({ text, error }),
     ...options,
@@ -84,6 +85,7 @@ export async function startScene(
     problems,
     asked,
     verifier,
+    now,
     sign,
     outcome,
     call,
