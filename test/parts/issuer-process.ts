@@ -7,11 +7,12 @@ import pg from 'pg'
 import { z } from 'zod'
 
 /** A Better Auth as a team runs one: a server of its own, on a PostgreSQL of its own. Prints its URL when it is ready. */
-const { ISSUER_DATABASE_URL, ISSUER_ALGORITHM, ISSUER_PORT } = z
+const { ISSUER_DATABASE_URL, ISSUER_ALGORITHM, ISSUER_PORT, ISSUER_TOKEN_LIFE } = z
   .object({
     ISSUER_DATABASE_URL: z.url(),
     ISSUER_ALGORITHM: z.enum(['EdDSA', 'ES256', 'ES512', 'PS256', 'RS256']),
     ISSUER_PORT: z.coerce.number().default(0),
+    ISSUER_TOKEN_LIFE: z.string().default('15m'),
   })
   .parse(process.env)
 
@@ -26,7 +27,12 @@ const options = {
   secret: 'a secret of the tests, and of nobody else',
   database: new pg.Pool({ connectionString: ISSUER_DATABASE_URL }),
   emailAndPassword: { enabled: true },
-  plugins: [jwt({ jwks: { keyPairConfig: { alg: ISSUER_ALGORITHM } } })],
+  plugins: [
+    jwt({
+      jwks: { keyPairConfig: { alg: ISSUER_ALGORITHM } },
+      jwt: { expirationTime: ISSUER_TOKEN_LIFE },
+    }),
+  ],
   telemetry: { enabled: false },
 } satisfies BetterAuthOptions
 const { runMigrations } = await getMigrations(options)
