@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /** A folder that goes away with the scope that made it. */
-export async function temporaryFolder() {
-  const path = await mkdtemp(join(tmpdir(), 'trpc-bearer-test-'))
+export async function temporaryFolder(parent = tmpdir()) {
+  const path = await mkdtemp(join(parent, 'trpc-bearer-test-'))
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }

@@ -105,7 +105,7 @@ export const outages: Cases = {
       await scene.call()
       scene.state.answer = away
       await scene.pass(239, 239)
-      await scene.pass(600, 1)
+      await scene.pass(400, 1)
       await scene.pass(240 + hour, 5)
       const [, ...times] = scene.asked
       expect(times[0]).toBe(240)

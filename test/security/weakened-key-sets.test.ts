@@ -81,7 +81,7 @@ const rules: [rule: string, weakness: Weakness, notices: string][] = [
   [
     'an issuer that fails is left alone for longer each time',
     inBackOff('first * 2 ** (failures - 1)', 'first'),
-    'an issuer that fails for an hour is asked after 1 s, then 2, 4 and so on, and each minute in the end',
+    'an issuer that never answered is asked as seldom, however many ask for keys',
   ],
   [
     'an issuer is left alone for as long as it asks',
