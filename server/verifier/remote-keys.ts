@@ -168,6 +168,8 @@ export class RemoteKeys implements KeySource {
     } finally {
       if (isLatest()) this.#underWaySince = null
     }
+    // Whoever waited for this one has the answer of that one, not none.
+    if (!isLatest()) await this.#latest
   }
 
   #isFetching(): boolean {

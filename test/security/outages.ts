@@ -1,4 +1,4 @@
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import { makeKey } from '../parts/keys.js'
 import { type Answer, type Cases, casesOf, startScene } from './scene.js'
 
@@ -62,6 +62,42 @@ export const rotations: Cases = {
     scene.expectAllServed()
   },
 }
+
+/** Answers that wait until they are let go, in the order in which they were asked for. */
+function heldBack(scene: Awaited<ReturnType<typeof startScene>>) {
+  const held: { answer: () => void; fail: () => void }[] = []
+  scene.state.answer = (response, keys) =>
+    held.push({ answer: () => response.end(keys), fail: () => response.destroy() })
+  const nth = (i: number) => vi.waitUntil(() => held[i])
+  return { first: () => nth(0), second: () => nth(1) }
+}
+
+export const suspended: Cases = casesOf(
+  {
+    fails: first => first.fail(),
+    'answers after all': first => first.answer(),
+  } as Record<string, (first: { answer: () => void; fail: () => void }) => void>,
+  ends => async make => {
+    await using scene = await startScene(make)
+    const fresh = await makeKey()
+    const [token, another] = [await scene.sign(fresh), await scene.sign(fresh, { cty: 'another' })]
+    await scene.call()
+    scene.state.keys.push(fresh.jwk)
+    const held = heldBack(scene)
+    const outcome = scene.outcome(token)
+    const first = await held.first()
+    // The machine was suspended, and whoever comes now takes the fetch for lost.
+    scene.state.at = 60
+    const other = scene.outcome(another)
+    const second = await held.second()
+    ends(first)
+    await scene.call()
+    second.answer()
+    expect(await Promise.all([outcome, other])).toEqual(['accepted', 'accepted'])
+    scene.expectAllServed()
+  },
+  row => `a fetch that seemed lost and ${row} is no verdict on a new key: the one after it is`,
+)
 
 export const outages: Cases = {
   'an issuer that is stopped for 23 hours costs nobody with a known key anything': async make => {

@@ -3,7 +3,7 @@ import { badAnswers, goodAnswers, redirects } from './bad-answers.js'
 import { concurrency, floods } from './floods.js'
 import { cacheControl, discovery, givenKeys } from './key-set-options.js'
 import { keysBeside } from './keys-beside.js'
-import { outages, retryAfter, rotations } from './outages.js'
+import { outages, retryAfter, rotations, suspended } from './outages.js'
 import { type Weakness, weakened } from './weakened.js'
 
 const cases = {
@@ -16,6 +16,7 @@ const cases = {
   ...discovery,
   ...rotations,
   ...outages,
+  ...suspended,
   ...retryAfter,
   ...floods,
   ...concurrency,
@@ -57,6 +58,11 @@ const rules: [rule: string, weakness: Weakness, notices: string][] = [
     'many ask at once, one fetches',
     inRemoteKeys('if (!this.#isFetching()) this.#latest', 'this.#latest'),
     '1,000 callers at once before there are keys cost one fetch',
+  ],
+  [
+    'a fetch that seemed lost is no verdict',
+    inRemoteKeys('if (!isLatest()) await this.#latest', ''),
+    'a fetch that seemed lost and fails is no verdict on a new key: the one after it is',
   ],
   [
     'a set is refreshed before it is stale',
