@@ -63,33 +63,34 @@ export const rotations: Cases = {
   },
 }
 
-/** Answers that wait until they are let go, in the order in which they were asked for. */
-function heldBack(scene: Awaited<ReturnType<typeof startScene>>) {
-  const held: { answer: () => void; fail: () => void }[] = []
-  scene.state.answer = (response, keys) =>
-    held.push({ answer: () => response.end(keys), fail: () => response.destroy() })
-  const nth = (i: number) => vi.waitUntil(() => held[i])
-  return { first: () => nth(0), second: () => nth(1) }
+interface HeldAnswer {
+  answer(): void
+  fail(): void
+}
+
+/** How the first fetch ends, once there is a second one. */
+const endings: Record<string, (first: HeldAnswer) => void> = {
+  fails: first => first.fail(),
+  'answers after all': first => first.answer(),
 }
 
 export const suspended: Cases = casesOf(
-  {
-    fails: first => first.fail(),
-    'answers after all': first => first.answer(),
-  } as Record<string, (first: { answer: () => void; fail: () => void }) => void>,
+  endings,
   ends => async make => {
     await using scene = await startScene(make)
     const fresh = await makeKey()
     const [token, another] = [await scene.sign(fresh), await scene.sign(fresh, { cty: 'another' })]
     await scene.call()
     scene.state.keys.push(fresh.jwk)
-    const held = heldBack(scene)
+    const held: HeldAnswer[] = []
+    scene.state.answer = (response, keys) =>
+      held.push({ answer: () => response.end(keys), fail: () => response.destroy() })
     const outcome = scene.outcome(token)
-    const first = await held.first()
+    const first = await vi.waitUntil(() => held[0])
     // The machine was suspended, and whoever comes now takes the fetch for lost.
     scene.state.at = 60
     const other = scene.outcome(another)
-    const second = await held.second()
+    const second = await vi.waitUntil(() => held[1])
     ends(first)
     await scene.call()
     second.answer()
