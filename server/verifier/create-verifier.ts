@@ -36,7 +36,7 @@ interface CommonOptions extends FetchOptions {
   user?: ZodType<User> | undefined
   /**
    * Asked on each request, cached or not, with the verified claims: true refuses the token as `revoked`. While it cannot say, by an
-   * error, the caller gets `revocation_unavailable` (503).
+   * error or for 5 seconds, the caller gets `revocation_unavailable` (503).
    */
   isRevoked?: ((claims: Readonly<Claims>) => boolean | Promise<boolean>) | undefined
   /** What an error of `isRevoked` does to the token. @default 'refuse' */
@@ -146,12 +146,11 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 
   async function checkRevoked(claims: Claims): Promise<void> {
-    const revoked = await Promise.resolve(claims)
-      .then(isRevoked)
-      .catch(cause => {
-        if (onRevocationError === 'refuse') throw new TokenError('revocation_unavailable', { cause })
-        return false
-      })
+    const asked = Promise.resolve(claims).then(isRevoked)
+    const revoked = await within(lostAfter, asked).catch(cause => {
+      if (onRevocationError === 'refuse') throw new TokenError('revocation_unavailable', { cause })
+      return false
+    })
     if (revoked) throw new TokenError('revoked')
   }
 
@@ -173,7 +172,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 }
 
-/** How long the proof of another request is waited for, in milliseconds. */
+/** How long the proof of another request, and `isRevoked`, is waited for, in milliseconds. */
 const lostAfter = 5_000
 
 function unlessLate(error: unknown): undefined {

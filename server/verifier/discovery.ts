@@ -2,7 +2,7 @@ import { type Asking, type FetchedKeys, fetchJson, fetchKeys, KeyFetchError } fr
 
 /**
  * Fetches the keys from where the issuer's metadata says they are: OpenID Connect Discovery 1.0 section 4, or RFC 8414 section 3 where
- * there is no such thing. Where they cannot be had from there the metadata is asked anew.
+ * there is no such thing. Each time anew: an issuer may move its keys, and go on serving those of before at the old place.
  *
  * @param checkUrl throws for a URL that keys may not come from
  */
@@ -14,20 +14,12 @@ export function discoverKeys(
   const path = url.pathname.replace(/\/$/, '')
   const openid = withPath(url, `${path}/.well-known/openid-configuration`)
   const oauth = withPath(url, `/.well-known/oauth-authorization-server${path}`)
-  let known: URL | undefined
-  const discover = async (asking: Asking) => {
+  return async asking => {
     const { value } = await fetchJson(openid, asking).catch(error => {
       if (hasNone(error)) return fetchJson(oauth, asking)
       throw error
     })
-    return checkUrl(keysUrlOf(value, issuer))
-  }
-  return async asking => {
-    const keysUrl = known ?? (await discover(asking))
-    known = undefined
-    const answer = await fetchKeys(keysUrl, asking)
-    known = keysUrl
-    return answer
+    return fetchKeys(checkUrl(keysUrlOf(value, issuer)), asking)
   }
 }
 

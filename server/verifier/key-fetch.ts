@@ -89,7 +89,8 @@ export async function fetchJson(
     return { value: JSON.parse(await limitedText(response)), headers }
   } catch (cause) {
     if (cause instanceof KeyFetchError) throw cause
-    if (cause instanceof SyntaxError) throw new KeyFetchError('invalid', 'The answer is not JSON.', { cause })
+    // Without its cause, which quotes the answer.
+    if (cause instanceof SyntaxError) throw new KeyFetchError('invalid', 'The answer is not JSON.')
     if (signal.aborted)
       throw new KeyFetchError('timeout', `The issuer did not answer within ${patience / 1000} s.`, { cause })
     throw new KeyFetchError('unreachable', 'The issuer cannot be reached.', { cause })

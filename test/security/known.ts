@@ -1,5 +1,13 @@
 import type { User } from '../../shared/user.js'
-import { type Case, type Create, type Options, outcomeOf, reasonOf, startWeb, verifierOf } from './case.js'
+import {
+  type Case,
+  type Create,
+  type Options,
+  outcomeOf,
+  reasonOf,
+  startWeb,
+  verifierOf,
+} from './token-case.js'
 import { good, issuer, keys, noon, published, token, withSignature } from './world.js'
 
 const { ed, p256 } = keys

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createVerifier } from '../../server/verifier/index.js'
-import { startWeb } from './case.js'
 import { mutations } from './mutations.js'
+import { startWeb } from './token-case.js'
 import { weakened } from './weakened.js'
 import { takenAway } from './weaknesses.js'
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { type Create, outcomeOf, severalIssuers, verifierOf } from './case.js'
+import { type Create, outcomeOf, severalIssuers, verifierOf } from './token-case.js'
 import { base64url, issuer, keys, noon, theirs, token, withParts } from './world.js'
 
 /** Tokens that hold: of each key of both issuers, for two people. */

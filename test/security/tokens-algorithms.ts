@@ -1,5 +1,5 @@
 import { exportSPKI } from 'jose'
-import type { TokenCase } from './case.js'
+import type { TokenCase } from './token-case.js'
 import { base64url, claims, good, keys, type Signer, sealed, token, usedAs, withParts } from './world.js'
 
 const { ed, p256, p521, ps, rs } = keys

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Options, TokenCase } from './case.js'
+import type { Options, TokenCase } from './token-case.js'
 import { claims, good, issuer, keys, noon, sealed, token } from './world.js'
 
 const head = { alg: 'EdDSA', kid: 'ed' }

@@ -1,4 +1,4 @@
-import type { TokenCase } from './case.js'
+import type { TokenCase } from './token-case.js'
 import { base64url, claims, good, keys, noon, sealed, secret, token, withParts } from './world.js'
 
 const { ed, p256 } = keys

@@ -1,5 +1,5 @@
-import { severalIssuers, type TokenCase } from './case.js'
 import { certificateOf, ecdsaInDer } from './certificate.js'
+import { severalIssuers, type TokenCase } from './token-case.js'
 import {
   base64url,
   claims,

@@ -1,8 +1,8 @@
 import { X509Certificate } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { createVerifier } from '../../server/verifier/index.js'
-import { cases } from './cases.js'
 import { certificateOf } from './certificate.js'
+import { cases } from './token-cases.js'
 import { keys } from './world.js'
 
 test.each(cases)('%s: %s', async (_, expected, run) => {

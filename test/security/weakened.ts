@@ -33,13 +33,10 @@ export async function weakened({ file, from, to }: Weakness): Promise<typeof cre
     plugins: [
       {
         name: 'weaken',
-        setup({ onLoad, onResolve }) {
-          // The packages stay as they are, which is many times faster.
-          onResolve({ filter: /^[a-z@]/ }, args => ({ path: import.meta.resolve(args.path), external: true }))
+        setup: ({ onLoad }) =>
           onLoad({ filter: new RegExp(`/${basename(file)}$`) }, args =>
             args.path === path ? { contents: source.replace(from, () => to), loader: 'ts' } : null,
-          )
-        },
+          ),
       },
     ],
   })

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { cases } from './cases.js'
+import { cases } from './token-cases.js'
 import { weakened } from './weakened.js'
 import { takenAway } from './weaknesses.js'
 

@@ -1,5 +1,5 @@
-import { type Case, ofToken } from './case.js'
 import { knownCases } from './known.js'
+import { type Case, ofToken } from './token-case.js'
 import { algorithmCases } from './tokens-algorithms.js'
 import { claimCases } from './tokens-claims.js'
 import { formCases } from './tokens-form.js'
