@@ -1,11 +1,10 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { sql } from 'kysely'
-import { describe, expect, test } from 'vitest'
-import { migrateToLatest, openDatabase } from '../db/index.js'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { mayLeaveBehind } from '../db/leftovers.js'
 import { root } from './parts/child.js'
-import { databaseKinds, dataDir, emptyDatabase, openTestDatabase } from './parts/database.js'
+import { databaseKinds, openTestDatabase } from './parts/database.js'
 
 test.each([
   'select * from "tasks" where "user_id" = $1 and "id" in ($2, $3) order by "created_at" desc limit $4',
@@ -82,39 +81,38 @@ describe.each(databaseKinds)('on one connection of %s', kind => {
     ['a session authorization', "select set_config('session_authorization', 'app_user', false)"],
   ] as const
 
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase(kind, { poolMax: 1 })
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+
+  const state = async () => {
+    const { rows } = await sql<object>`
+      select current_user::text as "user", current_setting('app.user_id', true) as id, current_setting('search_path') as path,
+        current_setting('DateStyle') as style, to_regclass('pg_temp.tasks') is null as "noTable",
+        (select count(*)::int from pg_locks join pg_database on pg_database.oid = database
+          where locktype = 'advisory' and datname = current_database()) as locks`.execute(database.db)
+    return rows[0]
+  }
+
   test.each([...leftovers, ...(kind === 'PostgreSQL' ? onServer : [])])(
     '%s that a caller leaves is gone for the next',
     async (_, text) => {
-      await using under = kind === 'embedded' ? await dataDir() : await emptyDatabase()
-      const where = 'path' in under ? { dataDir: under.path } : { url: under.url }
-      const database = await openDatabase({ ...where, poolMax: 1 })
-      try {
-        await migrateToLatest(database.db)
-        const state = async () => {
-          const { rows } = await sql<object>`
-          select current_user::text as "user", current_setting('app.user_id', true) as id, current_setting('search_path') as path,
-            current_setting('DateStyle') as style, to_regclass('pg_temp.tasks') is null as "noTable",
-            (select count(*)::int from pg_locks join pg_database on pg_database.oid = database
-              where locktype = 'advisory' and datname = current_database()) as locks`.execute(database.db)
-          return rows[0]
-        }
-        const alice = database.forUser('alice')
-        await alice.selectFrom('tasks').select('id').execute()
-        const before = await state()
-        for (const run of [
-          () => sql.raw(text).execute(alice),
-          () => alice.transaction().execute(trx => sql.raw(text).execute(trx)),
-        ]) {
-          await run().catch(() => {})
-          expect(await state()).toEqual(before)
-          const task = { id: crypto.randomUUID(), title: "bob's" }
-          await database.forUser('bob').insertInto('tasks').values(task).execute()
-          const { rows } = await sql<{ user_id: string }>`
+      const alice = database.forUser('alice')
+      await alice.selectFrom('tasks').select('id').execute()
+      const before = await state()
+      for (const run of [
+        () => sql.raw(text).execute(alice),
+        () => alice.transaction().execute(trx => sql.raw(text).execute(trx)),
+      ]) {
+        await run().catch(() => {})
+        expect(await state()).toEqual(before)
+        const task = { id: crypto.randomUUID(), title: "bob's" }
+        await database.forUser('bob').insertInto('tasks').values(task).execute()
+        const { rows } = await sql<{ user_id: string }>`
           select user_id from public.tasks where id = ${task.id}`.execute(database.db)
-          expect(rows).toEqual([{ user_id: 'bob' }])
-        }
-      } finally {
-        await database.close()
+        expect(rows).toEqual([{ user_id: 'bob' }])
       }
     },
   )
