@@ -11,7 +11,7 @@ import { cleanSession } from './leftovers.js'
 import type { Preamble } from './pipelined-query.js'
 import { Session } from './session.js'
 import { requireFewValues } from './statement.js'
-import type { KnownStatement } from './statement-cache.js'
+import { isStalePlan, type KnownStatement } from './statement-cache.js'
 import { DatabaseUnavailableError, fromIdentity } from './unavailable.js'
 
 /** What a connection needs of its pool. */
@@ -49,7 +49,7 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   async begin(settings: TransactionSettings) {
-    if (this.#alone !== null) await this.#turn()
+    while (this.#alone !== null) await this.#alone
     this.#requireOpen()
     if (this.#inTransaction) throw new Error('A transaction is open on this connection: one at a time.')
     return this.#begin(settings)
@@ -104,23 +104,24 @@ export class ScopedConnection implements DatabaseConnection {
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     const known = this.#know(query.sql)
-    if (this.#alone !== null) await this.#turn()
+    while (this.#alone !== null) await this.#alone
     this.#requireOpen()
     if (!known.mayLeaveBehind) return this.#execute(query, known)
     this.#isUnclean = true
     if (this.#inTransaction) return this.#execute(query, known)
     // Cleaned before the transaction ends: behind a transaction pooler the next statement has another session.
-    return this.#aside(async () => {
+    const end = this.#beAlone()
+    try {
       await this.#begin({})
-      try {
-        const result = await this.#execute<R>(query, known)
-        await this.commit()
-        return result
-      } catch (error) {
-        await this.rollback()
-        throw error
-      }
-    })
+      const result = await this.#execute<R>(query, known)
+      await this.commit()
+      return result
+    } catch (error) {
+      await this.rollback()
+      throw error
+    } finally {
+      end()
+    }
   }
 
   async #execute<R>(
@@ -147,29 +148,35 @@ export class ScopedConnection implements DatabaseConnection {
 
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
     const { mayLeaveBehind } = this.#know(query.sql)
-    if (this.#alone !== null) await this.#turn()
+    while (this.#alone !== null) await this.#alone
     this.#requireOpen()
     if (!mayLeaveBehind) return yield* this.#stream(query, chunkSize)
     this.#isUnclean = true
     if (this.#inTransaction) return yield* this.#stream(query, chunkSize)
     // As in executeQuery: cleaned before the transaction ends.
-    let end = () => {}
-    this.#aside(
-      () =>
-        new Promise<void>(done => {
-          end = done
-        }),
-    )
+    const end = this.#beAlone()
     try {
-      await this.#begin({})
+      yield* this.#streamInOwnTransaction<R>(query, chunkSize)
+    } finally {
+      end()
+    }
+  }
+
+  async *#streamInOwnTransaction<R>(query: CompiledQuery, chunkSize: number) {
+    await this.#begin({})
+    try {
       yield* this.#stream<R>(query, chunkSize)
     } catch (error) {
       await this.rollback()
       throw error
     } finally {
       // Also where the reader has left in the middle.
-      if (this.#inTransaction && !this.#session.isBroken) await this.commit()
-      end()
+      if (this.#inTransaction && !this.#session.isBroken) {
+        await this.commit().catch(async error => {
+          await this.rollback()
+          throw error
+        })
+      }
     }
   }
 
@@ -206,17 +213,16 @@ export class ScopedConnection implements DatabaseConnection {
     this.#isEnding = false
   }
 
-  /** Runs what the others on the connection wait for. */
-  #aside<T>(run: () => Promise<T>): Promise<T> {
-    const running = run().finally(() => {
-      this.#alone = null
+  /** @returns what lets the others on the connection go on */
+  #beAlone(): () => void {
+    let end = () => {}
+    this.#alone = new Promise<void>(done => {
+      end = () => {
+        this.#alone = null
+        done()
+      }
     })
-    this.#alone = running.catch(() => {})
-    return running
-  }
-
-  async #turn() {
-    while (this.#alone !== null) await this.#alone
+    return end
   }
 
   #requireOpen() {
@@ -240,9 +246,3 @@ export class ScopedConnection implements DatabaseConnection {
 
 /** A statement has failed in the transaction, and nothing but its end is taken. */
 const isAborted = (error: unknown) => error instanceof pg.DatabaseError && error.code === '25P02'
-
-/** The prepared statement is not there any more (26000), or answers other columns than it did (0A000). */
-const isStalePlan = (error: unknown) =>
-  error instanceof pg.DatabaseError &&
-  ((error.code === '26000' && error.routine !== 'exec_stmt_raise') ||
-    (error.code === '0A000' && error.routine === 'RevalidateCachedQuery'))

@@ -69,6 +69,7 @@ export class Session {
       throw this.#judged(error)
     } finally {
       // Of a connection that is gone no cursor can be closed.
+      this.isBroken ||= cursor.isLost
       if (!this.isBroken) await this.#inTime(cursor.close())
       this.#openStreams--
     }

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import pg from 'pg'
 import { mayLeaveBehind } from './leftovers.js'
 import type { RowReader } from './row-reader.js'
 import { requireQuery } from './statement.js'
@@ -35,3 +36,9 @@ export function createStatementCache({ prepare }: { prepare: boolean }): (text: 
     return seen
   }
 }
+
+/** True where a prepared statement is not there any more (26000), or answers other columns than it did (0A000). */
+export const isStalePlan = (error: unknown) =>
+  error instanceof pg.DatabaseError &&
+  ((error.code === '26000' && error.routine !== 'exec_stmt_raise') ||
+    (error.code === '0A000' && error.routine === 'RevalidateCachedQuery'))

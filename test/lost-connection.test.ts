@@ -106,4 +106,26 @@ describe('a connection that PostgreSQL ends in the middle of its rows', () => {
       expect(await pidOf(database.forUser('bob'))).not.toBe(pid)
     })
   })
+
+  test('between two reads of a stream that is left then, holds up nobody', async () => {
+    let pid: number | undefined
+    for await (const _ of rowsOf(database.forUser('alice')).stream(1)) {
+      pid = await vi.waitFor(async () => {
+        const { rows } = await sql<{ pid: number }>`
+          select pid from pg_stat_activity
+          where datname = current_database() and pid <> pg_backend_pid() and query like '%for update%'`.execute(
+          admin.db,
+        )
+        expect(rows).toHaveLength(1)
+        return rows[0]?.pid
+      })
+      await kill(admin.db, pid)
+      await vi.waitFor(async () => {
+        const { rows } = await sql`select from pg_stat_activity where pid = ${pid}`.execute(admin.db)
+        expect(rows).toEqual([])
+      })
+      break
+    }
+    expect(await pidOf(database.forUser('bob'))).not.toBe(pid)
+  })
 })

@@ -1,5 +1,7 @@
 import { sql } from 'kysely'
+import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { protectTable } from '../db/index.js'
 import { databaseKinds, openTestDatabase } from './parts/database.js'
 
 type Handle = ReturnType<Awaited<ReturnType<typeof openTestDatabase>>['forUser']>
@@ -40,51 +42,33 @@ describe.each(databaseKinds)('a statement that is not awaited, on one connection
     await sql`update tasks set notes = ''`.execute(alice)
   })
 
-  const isLate = (promise: Promise<string[]>) => {
-    promise.catch(() => {})
-    late.push(promise)
+  /** Sends a statement so many turns after the one before was answered, which nobody waits for. */
+  const sendLate = (trx: Handle, count: number, before: Promise<unknown> = sql`select 1`.execute(trx)) => {
+    const sent = before.then(() => turns(count)).then(() => touch(trx))
+    sent.catch(() => {})
+    late.push(sent)
   }
 
   const ends: [name: string, run: (trx: Handle, count: number) => Promise<unknown>][] = [
-    [
-      'at the end of its transaction',
-      async (trx, count) => {
-        isLate(
-          sql`select 1`
-            .execute(trx)
-            .then(() => turns(count))
-            .then(() => touch(trx)),
-        )
-      },
-    ],
+    ['at the end of its transaction', async (trx, count) => sendLate(trx, count)],
     [
       'at the end of a transaction that is cleaned',
       async (trx, count) => {
         await sql`select pg_sleep(0)`.execute(trx)
-        isLate(turns(count).then(() => touch(trx)))
+        sendLate(trx, count, Promise.resolve())
       },
     ],
     [
       'at the end of a transaction that is rolled back',
       async (trx, count) => {
-        isLate(
-          sql`select 1`
-            .execute(trx)
-            .then(() => turns(count))
-            .then(() => touch(trx)),
-        )
+        sendLate(trx, count)
         throw new Error('Changed my mind')
       },
     ],
     [
       'beside one that fails',
       async (trx, count) => {
-        isLate(
-          sql`select 1`
-            .execute(trx)
-            .then(() => turns(count))
-            .then(() => touch(trx)),
-        )
+        sendLate(trx, count)
         await sql`select 1 / 0`.execute(trx)
       },
     ],
@@ -148,4 +132,46 @@ test('a stream that is left open on a connection is ended with it', async () => 
     })
   const { rows } = await sql`select 1 as one`.execute(database.forUser('bob'))
   expect(rows).toEqual([{ one: 1 }])
+})
+
+test('a stream that is cleaned, and whose commit fails, lets the next statement of its connection go on', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  await run(`create table pairs (
+    user_id text, id int, twin int, primary key (user_id, id),
+    foreign key (user_id, twin) references pairs (user_id, id) deferrable initially deferred
+  )`)
+  await protectTable(database.db, 'pairs')
+  await database
+    .forUser('alice')
+    .connection()
+    .execute(async connection => {
+      const stream = async () => {
+        const query = sql`insert into pairs (id, twin) values (1, 2) returning pg_sleep(0)`.compile(
+          connection,
+        )
+        for await (const _ of connection.getExecutor().stream(query, 5));
+      }
+      await expect(stream()).rejects.toMatchObject({ code: '23503' })
+      expect(await touch(connection)).toEqual([])
+    })
+  expect(database.pool()).toEqual({ total: 1, idle: 1, waiting: 0 })
+})
+
+test('a row of a stream that cannot be read is told to its reader', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const parse = pg.types.getTypeParser(pg.types.builtins.MONEY)
+  pg.types.setTypeParser(pg.types.builtins.MONEY, () => {
+    throw new RangeError('No price.')
+  })
+  try {
+    const prices = async () => {
+      const query = sql<object>`select 1::money as price`.compile(database.forUser('alice'))
+      for await (const _ of database.forUser('alice').getExecutor().stream(query, 5));
+    }
+    await expect(prices()).rejects.toThrow(RangeError)
+  } finally {
+    pg.types.setTypeParser(pg.types.builtins.MONEY, parse)
+  }
+  expect(await touch(database.forUser('bob'))).toEqual([])
 })
