@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from './any-kysely.js'
 import { quoteIdentifier } from './identifier.js'
 import { brokenTableRules, lacksIndex } from './table-rules.js'
@@ -18,19 +18,20 @@ import { brokenTableRules, lacksIndex } from './table-rules.js'
  */
 export async function protectTable(db: AnyKysely, table: string): Promise<void> {
   const name = sql.table(table)
+  const relation = quotedName(table)
   const constraint = sql.id(`${table.split('.').at(-1)}_user_id_not_empty`)
   const role = sql.id(await applicationRole(db))
-  const broken = await brokenTableRules(db, quotedName(table))
+  const broken = await brokenTableRules(db, relation)
   if (broken.length > 0) {
     throw new Error(`${table} cannot be protected: ${broken.map(({ problem }) => problem).join(', ')}.`)
   }
-  if (await lacksIndex(db, quotedName(table))) {
+  if (await lacksIndex(db, relation)) {
     throw new Error(
       `${table} needs an index that starts with user_id, or each statement reads everybody's rows. ` +
-        `Before protectTable: create index on ${quotedName(table)} (user_id);`,
+        `Before protectTable: create index on ${relation} (user_id);`,
     )
   }
-  const [policy] = await openPolicies(db, quotedName(table))
+  const [policy] = await openPolicies(db, relation)
   if (policy !== undefined)
     throw new Error(
       `${table} cannot be protected: its policy ${policy} may open more than own rows. Drop it first.`,
@@ -48,12 +49,12 @@ export async function protectTable(db: AnyKysely, table: string): Promise<void> 
     create policy own_rows on ${name} to ${role}
       using (user_id = (select trpc_bearer.user_id()))
       with check (user_id = (select trpc_bearer.user_id()))`.execute(db)
-  await sql`grant usage on schema ${sql.id(await schemaOf(db, table))} to ${role}`.execute(db)
-  await sql`delete from trpc_bearer.shared_table where relation = ${quotedName(table)}::regclass`.execute(db)
+  await openSchema(db, relation, role)
+  await sql`delete from trpc_bearer.shared_table where relation = ${relation}::regclass`.execute(db)
   // Default privileges may have given more, which no policy binds (truncate).
   await sql`revoke all on ${name} from public, ${role}`.execute(db)
   await sql`grant select, insert, update, delete on ${name} to ${role}`.execute(db)
-  for (const sequence of await sequencesOf(db, quotedName(table)))
+  for (const sequence of await sequencesOf(db, relation))
     await sql`grant usage on sequence ${sql.raw(sequence)} to ${role}`.execute(db)
 }
 
@@ -84,17 +85,21 @@ async function applicationRole(db: AnyKysely): Promise<string> {
   return rows[0]?.role ?? ''
 }
 
-async function schemaOf(db: AnyKysely, table: string): Promise<string> {
+async function openSchema(db: AnyKysely, relation: string, role: RawBuilder<unknown>): Promise<void> {
   const { rows } = await sql<{ schema: string }>`
-    select nspname as schema from pg_catalog.pg_class join pg_catalog.pg_namespace on pg_namespace.oid = relnamespace
-    where pg_class.oid = ${quotedName(table)}::regclass`.execute(db)
-  return rows[0]?.schema ?? ''
+    select relnamespace::regnamespace::text as schema from pg_catalog.pg_class where oid = ${relation}::regclass`.execute(
+    db,
+  )
+  for (const { schema } of rows) await sql`grant usage on schema ${sql.raw(schema)} to ${role}`.execute(db)
 }
 
-async function kindOf(db: AnyKysely, table: string): Promise<{ isTable?: boolean; isProtected?: boolean }> {
+async function kindOf(
+  db: AnyKysely,
+  relation: string,
+): Promise<{ isTable?: boolean; isProtected?: boolean }> {
   const { rows } = await sql<{ isTable: boolean; isProtected: boolean }>`
     select relkind in ('r', 'p') as "isTable", relforcerowsecurity as "isProtected"
-    from pg_catalog.pg_class where oid = ${quotedName(table)}::regclass`.execute(db)
+    from pg_catalog.pg_class where oid = ${relation}::regclass`.execute(db)
   return rows[0] ?? {}
 }
 
@@ -108,8 +113,9 @@ const quotedName = (table: string) => table.split('.').map(quoteIdentifier).join
  * @throws for a table that is protected, and for what is no table: a view shows the rows that its owner sees, and a foreign table those of another server
  */
 export async function shareTable(db: AnyKysely, table: string): Promise<void> {
+  const relation = quotedName(table)
   const role = sql.id(await applicationRole(db))
-  const { isTable, isProtected } = await kindOf(db, table)
+  const { isTable, isProtected } = await kindOf(db, relation)
   if (!isTable) {
     throw new Error(
       `${table} cannot be shared: it is no table. Give a view security_invoker, and grant select on it to the role.`,
@@ -118,10 +124,8 @@ export async function shareTable(db: AnyKysely, table: string): Promise<void> {
   if (isProtected)
     throw new Error(`${table} cannot be shared: it is protected. Drop its policy and row security first.`)
   await sql`
-    insert into trpc_bearer.shared_table values (${quotedName(table)}::regclass) on conflict do nothing`.execute(
-    db,
-  )
-  await sql`grant usage on schema ${sql.id(await schemaOf(db, table))} to ${role}`.execute(db)
+    insert into trpc_bearer.shared_table values (${relation}::regclass) on conflict do nothing`.execute(db)
+  await openSchema(db, relation, role)
   await sql`revoke insert, update, delete, truncate, references, trigger on ${sql.table(table)} from public, ${role}`.execute(
     db,
   )

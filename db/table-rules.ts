@@ -8,6 +8,13 @@ export interface BrokenRule {
   mend: string | null
 }
 
+/** A table, with its partitions and the tables that inherit from it. */
+const family = (relation: string) => sql`family as (
+  select ${relation}::regclass::oid as oid, null::oid as parent
+  union
+  select h.inhrelid, h.inhparent from family join pg_catalog.pg_inherits h on h.inhparent = family.oid
+)`
+
 /**
  * Rules that a table under the policy must keep, beyond the policy, with its partitions and the tables that inherit from it:
  * without them its keys tell whether another user's row exists, as an insert that is refused for a key is seen by whoever tries,
@@ -18,11 +25,7 @@ export interface BrokenRule {
  */
 export async function brokenTableRules(db: AnyKysely, relation: string): Promise<BrokenRule[]> {
   const { rows } = await sql<BrokenRule>`
-    with recursive family as (
-      select ${relation}::regclass::oid as oid, null::oid as parent
-      union
-      select h.inhrelid, h.inhparent from family join pg_catalog.pg_inherits h on h.inhparent = family.oid
-    ),
+    with recursive ${family(relation)},
     -- The others take different ids for the same.
     strict as (select oid from pg_catalog.pg_collation where collisdeterministic),
     mine as (
@@ -89,11 +92,7 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
  */
 export async function lacksIndex(db: AnyKysely, relation: string): Promise<boolean> {
   const { rows } = await sql<{ lacks: boolean }>`
-    with recursive family as (
-      select ${relation}::regclass::oid as oid
-      union
-      select h.inhrelid from family join pg_catalog.pg_inherits h on h.inhparent = family.oid
-    )
+    with recursive ${family(relation)}
     select exists (
       select from family
       join pg_catalog.pg_class c on c.oid = family.oid and (c.relkind = 'r' or c.oid = ${relation}::regclass)

@@ -6,6 +6,7 @@ import { isAlgorithm } from './algorithms.js'
 import { type Claims, judgeClaims } from './claim-rules.js'
 import { parseToken } from './compact-token.js'
 import { deepFreeze } from './deep-freeze.js'
+import { inTime, LateError } from './in-time.js'
 import type { KeyHint, KeySetStatus } from './key-source.js'
 import { describeRefused } from './refused-token.js'
 import type { SigningKey } from './signing-keys.js'
@@ -17,7 +18,6 @@ import {
   trustedIssuer,
 } from './trusted-issuer.js'
 import { type CacheOptions, createVerdictCache, type Verdict } from './verdict-cache.js'
-import { LateError, within } from './within.js'
 
 /** Options of {@link createVerifier}: of one issuer, or of a closed list, each with its own keys, audience and algorithms. */
 export type VerifierOptions = (IssuerOptions | { issuers: readonly IssuerOptions[] }) & CommonOptions
@@ -124,7 +124,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   async function proveOnce(token: string): Promise<Verdict> {
     const other = underWay.get(token)
-    const joined = other && (await within(lostAfter, other).catch(unlessLate))
+    const joined = other && (await inTime(lostAfter, other).catch(unlessLate))
     if (joined !== undefined) return joined
     const proof = prove(token).finally(() => {
       if (underWay.get(token) === proof) underWay.delete(token)
@@ -147,7 +147,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   async function checkRevoked(claims: Claims): Promise<void> {
     const asked = Promise.resolve(claims).then(isRevoked)
-    const revoked = await within(lostAfter, asked).catch(cause => {
+    const revoked = await inTime(lostAfter, asked).catch(cause => {
       if (onRevocationError === 'refuse') throw new TokenError('revocation_unavailable', { cause })
       return false
     })

@@ -1,12 +1,12 @@
 import { LRUCache } from 'lru-cache'
 import { TokenError } from '../token-error.js'
 import { backOff } from './back-off.js'
+import { inTime } from './in-time.js'
 import { type FetchedKeys, KeyFetchError, patience } from './key-fetch.js'
 import type { KeyHint, KeySetStatus, KeySource } from './key-source.js'
 import { KnownKeys } from './known-keys.js'
 import type { SigningKey } from './signing-keys.js'
 import { TokenBucket } from './token-bucket.js'
-import { within } from './within.js'
 
 /** Options of {@link RemoteKeys}. Times are milliseconds. */
 export interface RemoteKeysOptions {
@@ -122,7 +122,7 @@ export class RemoteKeys implements KeySource {
     if (early.length > 0) return early
     const isAsked = this.#begun > begun
     if (!isAsked && !this.#mayAsk()) throw this.#unavailable()
-    await (isAsked ? within(lostAfter, this.#latest) : this.#fetch()).catch(() => {
+    await (isAsked ? inTime(lostAfter, this.#latest) : this.#fetch()).catch(() => {
       throw this.#unavailable()
     })
     const found = this.#keys.matching(hint)
@@ -152,7 +152,7 @@ export class RemoteKeys implements KeySource {
   /** Joins the fetch that is under way, or begins one. */
   #fetch(): Promise<void> {
     if (!this.#isFetching()) this.#latest = this.#begin()
-    return within(lostAfter, this.#latest)
+    return inTime(lostAfter, this.#latest)
   }
 
   async #begin(): Promise<void> {

@@ -8,7 +8,7 @@ export class LateError extends Error {
  *
  * @throws LateError
  */
-export async function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
+export async function inTime<T>(milliseconds: number, work: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined
   const late = new Promise<never>((_, fail) => {
     timer = setTimeout(() => fail(new LateError('It takes too long.')), milliseconds)
