@@ -126,6 +126,10 @@ test.each<[string, () => unknown]>([
   ['a key set without keys', () => createVerifier({ ...options, keys: {} })],
   ['a clock tolerance that is no number', () => createVerifier({ ...options, clockTolerance: Number.NaN })],
   ['a clock tolerance below zero', () => createVerifier({ ...options, clockTolerance: -1 })],
+  // @ts-expect-error one of two words
+  ['another word for refuse', () => createVerifier({ ...options, keys, onRevocationError: 'Refuse' })],
+  // @ts-expect-error a list of tokens is no function
+  ['a list of revoked tokens', () => createVerifier({ ...options, keys, isRevoked: new Set() })],
 ])('%s is a TypeError when the verifier is made', (_, make) => {
   expect(make).toThrow(TypeError)
 })

@@ -91,6 +91,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const issuers = ('issuers' in options ? options.issuers : [options]).map(one => trustedIssuer(one, options))
   if (issuers.length === 0 || new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length)
     throw new TypeError('The issuers must be one or more, and each another.')
+  if (isRevoked !== undefined && typeof isRevoked !== 'function')
+    throw new TypeError('The isRevoked must be a function of the claims.')
+  if (!['refuse', 'accept'].includes(onRevocationError))
+    throw new TypeError('The onRevocationError must be refuse or accept.')
   if (types.length === 0 || types.includes(''))
     throw new TypeError('The types must be one or more, such as JWT and at+jwt.')
   const allowedTypes = new Set(types.map(mediaType))
@@ -148,8 +152,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
   async function checkRevoked(claims: Claims): Promise<void> {
     const asked = Promise.resolve(claims).then(isRevoked)
     const revoked = await inTime(lostAfter, asked).catch(cause => {
-      if (onRevocationError === 'refuse') throw new TokenError('revocation_unavailable', { cause })
-      return false
+      if (onRevocationError === 'accept') return false
+      throw new TokenError('revocation_unavailable', { cause })
     })
     if (revoked) throw new TokenError('revoked')
   }

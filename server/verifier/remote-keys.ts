@@ -199,7 +199,8 @@ export class RemoteKeys implements KeySource {
     const problem = asKeyFetchError(error)
     const hasNoneYet = problem.problem === 'no_keys' && this.#keys.size === 0
     if (hasNoneYet) this.#take({ keys: [], freshFor: emptyFor })
-    else if (problem.problem === 'no_keys') this.#refreshAt = this.#options.now() + emptyFor
+    else if (problem.problem === 'no_keys' && this.#isUsable())
+      this.#refreshAt = this.#options.now() + emptyFor
     else this.#leaveAlone(backOff(++this.#failures, problem.details.retryAfter))
     this.#problem = problem
     this.#tell(problem)

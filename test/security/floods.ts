@@ -37,6 +37,18 @@ export const floods: Cases = {
     await scene.call()
     scene.expectAllServed()
   },
+  'keys that are too old cost no more, where the issuer has none any more': async make => {
+    await using scene = await startScene(make)
+    await scene.call()
+    scene.state.at = 86_401
+    scene.state.keys.length = 0
+    for (let n = 0; n < 100; n++)
+      expect(await scene.outcome(await scene.sign(scene.key))).toBe('keys_unavailable')
+    expect(scene.asked).toEqual([0, 86_401])
+    scene.state.keys.push(scene.key.jwk)
+    scene.state.at += 60
+    expect(await scene.outcome(await scene.sign(scene.key))).toBe('accepted')
+  },
   'a kid that the issuer does not have is asked about once in ten seconds': async make => {
     await using scene = await startScene(make)
     const token = scene.invented()

@@ -81,7 +81,7 @@ export const knownTakenAway: TakenAway[] = [
   ],
   [
     'revocation that cannot say refuses',
-    cut(create, "onRevocationError === 'refuse'", 'false'),
+    cut(create, "if (onRevocationError === 'accept') return false", 'return false'),
     'nobody knows whether revoked',
     'accepted',
   ],
