@@ -1,8 +1,6 @@
-import { createHmac, randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
-import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import {
   FenceError,
   migrateToLatest,
@@ -12,63 +10,14 @@ import {
   setUpFence,
 } from '../db/index.js'
 import { DatabaseUnavailableError } from '../db/unavailable.js'
-import { emptyDatabase } from './parts/database.js'
-import { injections } from './parts/injections.js'
-import { runStatements } from './parts/run-statements.js'
+import { openMigrated, ownedDatabase } from './parts/logins.js'
 
 const secret = randomBytes(32).toString('hex')
 
-/** A database as managed PostgreSQL gives it: an owner that migrates, neither superuser nor owner of the cluster, and a login that serves. */
-async function twoLogins() {
-  const empty = await emptyDatabase()
-  const id = randomBytes(4).toString('hex')
-  const [owner, server, role] = [`owner_${id}`, `server_${id}`, `role_${id}`]
-  const administer = (...statements: string[]) => runStatements(empty.url, ...statements)
-  await administer(
-    `create role ${owner} login createrole password 'owner'`,
-    `create role ${server} login noinherit password 'server'`,
-    `alter database ${new URL(empty.url).pathname.slice(1)} owner to ${owner}`,
-    `grant create on schema public to ${owner}`,
-  )
-  const urlOf = (login: string, password: string) => {
-    const url = new URL(empty.url)
-    url.username = login
-    url.password = password
-    return url.href
-  }
-  return {
-    role,
-    server,
-    ownerUrl: urlOf(owner, 'owner'),
-    serverUrl: urlOf(server, 'server'),
-    administer,
-    async [Symbol.asyncDispose]() {
-      await administer(
-        `drop owned by ${owner} cascade`,
-        `reassign owned by ${owner} to current_user`,
-        `drop owned by ${server}, ${role} cascade`,
-      ).catch(() => {})
-      await empty[Symbol.asyncDispose]()
-    },
-  }
-}
-
-/** Opens it for the login that serves, after the owner has migrated. */
-async function migrated(logins: Awaited<ReturnType<typeof twoLogins>>, level: 'plain' | 'signed') {
-  const { role, ownerUrl, serverUrl, server: login } = logins
-  const owner = await openDatabase({ url: ownerUrl, role })
-  await migrateToLatest(owner.db, { role })
-  const left = await setUpFence(owner.db, { role, login, secret: level === 'signed' ? secret : undefined })
-  await owner.close()
-  // On PostgreSQL 15 a login with CREATEROLE may do both, from 16 on the second is the administrator's.
-  await logins.administer(...left)
-  return openDatabase({ url: serverUrl, role, fenceSecret: level === 'signed' ? secret : undefined })
-}
-
 test('the secret is changed without a refused request, and the one before the last is worth nothing', async () => {
-  await using logins = await twoLogins()
+  await using logins = await ownedDatabase()
   const { role, ownerUrl, serverUrl } = logins
-  const before = await migrated(logins, 'signed')
+  const before = await openMigrated(logins, secret)
   const owner = await openDatabase({ url: ownerUrl, role })
   const next = randomBytes(32).toString('hex')
   const after = await openDatabase({ url: serverUrl, role, fenceSecret: next })
@@ -89,9 +38,9 @@ test('the secret is changed without a refused request, and the one before the la
 })
 
 test('a server without the secret, while plain becomes signed, says that it cannot and shows no empty list', async () => {
-  await using logins = await twoLogins()
+  await using logins = await ownedDatabase()
   const { role, ownerUrl } = logins
-  const server = await migrated(logins, 'plain')
+  const server = await openMigrated(logins)
   const owner = await openDatabase({ url: ownerUrl, role })
   const alice = server.forUser('alice')
   try {
@@ -109,8 +58,8 @@ test('a server without the secret, while plain becomes signed, says that it cann
 })
 
 test('tables in a schema of their own, and a public schema that is closed, are served under signed', async () => {
-  await using logins = await twoLogins()
-  const database = await migrated(logins, 'signed')
+  await using logins = await ownedDatabase()
+  const database = await openMigrated(logins, secret)
   const owner = await openDatabase({ url: logins.ownerUrl, role: logins.role })
   try {
     await sql`create schema billing`.execute(owner.db)
@@ -132,7 +81,7 @@ test('tables in a schema of their own, and a public schema that is closed, are s
 })
 
 test('ten that set it up at once: nobody is in the way of another', async () => {
-  await using logins = await twoLogins()
+  await using logins = await ownedDatabase()
   const { role, ownerUrl, server: login } = logins
   await logins.administer(`grant ${login} to ${new URL(ownerUrl).username} with admin option`)
   const owners = await Promise.all(Array.from({ length: 10 }, () => openDatabase({ url: ownerUrl, role })))
@@ -148,8 +97,8 @@ test('ten that set it up at once: nobody is in the way of another', async () => 
 })
 
 test('a server with another secret is refused, and told why', async () => {
-  await using logins = await twoLogins()
-  await (await migrated(logins, 'signed')).close()
+  await using logins = await ownedDatabase()
+  await (await openMigrated(logins, secret)).close()
   for (const fenceSecret of [undefined, randomBytes(32).toString('hex')]) {
     const stranger = await openDatabase({ url: logins.serverUrl, role: logins.role, fenceSecret })
     const { gaps } = await stranger.fence()
@@ -159,9 +108,9 @@ test('a server with another secret is refused, and told why', async () => {
 })
 
 test('signed is refused where a login with power serves', async () => {
-  await using logins = await twoLogins()
+  await using logins = await ownedDatabase()
   const { role, ownerUrl } = logins
-  await (await migrated(logins, 'signed')).close()
+  await (await openMigrated(logins, secret)).close()
   const owner = await openDatabase({ url: ownerUrl, role, fenceSecret: secret, requiredFence: 'signed' })
   try {
     const { level, gaps } = await owner.fence()
@@ -173,8 +122,8 @@ test('signed is refused where a login with power serves', async () => {
 })
 
 test('signed does not stand under a login that was granted something for itself', async () => {
-  await using logins = await twoLogins()
-  const database = await migrated(logins, 'signed')
+  await using logins = await ownedDatabase()
+  const database = await openMigrated(logins, secret)
   const { administer, server } = logins
   try {
     for (const [grant, revoke] of [
@@ -193,8 +142,8 @@ test('signed does not stand under a login that was granted something for itself'
 })
 
 test('a temporary table named as a type does not spoil the identity of the next caller', async () => {
-  await using logins = await twoLogins()
-  const database = await migrated(logins, 'signed')
+  await using logins = await ownedDatabase()
+  const database = await openMigrated(logins, secret)
   const count = (handle: ReturnType<OpenDatabase['forUser']>) =>
     sql`select count(*)::int from tasks`.execute(handle)
   try {
@@ -216,76 +165,4 @@ test('a temporary table named as a type does not spoil the identity of the next 
   } finally {
     await database.close()
   }
-})
-
-describe.each(['plain', 'signed'] as const)('the level %s', level => {
-  let logins: Awaited<ReturnType<typeof twoLogins>>
-  let database: OpenDatabase
-  beforeAll(async () => {
-    logins = await twoLogins()
-    database = await migrated(logins, level)
-    await logins.administer('create extension dblink', 'create extension xml2')
-    for (const [user, title] of [
-      ['alice', 'hers'],
-      ['bob', 'SECRET of bob'],
-    ] as const) {
-      await database.forUser(user).insertInto('tasks').values({ id: crypto.randomUUID(), title }).execute()
-    }
-  })
-  afterAll(async () => {
-    await database.close()
-    await logins[Symbol.asyncDispose]()
-  })
-
-  test('is seen with psql as the README says', async () => {
-    const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
-    const [statements = ''] = /^begin;[^`]+/m.exec(readme) ?? []
-    // As openssl does in the line before.
-    const signature = createHmac('sha256', secret).update('alice').digest('hex')
-    const text = statements
-      .replace('somebody', 'alice')
-      .replace(":'signature'", `'${signature}'`)
-      .replace('app_user', logins.role)
-    const client = new pg.Client({ connectionString: logins.serverUrl })
-    await client.connect()
-    try {
-      const results: unknown = await client.query(text)
-      expect(results).toEqual(
-        expect.arrayContaining([
-          expect.objectContaining({ rows: [expect.objectContaining({ title: 'hers' })] }),
-        ]),
-      )
-    } finally {
-      await client.end()
-    }
-  })
-
-  test('is found by trying', async () => {
-    expect(await database.fence()).toEqual({ level, gaps: [] })
-  })
-
-  /** What a careless procedure does: puts what somebody sends into the text of its WHERE. */
-  const leaks = async (expression: string): Promise<boolean> => {
-    const careless = (handle: ReturnType<OpenDatabase['forUser']>) =>
-      sql`select id, title, (${sql.raw(expression)})::text as answer from tasks`.execute(handle)
-    const alice = database.forUser('alice')
-    const answers = await Promise.all([
-      careless(alice).catch(error => error.message),
-      alice
-        .transaction()
-        .execute(careless)
-        .catch(error => error.message),
-    ])
-    const again = await alice.selectFrom('tasks').selectAll().execute()
-    const { rows } = await sql<{ title: string }>`select title from tasks`.execute(database.forUser('bob'))
-    return JSON.stringify([answers, again]).includes('SECRET') || rows[0]?.title !== 'SECRET of bob'
-  }
-
-  test('lets no injected expression out, or is seen to', async () => {
-    const out: string[] = []
-    for (const [name, expression] of injections) if (await leaks(expression)) out.push(name)
-    expect(injections.length).toBeGreaterThanOrEqual(25)
-    if (level === 'signed') expect(out).toEqual([])
-    else expect(out.length).toBeGreaterThan(3)
-  })
 })

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { inject } from 'vitest'
+import { migrateToLatest, openDatabase, setUpFence } from '../../db/index.js'
 import { emptyDatabase } from './database.js'
 import { runStatements } from './run-statements.js'
 
@@ -39,5 +40,31 @@ export async function ownedDatabase({ owner = 'createrole', server = 'noinherit'
         `drop role ${names.server}, ${names.owner}`,
       )
     },
+  }
+}
+
+export type Owned = Awaited<ReturnType<typeof ownedDatabase>>
+
+/** Opens it for the login that serves, after the owner has migrated: with a secret the level is `signed`. */
+export async function openMigrated(
+  { role, ownerUrl, serverUrl, server: login, administer }: Owned,
+  secret?: string,
+) {
+  const owner = await openDatabase({ url: ownerUrl, role })
+  await migrateToLatest(owner.db, { role })
+  const left = await setUpFence(owner.db, { role, login, secret })
+  await owner.close()
+  // On PostgreSQL 15 a login with CREATEROLE may do both, from 16 on the second is the administrator's.
+  await administer(...left)
+  return openDatabase({ url: serverUrl, role, fenceSecret: secret })
+}
+
+/** What the fence of the login that serves finds. */
+export async function levelOf({ serverUrl: url, role }: Owned, fenceSecret?: string) {
+  const { fence, close } = await openDatabase({ url, role, fenceSecret })
+  try {
+    return await fence()
+  } finally {
+    await close()
   }
 }

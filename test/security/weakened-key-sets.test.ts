@@ -1,26 +1,8 @@
 import { expect, test } from 'vitest'
-import { badAnswers, goodAnswers, redirects } from './bad-answers.js'
-import { concurrency, floods } from './floods.js'
-import { cacheControl, discovery, givenKeys } from './key-set-options.js'
-import { keysBeside } from './keys-beside.js'
-import { outages, retryAfter, rotations, suspended } from './outages.js'
+import { keySetCases, outageCases } from './key-set-cases.js'
 import { type Weakness, weakened } from './weakened.js'
 
-const cases = {
-  ...keysBeside,
-  ...badAnswers,
-  ...goodAnswers,
-  ...redirects,
-  ...cacheControl,
-  ...givenKeys,
-  ...discovery,
-  ...rotations,
-  ...outages,
-  ...suspended,
-  ...retryAfter,
-  ...floods,
-  ...concurrency,
-}
+const cases = { ...keySetCases, ...outageCases }
 
 const inRemoteKeys = weakness('remote-keys')
 const inKnownKeys = weakness('known-keys')
