@@ -9,9 +9,9 @@ export class RowCursor<R> {
   readonly handler: Submittable
   readonly #cursor: Cursor<R>
   #unreadable: { error: unknown } | undefined
+  /** An error that came while nobody waited, as when the connection was ended. */
+  #lost: { error: unknown } | undefined
   #fail: ((error: unknown) => void) | undefined
-  /** An error came while nobody read, as when the connection was ended: it cannot be closed any more. */
-  isLost = false
 
   constructor(text: string, values: readonly unknown[]) {
     this.#cursor = new Cursor<R>(text, [...values])
@@ -19,8 +19,8 @@ export class RowCursor<R> {
     const { handleError, handleDataRow } = handler
     handler.handleError = (error, wire) => {
       handleError.call(handler, error, wire)
-      this.isLost ||= this.#fail === undefined
-      this.#fail?.(error)
+      if (this.#fail === undefined) this.#lost = { error }
+      else this.#fail(error)
     }
     handler.handleDataRow = message => {
       try {
@@ -34,19 +34,25 @@ export class RowCursor<R> {
 
   /** @throws what PostgreSQL, or a type parser, said */
   async read(count: number): Promise<R[]> {
+    const rows = await this.#orError(() => this.#cursor.read(count))
+    if (this.#unreadable !== undefined) throw this.#unreadable.error
+    return rows
+  }
+
+  /** @throws what PostgreSQL said of the end of the statement, or had said since the last rows */
+  close(): Promise<void> {
+    return this.#orError(() => this.#cursor.close())
+  }
+
+  async #orError<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#lost !== undefined) throw this.#lost.error
     try {
       return await new Promise((done, fail) => {
         this.#fail = fail
-        this.#cursor
-          .read(count)
-          .then(rows => (this.#unreadable === undefined ? done(rows) : fail(this.#unreadable.error)), fail)
+        work().then(done, fail)
       })
     } finally {
       this.#fail = undefined
     }
-  }
-
-  close(): Promise<void> {
-    return this.#cursor.close()
   }
 }

@@ -69,10 +69,16 @@ export class Session {
       throw this.#judged(error)
     } finally {
       // Of a connection that is gone no cursor can be closed.
-      this.isBroken ||= cursor.isLost
-      if (!this.isBroken) await this.#inTime(cursor.close())
+      if (!this.isBroken) await this.#close(cursor)
       this.#openStreams--
     }
+  }
+
+  /** Who leaves in the middle is told where their statement does not stand: its end is where a deferred constraint is checked. */
+  async #close(cursor: RowCursor<unknown>) {
+    await this.#inTime(cursor.close()).catch(error => {
+      throw this.#judged(error)
+    })
   }
 
   /** Sends statements of ours in one message, once what was sent before has been answered. */

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type OpenDatabase, openDatabase } from '../db/index.js'
@@ -107,25 +108,28 @@ describe('a connection that PostgreSQL ends in the middle of its rows', () => {
     })
   })
 
-  test('between two reads of a stream that is left then, holds up nobody', async () => {
+  test.each([
+    ['before the server hears of it', async () => {}],
+    ['after', async () => void (await setTimeout(100))],
+  ])('between two reads of a stream is an outage for who leaves it then, %s', async (_, wait) => {
     let pid: number | undefined
-    for await (const _ of rowsOf(database.forUser('alice')).stream(1)) {
-      pid = await vi.waitFor(async () => {
-        const { rows } = await sql<{ pid: number }>`
-          select pid from pg_stat_activity
-          where datname = current_database() and pid <> pg_backend_pid() and query like '%for update%'`.execute(
-          admin.db,
-        )
-        expect(rows).toHaveLength(1)
-        return rows[0]?.pid
-      })
-      await kill(admin.db, pid)
-      await vi.waitFor(async () => {
-        const { rows } = await sql`select from pg_stat_activity where pid = ${pid}`.execute(admin.db)
-        expect(rows).toEqual([])
-      })
-      break
+    const leave = async () => {
+      for await (const _ of rowsOf(database.forUser('alice')).stream(1)) {
+        pid = await vi.waitFor(async () => {
+          const { rows } = await sql<{ pid: number }>`
+            select pid from pg_stat_activity
+            where datname = current_database() and pid <> pg_backend_pid() and query like '%for update%'`.execute(
+            admin.db,
+          )
+          expect(rows).toHaveLength(1)
+          return rows[0]?.pid
+        })
+        await kill(admin.db, pid)
+        await wait()
+        break
+      }
     }
+    await expect(leave()).rejects.toThrow(DatabaseUnavailableError)
     expect(await pidOf(database.forUser('bob'))).not.toBe(pid)
   })
 })
