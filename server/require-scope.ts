@@ -1,9 +1,7 @@
 import type { User } from '../shared/user.js'
 import { refuse, requireUser, type UserGuard } from './require-user.js'
+import { assertScopes, checkScope, type Scopes } from './scope.js'
 import { TokenError } from './token-error.js'
-
-/** RFC 6749 section 3.3: nothing that would end the header that names it. */
-const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 
 /**
  * The guard of {@link requireUser}, for callers whose `user.scope` (the claim of RFC 8693 section 4.2, scopes with spaces between) has
@@ -14,13 +12,15 @@ const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
  * const editProcedure = protectedProcedure.concat(requireScope('tasks:write'))
  */
 export function requireScope<T extends { scope?: string | undefined } = User>(
-  ...scopes: [string, ...string[]]
+  ...scopes: Scopes
 ): UserGuard<T> {
-  if (scopes.length === 0 || !scopes.every(scope => scopeToken.test(scope)))
-    throw new TypeError('requireScope needs one or more scopes, without spaces and quotes.')
+  assertScopes(scopes)
   return requireUser<T>().use(({ ctx, next }) => {
-    const granted = new Set(ctx.user.scope?.split(' '))
-    if (scopes.every(scope => granted.has(scope))) return next()
-    throw refuse(new TokenError('insufficient_scope', { scope: scopes.join(' ') }))
+    try {
+      checkScope(ctx.user, ...scopes)
+    } catch (error) {
+      throw error instanceof TokenError ? refuse(error) : error
+    }
+    return next()
   })
 }

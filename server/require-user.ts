@@ -1,5 +1,4 @@
 import { initTRPC, TRPCError, type TRPCProcedureBuilder, type TRPCUnsetMarker as Unset } from '@trpc/server'
-import { isOutage } from '../shared/reasons.js'
 import type { User } from '../shared/user.js'
 import { accessOf } from './context.js'
 import { TokenError } from './token-error.js'
@@ -40,12 +39,9 @@ export function userOf<T>(ctx: { user: T | null }): T {
   return user
 }
 
-/** What a procedure throws: the caller's fault is 401, a scope or role that they lack 403, an outage 503. */
-export function refuse(refusal: TokenError): TRPCError {
-  return new TRPCError({ code: codeOf(refusal.reason), message: refusal.message, cause: refusal })
-}
+const codes = { 401: 'UNAUTHORIZED', 403: 'FORBIDDEN', 503: 'SERVICE_UNAVAILABLE' } as const
 
-function codeOf(reason: TokenError['reason']) {
-  if (isOutage(reason)) return 'SERVICE_UNAVAILABLE'
-  return reason === 'insufficient_scope' ? 'FORBIDDEN' : 'UNAUTHORIZED'
+/** What a procedure throws, with the refusal as its cause. */
+export function refuse(refusal: TokenError): TRPCError {
+  return new TRPCError({ code: codes[refusal.status], message: refusal.message, cause: refusal })
 }

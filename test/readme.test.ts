@@ -13,6 +13,8 @@ describe('the README', () => {
       'examples/frontend/api.ts',
       'examples/express/main.ts',
       'examples/notes/router.ts',
+      'examples/verifier/express.ts',
+      'examples/verifier/fetch.ts',
       'examples/concurrent-index/main.ts',
     ])
   })

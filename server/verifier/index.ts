@@ -1,3 +1,6 @@
+export type { User } from '../../shared/user.js'
+export { bearerToken, type RequestLike } from '../bearer.js'
+export { checkScope } from '../scope.js'
 export { type RefusedToken, TokenError } from '../token-error.js'
 export type { Algorithm } from './algorithms.js'
 export type { Claims } from './claim-rules.js'

@@ -15,6 +15,7 @@ export async function bundle(source: string): Promise<string> {
   const { outputFiles } = await build({
     stdin: { contents: source, resolveDir: root, loader: 'ts' },
     bundle: true,
+    alias: { 'trpc-bearer/verifier': './server/verifier/index.ts' },
     format: 'esm',
     target: 'es2022',
     platform: 'neutral',
