@@ -136,3 +136,18 @@ describe('a scoped statement that takes too long on PostgreSQL', () => {
     }
   })
 })
+
+test('a full batch of statements that share one signal is no leak of listeners', async () => {
+  await using database = await openWithOneConnection('PostgreSQL')
+  const warnings: Error[] = []
+  const hear = (warning: Error) => warnings.push(warning)
+  process.on('warning', hear)
+  try {
+    const alice = database.forUser('alice', { signal: new AbortController().signal })
+    await Promise.all(Array.from({ length: 100 }, () => sql`select 1`.execute(alice)))
+    await new Promise(setImmediate)
+    expect(warnings).toEqual([])
+  } finally {
+    process.off('warning', hear)
+  }
+})
