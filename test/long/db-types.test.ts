@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { differencesFrom, typesOf } from './db-types/types.js'
-import { run } from './parts/child.js'
-import { openTestDatabase } from './parts/database.js'
+import { differencesFrom, typesOf } from '../db-types/types.js'
+import { run } from '../parts/child.js'
+import { openTestDatabase } from '../parts/database.js'
 
 /** `npm run db:types` with the database at a URL, or with none set up. */
 const dbTypes = (url: string | null, ...args: string[]) =>

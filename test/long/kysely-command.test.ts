@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { migrations, openDatabase, pendingMigrations } from '../db/index.js'
-import { root, run } from './parts/child.js'
-import { dataDir, emptyDatabase } from './parts/database.js'
+import { migrations, openDatabase, pendingMigrations } from '../../db/index.js'
+import { root, run } from '../parts/child.js'
+import { dataDir, emptyDatabase } from '../parts/database.js'
 
 const names = Object.keys(migrations)
 
