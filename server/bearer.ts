@@ -9,6 +9,9 @@ export type RequestLike =
   | { headers: { authorization?: Values } }
   | { raw: { headersDistinct?: { authorization?: Values }; headers: { authorization?: Values } } }
 
+/** Node drops what comes after a thousand headers in silence: a second Authorization may be among it. */
+const mostRawHeaders = 2 * 1_000
+
 // RFC 6750 section 2.1: the scheme is case-insensitive (RFC 9110 section 11.1), the token is a b64token.
 const bearer = /^bearer +([\w\-.~+/]+=*)$/i
 
@@ -16,7 +19,7 @@ const bearer = /^bearer +([\w\-.~+/]+=*)$/i
  * The token of a request's `Authorization: Bearer` header (RFC 6750 section 2.1). Nothing else is looked at: no query, no
  * cookie, no form.
  *
- * @throws TokenError `missing` without the header, `malformed` for another scheme, a list or a second header
+ * @throws TokenError `missing` without the header, `malformed` for another scheme, a list or a second header (or a thousand of any)
  */
 export function bearerToken(request: RequestLike): string {
   const values = authorizationOf('raw' in request ? request.raw : request)
@@ -27,6 +30,12 @@ export function bearerToken(request: RequestLike): string {
 }
 
 function authorizationOf(request: Exclude<RequestLike, { raw: object }>): string[] {
+  if (
+    'rawHeaders' in request &&
+    Array.isArray(request.rawHeaders) &&
+    request.rawHeaders.length >= mostRawHeaders
+  )
+    throw new TokenError('malformed')
   // Node's `headers` drops a second Authorization in silence, Fetch joins the two with a comma.
   if ('headersDistinct' in request && request.headersDistinct)
     return list(request.headersDistinct.authorization)

@@ -49,6 +49,8 @@ export async function start(config: Config): Promise<RunningServer> {
     overrideGlobalObjects: false,
     serverOptions: { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 },
   }) as Server
+  // Every header counts, up to Node's limit of bytes: the default drops a second Authorization behind a thousand others.
+  server.maxHeadersCount = 0
   const sockets = new Set<Socket>()
   server.on('connection', socket => {
     sockets.add(socket)

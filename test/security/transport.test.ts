@@ -60,6 +60,11 @@ const sent: Sent[] = [
   ['an empty header', 'missing', get('Authorization:')],
   ['two headers', 'malformed', get(bearer(token), bearer(token))],
   ['two headers, in two cases', 'malformed', get(bearer(token), `authorization: Bearer ${token}`)],
+  [
+    'a second header behind 1,100 others',
+    'malformed',
+    get(bearer(token), ...Array.from({ length: 1_100 }, () => 'A:'), bearer(token)),
+  ],
   ['a good header behind another scheme', 'malformed', get('Authorization: Basic YTpi', bearer(token))],
   ['another scheme behind a good header', 'malformed', get(bearer(token), 'Authorization: Basic YTpi')],
   ['an empty header behind a good one', 'malformed', get(bearer(token), 'Authorization:')],
