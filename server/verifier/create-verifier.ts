@@ -5,7 +5,7 @@ import { TokenError } from '../token-error.js'
 import { isAlgorithm } from './algorithms.js'
 import { type Claims, judgeClaims } from './claim-rules.js'
 import { parseToken } from './compact-token.js'
-import { deepFreeze } from './deep-freeze.js'
+import { deepFreeze, frozenCopy } from './deep-freeze.js'
 import { inTime, LateError } from './in-time.js'
 import type { KeyHint, KeySetStatus } from './key-source.js'
 import { describeRefused } from './refused-token.js'
@@ -30,7 +30,9 @@ interface CommonOptions extends FetchOptions {
   /** The `typ`s that a token may have (RFC 8725 section 3.11), such as `at+jwt`. One with `JWT` may have none. @default ['JWT'] */
   types?: readonly string[] | undefined
   /**
-   * Makes the user from the verified claims. It is frozen, and remembered as long as the token is (see `cache`).
+   * Makes the user from the verified claims. What it makes of plain objects and lists is copied, frozen, and remembered as long as
+   * the token is (see `cache`). A user with anything else in it (a Date, a Map, an object of a class) cannot be kept from changes:
+   * that one is made anew for each request.
    * @default id from `sub`; `email`, `name` and `scope` where they are strings
    */
   user?: ZodType<User> | undefined
@@ -48,7 +50,7 @@ interface CommonOptions extends FetchOptions {
 /** Decides who a token speaks for. */
 export interface Verifier {
   /**
-   * The user of a token, frozen.
+   * The user of a token: frozen, or made for this request alone (see `user`).
    *
    * @throws TokenError with the reason, when the token is refused or the keys cannot be had
    */
@@ -121,7 +123,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
     const { claims } = parsed
     judge(claims, issuer)
     deepFreeze(claims)
-    const verdict = { claims, user: await userOf(claims, userSchema), key, issuer }
+    const user = frozenCopy(await userOf(claims, userSchema)) ?? null
+    const verdict = { claims, user, key, issuer }
     cache?.set(token, verdict)
     return verdict
   }
@@ -163,7 +166,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
       try {
         const { claims, user } = (await known(token)) ?? (await proveOnce(token))
         if (isRevoked !== undefined) await checkRevoked(claims)
-        return user
+        return user ?? (await userOf(claims, userSchema))
       } catch (error) {
         if (!(error instanceof TokenError)) throw error
         throw await describeRefused(error, token, issuers)
@@ -220,7 +223,7 @@ async function userOf(claims: Claims, schema: ZodType<User>): Promise<User> {
   if (!user.success) throw new TokenError('claims', { cause: user.error })
   const id = userId.safeParse(user.data.id)
   if (!id.success) throw new TokenError('claims', { cause: id.error })
-  return deepFreeze(user.data)
+  return user.data
 }
 
 function worstOf(all: readonly KeySetStatus[]): KeySetStatus {

@@ -4,10 +4,11 @@ import type { Claims } from './claim-rules.js'
 import type { SigningKey } from './signing-keys.js'
 import type { TrustedIssuer } from './trusted-issuer.js'
 
-/** A proof: this key of this issuer has signed these claims, and this is the user that they make. */
+/** A proof: this key of this issuer has signed these claims. */
 export interface Verdict {
   claims: Claims
-  user: User
+  /** The user that they make, frozen; null where freezing does not hold it, and each request makes its own. */
+  user: User | null
   key: SigningKey
   issuer: TrustedIssuer
 }

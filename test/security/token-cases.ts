@@ -1,4 +1,5 @@
 import { knownCases } from './known.js'
+import { knownUserCases } from './known-users.js'
 import { type Case, ofToken } from './token-case.js'
 import { algorithmCases } from './tokens-algorithms.js'
 import { claimCases } from './tokens-claims.js'
@@ -9,4 +10,5 @@ import { keyAndSignatureCases } from './tokens-keys.js'
 export const cases: Case[] = [
   ...[...algorithmCases, ...keyAndSignatureCases, ...formCases, ...claimCases].map(ofToken),
   ...knownCases,
+  ...knownUserCases,
 ]

@@ -2,6 +2,7 @@ import { cut, type TakenAway } from './weaknesses-cut.js'
 
 const create = 'server/verifier/create-verifier.ts'
 const cache = 'server/verifier/verdict-cache.ts'
+const freeze = 'server/verifier/deep-freeze.ts'
 const signing = 'server/verifier/signing-keys.ts'
 
 /** The cache with a part of the token for its key. */
@@ -59,9 +60,27 @@ export const knownTakenAway: TakenAway[] = [
   ],
   [
     'users are frozen',
-    cut(create, 'return deepFreeze(user.data)', 'return user.data'),
+    cut(create, 'frozenCopy(await userOf(claims, userSchema)) ?? null', 'await userOf(claims, userSchema)'),
     'known: a request changes its user',
     'admin, Alice',
+  ],
+  [
+    'users are frozen through and through',
+    cut(freeze, '  for (const member of Object.values(value)) deepFreeze(member)\n'),
+    'known: a request changes a list deep in its user',
+    'another',
+  ],
+  [
+    'users are copied',
+    cut(freeze, 'structuredClone(value)', 'value'),
+    'known: what a user refers to stays its owner’s to change',
+    'frozen',
+  ],
+  [
+    'what cannot be frozen is made anew',
+    cut(freeze, 'isPlain(value) ?', 'true ?'),
+    'known: a request changes a Date in its user',
+    'another',
   ],
   [
     'claims are frozen',
