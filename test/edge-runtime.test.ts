@@ -38,12 +38,18 @@ async function startVerifier(issuer: string) {
   }
 }
 
-test('the verifier is made of what any runtime has: no module of Node is in it', async () => {
-  const code = await bundle(source('https://auth.example.com'))
-  expect(code).toContain('createVerifier')
-  expect(code).not.toMatch(/\bnode:|\bprocess\.|\brequire\(/)
-  await expect(bundle("import 'node:crypto'")).rejects.toThrow('node:crypto')
-})
+test.each([
+  ['workers', undefined],
+  ['no host in particular', []],
+])(
+  'bundled for %s, the verifier is made of what any runtime has: no module of Node is in it',
+  async (_, conditions) => {
+    const code = await bundle(source('https://auth.example.com'), conditions)
+    expect(code).toContain('createVerifier')
+    expect(code).not.toMatch(/\bnode:|\bprocess\.|\brequire\(/)
+    await expect(bundle("import 'node:crypto'")).rejects.toThrow('node:crypto')
+  },
+)
 
 test.each(algorithms)(
   'in workerd a token signed with %s is verified by keys that come over HTTP',

@@ -37,6 +37,7 @@ export function createVerdictCache(
     throw new TypeError(
       'The bounds of the cache must be positive: maxEntries a whole number, maxAge seconds.',
     )
+  // From 11.3 on lru-cache publishes keys and values to whoever listens (node:diagnostics_channel): it is kept at 11.2.
   const entries = new LRUCache<string, { verdict: Verdict; since: number }>({ max: maxEntries })
   return {
     get(token) {

@@ -10,8 +10,11 @@ import { temporaryFolder } from './temporary-folder.js'
 const workerd: string = createRequire(import.meta.url)('workerd').default
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
+/** What packages may have a build of their own for, of a host of workers. */
+const workerConditions = ['workerd', 'worker', 'browser']
+
 /** A module with all that it imports, as a host of workers takes it. No module of Node can be found. */
-export async function bundle(source: string): Promise<string> {
+export async function bundle(source: string, conditions = workerConditions): Promise<string> {
   const { outputFiles } = await build({
     stdin: { contents: source, resolveDir: root, loader: 'ts' },
     bundle: true,
@@ -19,7 +22,7 @@ export async function bundle(source: string): Promise<string> {
     format: 'esm',
     target: 'es2022',
     platform: 'neutral',
-    conditions: ['workerd', 'worker', 'browser'],
+    conditions,
     write: false,
     logLevel: 'silent',
   })
