@@ -8,12 +8,16 @@ export interface RefusedToken {
   kid: string | null
   /** The issuer that it was judged for. */
   issuer: string | null
+  /** The name of the claim that is missing or has a wrong value, of `claims`, where it is one of them. */
+  claim?: string
 }
 
 interface TokenErrorOptions extends ErrorOptions {
   /** Seconds after which it may be tried again, of an outage. */
   retryAfter?: number
   token?: RefusedToken
+  /** The name of the claim that is wrong, of `claims`. Never its value. */
+  claim?: string | undefined
   /** The scopes that it takes, with spaces between, of `insufficient_scope`. */
   scope?: string
 }
@@ -32,16 +36,18 @@ export class TokenError extends Error {
   readonly retryAfter: number | undefined
   readonly token: RefusedToken | undefined
   readonly scope: string | undefined
+  readonly claim: string | undefined
 
   constructor(
     /** Machine-readable: what the client sees as `error.data.reason`. */
     readonly reason: Exclude<Reason, 'database_unavailable'>,
-    { retryAfter, token, scope, ...options }: TokenErrorOptions = {},
+    { retryAfter, token, scope, claim, ...options }: TokenErrorOptions = {},
   ) {
     super(reasons[reason], options)
     this.retryAfter = retryAfter
     this.token = token
     this.scope = scope
+    this.claim = claim
   }
 
   /** The caller's fault is 401, a scope or role that they lack 403, an outage 503: a client that gets 401 signs its person out. */

@@ -1,6 +1,7 @@
+import type { JWTPayload } from 'jose'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { createVerifier, type IssuerOptions } from '../server/index.js'
+import { createVerifier, type IssuerOptions, type TokenError } from '../server/index.js'
 import { claimsFrom, makeKey, startKeys } from './parts/keys.js'
 
 const here = 'https://auth.example.com'
@@ -63,9 +64,8 @@ test('a clock tolerance of your own is kept, and zero is one', async () => {
   await expect(strict.verify(await expired(1))).rejects.toMatchObject({ reason: 'expired' })
 })
 
-const withRole = z
-  .object({ sub: z.string(), role: z.enum(['admin', 'member']) })
-  .transform(({ sub, role }) => ({ id: sub, role }))
+const claimsWithRole = z.object({ sub: z.string(), role: z.enum(['admin', 'member']) })
+const withRole = claimsWithRole.transform(({ sub, role }) => ({ id: sub, role }))
 
 test('a schema of your own makes the user, from verified claims alone', async () => {
   const verifier = createVerifier({ ...options, keys, user: withRole })
@@ -77,6 +77,30 @@ test('a schema of your own makes the user, from verified claims alone', async ()
     reason: 'claims',
     cause: expect.any(z.core.$ZodError),
   })
+})
+
+const refusedFor: [claim: string | undefined, claims: JWTPayload, header?: object][] = [
+  ['exp', { exp: undefined }],
+  ['iat', { iat: undefined }],
+  ['nbf', JSON.parse('{"nbf":"now"}')],
+  ['sub', { sub: '' }],
+  ['typ', {}, { typ: 'at+jwt' }],
+  ['role', { role: 'owner' }],
+  ['id', { role: 'admin', uid: '' }],
+  [undefined, { role: 'admin', uid: 'thrown' }],
+]
+
+test.each(refusedFor)('a refusal for its claims names the claim: %s', async (claim, claims, header) => {
+  const user = claimsWithRole.extend({ uid: z.string().optional() }).transform(({ sub, uid }) => {
+    if (uid === 'thrown') throw new Error('An error that quotes the uid.')
+    return { id: uid ?? sub }
+  })
+  const verifier = createVerifier({ ...options, keys, user, maxTokenAge: 60 })
+  const refusal: TokenError = await verifier
+    .verify(await key.sign(claimsFrom(here, { role: 'admin', ...claims }), header))
+    .catch(error => error)
+  expect(refusal).toMatchObject({ reason: 'claims' })
+  expect(refusal.token?.claim).toBe(claim)
 })
 
 test('a schema sees no token that is not signed', async () => {

@@ -34,17 +34,17 @@ export function judgeClaims(
   const exp = timeOf(claims, 'exp')
   const nbf = timeOf(claims, 'nbf')
   const iat = timeOf(claims, 'iat')
-  if (exp === undefined) throw new TokenError('claims')
+  if (exp === undefined) throw new TokenError('claims', { claim: 'exp' })
   const { clockTolerance, maxTokenAge } = rules
   if (exp <= now - clockTolerance) throw new TokenError('expired')
   if (nbf !== undefined && nbf > now + clockTolerance) throw new TokenError('not_yet_valid')
   if (iat !== undefined && iat > now + clockTolerance) throw new TokenError('not_yet_valid')
   if (maxTokenAge !== undefined) {
-    if (iat === undefined) throw new TokenError('claims')
+    if (iat === undefined) throw new TokenError('claims', { claim: 'iat' })
     if (iat + maxTokenAge <= now - clockTolerance) throw new TokenError('expired')
   }
   const id = userId.safeParse(sub)
-  if (!id.success) throw new TokenError('claims', { cause: id.error })
+  if (!id.success) throw new TokenError('claims', { cause: id.error, claim: 'sub' })
 }
 
 function isFor(aud: unknown, audience: string): boolean {
@@ -56,6 +56,6 @@ function timeOf(claims: Record<string, unknown>, name: string): number | undefin
   const time = claims[name]
   if (time === undefined) return undefined
   // 1e999 is valid JSON, and no time.
-  if (typeof time !== 'number' || !Number.isFinite(time)) throw new TokenError('claims')
+  if (typeof time !== 'number' || !Number.isFinite(time)) throw new TokenError('claims', { claim: name })
   return time
 }

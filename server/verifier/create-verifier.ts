@@ -1,5 +1,5 @@
 import { type CryptoKey, compactVerify, errors } from 'jose'
-import type { ZodType } from 'zod'
+import type { ZodError, ZodType } from 'zod'
 import { type User, userFromClaims, userId } from '../../shared/user.js'
 import { TokenError } from '../token-error.js'
 import { isAlgorithm } from './algorithms.js'
@@ -10,6 +10,7 @@ import { inTime, LateError } from './in-time.js'
 import type { KeyHint, KeySetStatus } from './key-source.js'
 import { describeRefused } from './refused-token.js'
 import type { SigningKey } from './signing-keys.js'
+import { thrownBy } from './thrown.js'
 import {
   type FetchOptions,
   type IssuerOptions,
@@ -32,13 +33,14 @@ interface CommonOptions extends FetchOptions {
   /**
    * Makes the user from the verified claims. What it makes of plain objects and lists is copied, frozen, and remembered as long as
    * the token is (see `cache`). A user with anything else in it (a Date, a Map, an object of a class) cannot be kept from changes:
-   * that one is made anew for each request.
+   * that one is made anew for each request. What it throws refuses the token as `claims`, and its text is told to nobody.
    * @default id from `sub`; `email`, `name` and `scope` where they are strings
    */
   user?: ZodType<User> | undefined
   /**
    * Asked on each request, cached or not, with the verified claims: true refuses the token as `revoked`. While it cannot say, by an
-   * error or for 5 seconds, the caller gets `revocation_unavailable` (503).
+   * error or for 5 seconds, the caller gets `revocation_unavailable` (503). Log its errors yourself: we do not, their text may hold
+   * claims.
    */
   isRevoked?: ((claims: Readonly<Claims>) => boolean | Promise<boolean>) | undefined
   /** What an error of `isRevoked` does to the token. @default 'refuse' */
@@ -119,7 +121,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     const key = await signerOf(token, { kid, alg }, issuer)
     // The same keys sign access tokens, logout tokens and cookies, each with a `typ` of its own.
     const { typ = 'JWT' } = parsed.header
-    if (!allowedTypes.has(mediaType(typ))) throw new TokenError('claims')
+    if (!allowedTypes.has(mediaType(typ))) throw new TokenError('claims', { claim: 'typ' })
     const { claims } = parsed
     judge(claims, issuer)
     deepFreeze(claims)
@@ -154,8 +156,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   async function checkRevoked(claims: Claims): Promise<void> {
     const asked = Promise.resolve(claims).then(isRevoked)
-    const revoked = await inTime(lostAfter, asked).catch(cause => {
+    const revoked = await inTime(lostAfter, asked).catch(error => {
       if (onRevocationError === 'accept') return false
+      const cause = error instanceof LateError ? error : thrownBy('isRevoked', error)
       throw new TokenError('revocation_unavailable', { cause })
     })
     if (revoked) throw new TokenError('revoked')
@@ -219,11 +222,21 @@ const mediaType = (type: unknown) =>
   typeof type === 'string' ? type.toLowerCase().replace(/^application\/(?=[^/]*$)/, '') : ''
 
 async function userOf(claims: Claims, schema: ZodType<User>): Promise<User> {
-  const user = await schema.safeParseAsync(claims)
-  if (!user.success) throw new TokenError('claims', { cause: user.error })
-  const id = userId.safeParse(user.data.id)
-  if (!id.success) throw new TokenError('claims', { cause: id.error })
+  const { user, id } = await schema
+    .safeParseAsync(claims)
+    .then(user => ({ user, id: user.success ? userId.safeParse(user.data.id) : undefined }))
+    .catch(error => {
+      throw new TokenError('claims', { cause: thrownBy('user', error) })
+    })
+  if (!user.success) throw new TokenError('claims', { cause: user.error, claim: firstName(user.error) })
+  if (id?.error) throw new TokenError('claims', { cause: id.error, claim: 'id' })
   return user.data
+}
+
+/** The claim that a schema found wrong first. */
+function firstName({ issues }: ZodError): string | undefined {
+  const name = issues[0]?.path[0]
+  return name === undefined ? undefined : String(name)
 }
 
 function worstOf(all: readonly KeySetStatus[]): KeySetStatus {

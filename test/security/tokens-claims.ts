@@ -14,8 +14,8 @@ const byUid: Options = {
 const accessTokens: Options = { types: ['JWT', 'at+jwt'] }
 const young: Options = { maxTokenAge: 60 }
 const revocable: Options = {
-  isRevoked({ jti }) {
-    if (jti === 'unclear') throw new Error('The list of revoked tokens is away.')
+  isRevoked({ jti, email }) {
+    if (jti === 'unclear') throw new Error(`The list of revoked tokens is away, for ${email}.`)
     return jti === 'stolen'
   },
 }
@@ -128,6 +128,33 @@ const typeCases: TokenCase[] = [
   ['typ application/jwt', 'accepted', () => token({}, { typ: 'application/jwt' })],
 ]
 
+/** The user of carol is made by code that throws, and says a claim of hers then. */
+const throwing = (fail: (email: string) => unknown): Options => ({
+  user: z.object({ sub: z.string(), email: z.string() }).transform(async ({ sub, email }) => {
+    if (sub === 'carol') await fail(email)
+    return { id: sub }
+  }),
+})
+const ofCarol = () => token({ sub: 'carol' })
+
+const userCases: TokenCase[] = [
+  [
+    'a user schema that throws',
+    'claims',
+    ofCarol,
+    throwing(email => {
+      throw new TypeError(`There is no ${email}.`)
+    }),
+  ],
+  ['a user schema that rejects', 'claims', ofCarol, throwing(email => Promise.reject(email))],
+  [
+    'a user schema that makes nobody',
+    'claims',
+    ofCarol,
+    { user: z.any().transform(({ sub }) => JSON.parse(sub === 'carol' ? 'null' : `{"id":"${sub}"}`)) },
+  ],
+]
+
 const revocationCases: TokenCase[] = [
   ['revoked', 'revoked', () => token({ jti: 'stolen' }), revocable],
   ['nobody knows whether revoked', 'revocation_unavailable', () => token({ jti: 'unclear' }), revocable],
@@ -145,5 +172,6 @@ export const claimCases: TokenCase[] = [
   ...timeCases,
   ...subjectCases,
   ...typeCases,
+  ...userCases,
   ...revocationCases,
 ]

@@ -91,7 +91,7 @@ const ofTokens: TakenAway[] = [
   ],
   [
     'exp is required',
-    cut(rules, "if (exp === undefined) throw new TokenError('claims')"),
+    cut(rules, "if (exp === undefined) throw new TokenError('claims', { claim: 'exp' })"),
     'no exp',
     'accepted',
   ],
@@ -116,7 +116,7 @@ const ofTokens: TakenAway[] = [
   ],
   [
     'an age needs an iat',
-    cut(rules, "if (iat === undefined) throw new TokenError('claims')"),
+    cut(rules, "if (iat === undefined) throw new TokenError('claims', { claim: 'iat' })"),
     'no iat, where its age counts',
     'accepted',
   ],
@@ -128,7 +128,7 @@ const ofTokens: TakenAway[] = [
   ],
   [
     'sub is a text of 1 to 255 characters',
-    cut(rules, "if (!id.success) throw new TokenError('claims', { cause: id.error })"),
+    cut(rules, "if (!id.success) throw new TokenError('claims', { cause: id.error, claim: 'sub' })"),
     'no sub, where the user is made of another claim',
     'accepted',
   ],
