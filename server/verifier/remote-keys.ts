@@ -101,6 +101,7 @@ export class RemoteKeys implements KeySource {
   async ready(): Promise<void> {
     const mayHaveOne = this.#keys.size === 0 && this.#age() > emptyLook && this.#quietFor() === 0
     await (mayHaveOne ? this.#need() : this.refresh())
+    if (this.#keys.size === 0) throw this.#unavailable()
   }
 
   status(): KeySetStatus {
@@ -127,6 +128,8 @@ export class RemoteKeys implements KeySource {
     })
     const found = this.#keys.matching(hint)
     if (found.length > 0) return found
+    // An issuer without any key knows none of its own tokens: nothing is said of this one.
+    if (this.#keys.size === 0) throw this.#unavailable()
     this.#unknown.set(name, this.#options.now())
     throw new TokenError('unknown_key')
   }
@@ -194,7 +197,7 @@ export class RemoteKeys implements KeySource {
     if (keys.length > 0) this.#told.clear()
   }
 
-  /** Keeps the keys as they are. An issuer that never had any, and says so, is no failure. */
+  /** Keeps the keys as they are. An issuer that never had any, and says so, may be asked again: it mints one when it signs. */
   #refuse(error: unknown) {
     const problem = asKeyFetchError(error)
     const hasNoneYet = problem.problem === 'no_keys' && this.#keys.size === 0
