@@ -16,11 +16,13 @@ function start(options: Partial<VerifierOptions & IssuerOptions> = {}) {
     answer: async (_url: string): Promise<Response> => keySet(key),
   }
   const began = Math.floor(Date.now() / 1000)
+  const background: Promise<void>[] = []
   const verifier = createVerifier({
     issuer: here,
     audience: here,
     now: () => (began + state.at) * 1000,
     onProblem: problem => void state.problems.push(problem),
+    waitUntil: refresh => void background.push(refresh),
     async fetch(url) {
       state.requests++
       return state.answer(String(url))
@@ -33,7 +35,9 @@ function start(options: Partial<VerifierOptions & IssuerOptions> = {}) {
       () => 'accepted',
       (error: TokenError) => error.reason,
     )
-  return { state, verifier, sign, outcome }
+  /** Waits for what the verifier does in the background. */
+  const settle = () => Promise.all(background)
+  return { state, verifier, sign, outcome, settle }
 }
 
 const away = async () => new Response(null, { status: 500 })
@@ -52,6 +56,31 @@ test('keys are refreshed in the background from four fifths of their freshness o
   state.answer = never
   expect(await Promise.all([outcome(token), outcome(token)])).toEqual(['accepted', 'accepted'])
   expect(state.requests).toBe(2)
+})
+
+test('after a long silence known keys are used at once, whatever the issuer does, and one that it removed for a minute more', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  try {
+    const { state, sign, outcome, settle } = start({ cache: { maxAge: 90_000 } })
+    const [token, unseen] = await Promise.all([sign(key), sign(key, { cty: 'unseen' })])
+    expect(await outcome(token)).toBe('accepted')
+    state.at = 3_600
+    let answer = (_: Response) => {}
+    state.answer = () =>
+      new Promise(done => {
+        answer = done
+      })
+    expect(await Promise.all([token, unseen, token].map(outcome))).toEqual(Array(3).fill('accepted'))
+    expect(state.requests).toBe(2)
+    state.answer = async () => keySet(other)
+    answer(keySet(other))
+    await settle()
+    for (state.at of [3_600, 3_659]) expect(await outcome(token)).toBe('accepted')
+    state.at = 3_660
+    for (const one of [token, unseen]) expect(await outcome(one)).toBe('unknown_key')
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 test('a key that the issuer removed counts for a minute more, and then falls with what it has proven', async () => {
@@ -156,7 +185,7 @@ test('a private key in the set refuses the whole of it', async () => {
 })
 
 test('a token without kid counts where one key fits, also while the one before it leaves', async () => {
-  const { state, sign, outcome } = start({ cache: false })
+  const { state, sign, outcome, settle } = start({ cache: false })
   const [old, fresh] = await Promise.all([sign(key, { kid: undefined }), sign(other, { kid: undefined })])
   expect(await outcome(old)).toBe('accepted')
   state.answer = async () => keySet(other)
@@ -164,6 +193,8 @@ test('a token without kid counts where one key fits, also while the one before i
   expect(await Promise.all([outcome(old), outcome(fresh)])).toEqual(['accepted', 'accepted'])
   state.answer = async () => keySet(key, other)
   state.at = 300
+  expect(await outcome(fresh)).toBe('accepted')
+  await settle()
   expect(await outcome(fresh)).toBe('unknown_key')
 })
 

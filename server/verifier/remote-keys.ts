@@ -36,7 +36,7 @@ const replacedAfter = 30_000
 const maxUnknown = 1_000
 
 /**
- * The keys of an issuer elsewhere: fetched once however many ask, refreshed before they are stale, kept while the issuer fails, and
+ * The keys of an issuer elsewhere: fetched once however many ask, refreshed in the background, kept while the issuer fails, and
  * replaced by a good answer only. Whoever invents kids makes us ask five times at once, and then once every ten seconds.
  */
 export class RemoteKeys implements KeySource {
@@ -71,10 +71,10 @@ export class RemoteKeys implements KeySource {
 
   refresh(): Promise<void> | undefined {
     if (!this.#isUsable()) return this.#need()
-    if (this.#quietFor() > 0) return undefined
-    // Nobody waits for an issuer that fails; and where there are callers it is asked before anybody would have to.
-    const mustWait = this.#age() >= this.#freshFor && this.#problem === null
-    if (this.#isFetching() ? !mustWait : !this.#isDue()) return undefined
+    if (this.#quietFor() > 0 || this.#isFetching() || !this.#isDue()) return undefined
+    // Where the runtime has ended a fetch with its request, the background is no place for the next one.
+    const isLost = this.#underWaySince !== null
+    const mustWait = isLost && this.#age() >= this.#freshFor && this.#problem === null
     const refreshed = this.#fetch().catch(() => {})
     if (mustWait) return refreshed
     this.#options.waitUntil(refreshed)

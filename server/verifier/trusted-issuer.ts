@@ -38,7 +38,7 @@ export interface FetchOptions {
   fetch?: typeof globalThis.fetch | undefined
   /**
    * Is given a refresh in the background, where the runtime would end it with the request that began it: Cloudflare's `waitUntil`.
-   * Without it there a request waits for the refresh, once in five minutes.
+   * Without it there a request waits for the refresh, once in five minutes at most.
    */
   waitUntil?: ((refresh: Promise<void>) => void) | undefined
   /** Milliseconds since the epoch. @default Date.now */

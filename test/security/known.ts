@@ -74,12 +74,15 @@ function leftFor(seconds: number): Case[2] {
   return async create => {
     const sets = { ...published }
     using _ = startWeb(sets)
-    const { clock, verifier } = atNoon(create, cachedForAnHour)
+    const background: Promise<void>[] = []
+    const waitUntil = (refresh: Promise<void>) => void background.push(refresh)
+    const { clock, verifier } = atNoon(create, { ...cachedForAnHour, waitUntil })
     const text = await token({ exp: noon + 3_600 })
     await verifier.verify(text)
     sets[`${issuer}/api/auth/jwks`] = [p256.jwk]
     clock.seconds += 301
     await verifier.verify(text)
+    await Promise.all(background)
     clock.seconds += seconds
     return await outcomeOf(verifier, text)
   }
