@@ -245,6 +245,26 @@ test('discovery finds the keys by the metadata of the issuer, of either kind', a
   ])
 })
 
+test('discovery asks first where the metadata were last, and elsewhere when they have moved', async () => {
+  const { state, sign, outcome } = start({ discover: true })
+  let place = '/.well-known/oauth-authorization-server'
+  let asked: string[] = []
+  state.answer = async url => {
+    asked.push(new URL(url).pathname)
+    if (!url.startsWith(here)) return keySet(key)
+    return url === `${here}${place}` ? metadata(here) : new Response(null, { status: 404 })
+  }
+  const forge = () => sign(other, { kid: crypto.randomUUID() })
+  expect(await outcome(await sign(key))).toBe('accepted')
+  asked = []
+  for (let n = 0; n < 5; n++) expect(await outcome(await forge())).toBe('unknown_key')
+  expect(asked).toEqual(Array(5).fill([place, '/jwks']).flat())
+  place = '/.well-known/openid-configuration'
+  asked = []
+  for (state.at of [10, 20]) expect(await outcome(await forge())).toBe('unknown_key')
+  expect(asked).toEqual(['/.well-known/oauth-authorization-server', place, '/jwks', place, '/jwks'])
+})
+
 test('discovery goes with an issuer that moves its keys, while the old place serves those of before', async () => {
   const { state, sign, outcome } = start({ discover: true })
   let place = 'https://keys.example.com/old'

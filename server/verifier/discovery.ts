@@ -2,7 +2,8 @@ import { type Asking, type FetchedKeys, fetchJson, fetchKeys, KeyFetchError } fr
 
 /**
  * Fetches the keys from where the issuer's metadata says they are: OpenID Connect Discovery 1.0 section 4, or RFC 8414 section 3 where
- * there is no such thing. Each time anew: an issuer may move its keys, and go on serving those of before at the old place.
+ * there is no such thing; the one that was there is asked for first from then on. Each time anew: an issuer may move its keys, and
+ * go on serving those of before at the old place.
  *
  * @param checkUrl throws for a URL that keys may not come from
  */
@@ -12,13 +13,20 @@ export function discoverKeys(
   checkUrl: (url: string) => URL,
 ): (asking: Asking) => Promise<FetchedKeys> {
   const path = url.pathname.replace(/\/$/, '')
-  const openid = withPath(url, `${path}/.well-known/openid-configuration`)
-  const oauth = withPath(url, `/.well-known/oauth-authorization-server${path}`)
+  let place = withPath(url, `${path}/.well-known/openid-configuration`)
+  let other = withPath(url, `/.well-known/oauth-authorization-server${path}`)
+  async function fetchMetadata(asking: Asking) {
+    try {
+      return await fetchJson(place, asking)
+    } catch (error) {
+      if (!hasNone(error)) throw error
+      const found = await fetchJson(other, asking)
+      ;[place, other] = [other, place]
+      return found
+    }
+  }
   return async asking => {
-    const { value } = await fetchJson(openid, asking).catch(error => {
-      if (hasNone(error)) return fetchJson(oauth, asking)
-      throw error
-    })
+    const { value } = await fetchMetadata(asking)
     return fetchKeys(checkUrl(keysUrlOf(value, issuer)), asking)
   }
 }

@@ -17,7 +17,10 @@ export interface IssuerOptions {
   audience: string
   /** Where the issuer publishes its keys (RFC 7517). @default the issuer's origin + '/api/auth/jwks' */
   jwksUrl?: string | URL | undefined
-  /** Finds that out from the issuer's own metadata (OpenID Connect Discovery 1.0, RFC 8414). @default false */
+  /**
+   * Finds that out from the issuer's own metadata (OpenID Connect Discovery 1.0, RFC 8414), each time that keys are fetched: two
+   * requests. @default false
+   */
   discover?: boolean | undefined
   /** Keys at hand, instead of a URL. */
   keys?: JSONWebKeySet | JWK[] | undefined
