@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest'
 import { createVerifier, type IssuerOptions, type TokenError, type VerifierOptions } from '../server/index.js'
-import { claimsFrom, type Key, makeKey } from './parts/keys.js'
+import { algorithms, claimsFrom, type Key, makeKey } from './parts/keys.js'
 
 const here = 'https://auth.example.com'
 const keySet = (...keys: Key[]) => Response.json({ keys: keys.map(({ jwk }) => jwk) })
@@ -196,6 +196,43 @@ test('a token without kid counts where one key fits, also while the one before i
   expect(await outcome(fresh)).toBe('accepted')
   await settle()
   expect(await outcome(fresh)).toBe('unknown_key')
+})
+
+test('a token without kid whose key was replaced is accepted at once, and no verdict while nobody can be asked', async () => {
+  const { state, sign, outcome } = start()
+  const [old, fresh] = await Promise.all([sign(key, { kid: undefined }), sign(other, { kid: undefined })])
+  expect(await outcome(old)).toBe('accepted')
+  state.answer = async () => keySet(other)
+  state.at = 1
+  expect(await outcome(fresh)).toBe('accepted')
+  const third = await makeKey()
+  const unknown = await sign(third, { kid: undefined })
+  state.answer = away
+  expect(await outcome(unknown)).toBe('keys_unavailable')
+  expect(await outcome(fresh)).toBe('accepted')
+  state.answer = async () => keySet(third)
+  state.at = 2
+  expect(await outcome(unknown)).toBe('accepted')
+})
+
+test('whoever signs tokens without kid at random makes us ask as seldom as whoever invents kids', async () => {
+  const { state, verifier, sign, outcome } = start()
+  await verifier.ready()
+  const forged = await Promise.all(
+    Array.from({ length: 9 }, (_, n) => sign(other, { kid: undefined, cty: `${n}` })),
+  )
+  const outcomes: string[] = []
+  for (const token of forged) outcomes.push(await outcome(token))
+  expect(outcomes).toEqual([...Array(5).fill('signature'), ...Array(4).fill('keys_unavailable')])
+  expect(state.requests).toBe(1 + 5)
+})
+
+test('a kid is asked about once, whatever algorithms its tokens name', async () => {
+  const { state, verifier, outcome } = start()
+  await verifier.ready()
+  const keys = await Promise.all(algorithms.map(alg => makeKey(alg, 'nobody')))
+  for (const one of keys) expect(await outcome(await one.sign(claimsFrom(here)))).toBe('unknown_key')
+  expect(state.requests).toBe(1 + 1)
 })
 
 test('a clock that is set back by a day locks nobody out', async () => {

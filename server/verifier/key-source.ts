@@ -29,7 +29,11 @@ export interface KeySource {
    * @throws TokenError `unknown_key` when the issuer has none, `keys_unavailable` when that cannot be found out
    */
   find(hint: KeyHint): Promise<SigningKey[]>
-  /** Keys that were not there when such a token's signature failed under those at hand. */
+  /**
+   * Keys that were not there when such a token's signature failed under those at hand.
+   *
+   * @throws TokenError `keys_unavailable` for one without a kid, when that cannot be found out
+   */
   findReplaced(hint: KeyHint, failed: readonly SigningKey[]): Promise<SigningKey[]>
   /** Whether what this key has signed still counts. */
   isLive(key: SigningKey): boolean

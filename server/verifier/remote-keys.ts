@@ -84,14 +84,25 @@ export class RemoteKeys implements KeySource {
   async find(hint: KeyHint): Promise<SigningKey[]> {
     const begun = this.#begun
     await this.refresh()
-    const found = this.#keys.matching(hint)
-    return found.length > 0 ? found : this.#ask(hint, begun)
+    const look = () => this.#keys.matching(hint)
+    const found = look()
+    if (found.length > 0) return found
+    if (this.#isKnownToBeUnknown(hint)) throw new TokenError('unknown_key')
+    const asked = await this.#ask(look, begun)
+    if (asked.length > 0) return asked
+    // An issuer without any key knows none of its own tokens: nothing is said of this one.
+    if (this.#keys.size === 0) throw this.#unavailable()
+    if (hint.kid !== undefined) this.#unknown.set(hint.kid, this.#options.now())
+    throw new TokenError('unknown_key')
   }
 
   async findReplaced(hint: KeyHint, failed: readonly SigningKey[]): Promise<SigningKey[]> {
+    const look = () => this.#keys.matching(hint).filter(key => !failed.includes(key))
+    // Without a kid its key may be a new one, as one with an unknown kid.
+    if (hint.kid === undefined) return this.#ask(look, this.#begun)
     if (this.#isFetching() || (this.#age() > replacedAfter && this.#mayAsk()))
       await this.#fetch().catch(() => {})
-    return this.#keys.matching(hint).filter(key => !failed.includes(key))
+    return look()
   }
 
   isLive(key: SigningKey): boolean {
@@ -113,29 +124,26 @@ export class RemoteKeys implements KeySource {
     }
   }
 
-  /** Asks the issuer about a key that is not at hand; `begun` is the number of fetches when its token came. */
-  async #ask(hint: KeyHint, begun: number): Promise<SigningKey[]> {
-    const name = JSON.stringify([hint.kid, hint.alg])
-    if (this.#isKnownToBeUnknown(name)) throw new TokenError('unknown_key')
+  /**
+   * Asks the issuer for keys that are not at hand; `begun` is the number of fetches when their token came.
+   *
+   * @throws TokenError `keys_unavailable` where it may not be asked, or does not answer well
+   */
+  async #ask(look: () => SigningKey[], begun: number): Promise<SigningKey[]> {
     // An answer that was asked for before this token came may be from before its key.
     if (this.#isFetching() && this.#begun === begun) await this.#fetch().catch(() => {})
-    const early = this.#keys.matching(hint)
+    const early = look()
     if (early.length > 0) return early
     const isAsked = this.#begun > begun
     if (!isAsked && !this.#mayAsk()) throw this.#unavailable()
     await (isAsked ? inTime(lostAfter, this.#latest) : this.#fetch()).catch(() => {
       throw this.#unavailable()
     })
-    const found = this.#keys.matching(hint)
-    if (found.length > 0) return found
-    // An issuer without any key knows none of its own tokens: nothing is said of this one.
-    if (this.#keys.size === 0) throw this.#unavailable()
-    this.#unknown.set(name, this.#options.now())
-    throw new TokenError('unknown_key')
+    return look()
   }
 
-  #isKnownToBeUnknown(name: string): boolean {
-    const askedAt = this.#unknown.get(name)
+  #isKnownToBeUnknown({ kid }: KeyHint): boolean {
+    const askedAt = kid === undefined ? undefined : this.#unknown.get(kid)
     return askedAt !== undefined && Math.abs(this.#options.now() - askedAt) < unknownFor
   }
 

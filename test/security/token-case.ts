@@ -93,8 +93,7 @@ async function tryToken(create: Create, make: TokenCase[2], options: Options = {
   const again = await outcomeOf(verifier, text)
   const usersAfter = await Promise.all(known.map(one => verifier.verify(one).catch(reasonOf)))
   const fresh = await outcomeOf(verifier, await freshToken())
-  // The issuer is asked once about a kid that it may have minted since.
-  const mayAsk = outcome === 'unknown_key' && kidOf(text) !== undefined ? 1 : 0
+  const mayAsk = mayAskFor(outcome, text)
   const harm = [
     tells(refusal, text) && 'and the error tells of the token',
     again !== outcome && `${again} the second time`,
@@ -105,6 +104,12 @@ async function tryToken(create: Create, make: TokenCase[2], options: Options = {
     web.asked.some(url => !(url in published)) && `a fetch of ${web.asked.at(-1)}`,
   ]
   return [outcome, ...harm.filter(one => one !== false)].join(', ')
+}
+
+/** How often the issuer is asked: once about a kid that it may have minted since, and each time about a token that names none. */
+function mayAskFor(outcome: string, text: string): number {
+  if (outcome === 'unknown_key') return kidOf(text) === undefined ? 0 : 1
+  return outcome === 'signature' && kidOf(text) === undefined ? 2 : 0
 }
 
 let fresh: Promise<string> | undefined

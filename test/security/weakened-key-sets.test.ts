@@ -20,7 +20,7 @@ const rules: [rule: string, weakness: Weakness, notices: string][] = [
   ],
   [
     'a kid is not asked about twice in ten seconds',
-    inRemoteKeys('this.#unknown.set(name, this.#options.now())', ''),
+    inRemoteKeys('if (hint.kid !== undefined) this.#unknown.set(hint.kid, this.#options.now())', ''),
     'a kid that the issuer does not have is asked about once in ten seconds',
   ],
   [
