@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import { connect } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import type { PoolClient } from 'pg'
 
 interface Backend {
@@ -11,24 +12,44 @@ interface Backend {
 
 const cancelRequest = 80_877_102
 const patience = 5_000
+const pauses = [50, 250]
+const longestPause = 1_000
 
 /**
  * Asks PostgreSQL to cancel what a connection runs (protocol, 55.2.8 Canceling Requests in Progress): on a connection of its
- * own, by the secret of the one that is meant, which works through PgBouncer too. Nobody answers, and it may come too late.
+ * own, by the secret of the one that is meant, which works through PgBouncer too. One that overtakes its statement finds nothing
+ * to cancel, and nobody says so: it asks again, each second in the end, until the statement is answered.
+ *
+ * @param answered resolves when the statement is answered, or nobody waits for it any more
+ * @returns once the last request has ended: none can hit what the connection runs after that
  */
-export function cancelStatement(client: PoolClient & Partial<Backend>): void {
-  const { host = '', port = 5432, processID, secretKey } = client
+export async function cancelStatement(
+  { host = '', port = 5432, processID, secretKey }: PoolClient & Partial<Backend>,
+  answered: Promise<unknown>,
+): Promise<void> {
   if (processID === undefined || secretKey === undefined) return
+  const over = new AbortController()
+  answered.finally(() => over.abort())
+  for (let asked = 0; !over.signal.aborted; asked++) {
+    await requestCancel({ host, port, processID, secretKey })
+    await setTimeout(pauses[asked] ?? longestPause, undefined, over).catch(() => {})
+  }
+}
+
+function requestCancel({ host, port, processID, secretKey }: Backend): Promise<void> {
   const request = Buffer.alloc(16)
   for (const [at, word] of [16, cancelRequest, processID, secretKey].entries())
     request.writeInt32BE(word, at * 4)
   const socket = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host)
   // The server ends the connection: PgBouncer 1.18 falls over one that we have ended first.
   socket.setTimeout(patience, () => socket.destroy())
-  socket
-    .on('error', () => {})
-    .resume()
-    .write(request)
+  return new Promise(done => {
+    socket
+      .on('error', () => {})
+      .on('close', () => done())
+      .resume()
+      .write(request)
+  })
 }
 
 /** The work, or at once the reason of an abort: then what runs is asked to stop. */

@@ -3,7 +3,7 @@ import { abortable, cancelStatement } from './cancel.js'
 import { type Answer, ExtendedQuery, type Statement } from './extended-query.js'
 import { PipelinedQuery, type Preamble } from './pipelined-query.js'
 import { RowCursor } from './row-cursor.js'
-import { fromStatement } from './unavailable.js'
+import { DatabaseUnavailableError, fromStatement } from './unavailable.js'
 
 /** Options of a {@link Session}. */
 export interface SessionOptions {
@@ -21,6 +21,8 @@ export class Session {
   /** Of what was sent last: an abort is told at once, and its connection waits for the answer. */
   #answered: Promise<unknown> = Promise.resolve()
   #openStreams = 0
+  /** Resolves when the last request to cancel has ended. */
+  #cancelling: Promise<void> | null = null
   /** It is not given back, and nothing more is sent on it. */
   isBroken = false
 
@@ -37,7 +39,7 @@ export class Session {
 
   /** Sends a statement, and others before it in the same round trip. */
   async send<R>(before: readonly Preamble[], statement: Statement): Promise<Answer<R>> {
-    this.#signal?.throwIfAborted()
+    this.#requireUsable()
     const query = new ExtendedQuery<R>(statement)
     this.#client.query(new PipelinedQuery(before, query))
     try {
@@ -54,13 +56,13 @@ export class Session {
     { text, values = [] }: Statement,
     chunkSize: number,
   ): AsyncGenerator<R[], void> {
-    this.#signal?.throwIfAborted()
+    this.#requireUsable()
     this.#openStreams++
     const cursor = new RowCursor<R>(text, values)
     this.#client.query(new PipelinedQuery(before, cursor.handler))
     const read = async () => {
       // Or the request to cancel would overtake what it is for.
-      this.#signal?.throwIfAborted()
+      this.#requireUsable()
       return this.#answer(cursor.read(chunkSize))
     }
     try {
@@ -93,7 +95,7 @@ export class Session {
   /** The request may come too late, and hit what the connection runs next: so it runs nothing next. */
   cancel() {
     this.isBroken = true
-    cancelStatement(this.#client)
+    this.#cancelling ??= cancelStatement(this.#client, this.#answered)
   }
 
   /** Gives the connection back once it has been answered, and cleaned; ends it where it is broken. Who has gone does not wait. */
@@ -105,8 +107,17 @@ export class Session {
       .catch(() => {
         this.isBroken = true
       })
+      .then(() => this.#cancelling)
       .then(() => this.#client.release(this.isBroken))
     if (!this.#signal?.aborted) return released
+  }
+
+  #requireUsable() {
+    this.#signal?.throwIfAborted()
+    if (this.#cancelling !== null) {
+      const cause = new Error('The connection is not used again: what it ran was cancelled.')
+      throw new DatabaseUnavailableError({ cause })
+    }
   }
 
   #answer<T>(work: Promise<T>): Promise<T> {

@@ -1,7 +1,8 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import type { OpenDatabase } from '../db/index.js'
+import { type OpenDatabase, openDatabase } from '../db/index.js'
 import { openTestDatabase } from './parts/database.js'
+import { startPostgresProxy } from './parts/postgres-proxy.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
@@ -134,6 +135,56 @@ describe('a caller who goes away, on PostgreSQL', () => {
     await abortOnceRunning(first === 0 ? handle : statement)
     await refused
     await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+  })
+})
+
+describe('a request to cancel that overtakes its statement is repeated until it is answered', () => {
+  const long = sql<number>`(select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b)`
+  test.each<[string, (alice: Handle, hold: () => void) => Promise<unknown>]>([
+    [
+      'alone',
+      async (alice, hold) => {
+        hold()
+        await alice.selectNoFrom(long.as('n')).execute()
+      },
+    ],
+    [
+      'in a transaction',
+      (alice, hold) =>
+        alice.transaction().execute(async trx => {
+          hold()
+          await trx.selectNoFrom(long.as('n')).execute()
+        }),
+    ],
+    [
+      'in a stream',
+      async (alice, hold) => {
+        hold()
+        await alice.selectNoFrom(long.as('n')).stream(1).next()
+      },
+    ],
+  ])('%s', async (_, run) => {
+    await using under = await openTestDatabase('PostgreSQL')
+    await using proxy = await startPostgresProxy(under.url ?? '')
+    const database = await openDatabase({ url: proxy.url, poolMax: 1 })
+    try {
+      await database.forUser('alice').selectFrom('tasks').select('id').execute()
+      const gone = new AbortController()
+      const call = run(database.forUser('alice', { signal: gone.signal }), proxy.fallSilent)
+      const refused = expect(call).rejects.toThrow('gone')
+      await vi.waitFor(() => expect(proxy.heldBack).toBeGreaterThan(0), { timeout: 5_000 })
+      gone.abort(new Error('gone'))
+      await refused
+      await vi.waitFor(() => expect(proxy.cancels).toBeGreaterThan(0), { timeout: 5_000 })
+      proxy.letGo()
+      await vi.waitFor(() => expect(database.pool()).toMatchObject({ total: 0 }), { timeout: 5_000 })
+      const { rows } = await sql`
+        select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+          and state = 'active' and query like '%generate_series%'`.execute(under.db)
+      expect(rows).toEqual([])
+    } finally {
+      await database.close()
+    }
   })
 })
 

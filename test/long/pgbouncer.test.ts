@@ -1,8 +1,10 @@
 import { AbortedTransactionError, type Kysely, sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { type Database, migrateToLatest, openDatabase } from '../../db/index.js'
 import { emptyDatabase } from '../parts/database.js'
 import { startPgBouncer } from '../parts/pgbouncer.js'
+import { startPostgresProxy } from '../parts/postgres-proxy.js'
+import { runStatements } from '../parts/run-statements.js'
 import { startTypeScript } from '../parts/running.js'
 
 let bouncer: Awaited<ReturnType<typeof startPgBouncer>>
@@ -126,6 +128,46 @@ describe('what a caller leaves in a session meets nobody, though all of them sha
       await database.close()
     }
   })
+})
+
+test('a statement whose request to cancel has overtaken it is cancelled all the same', async () => {
+  await using empty = await emptyDatabase()
+  await using proxy = await startPostgresProxy(bouncer.urlOf(empty.url))
+  const database = await openDatabase({ url: proxy.url, statementTimeout: 60, preparedStatements: false })
+  const sleepers = () =>
+    runStatements(
+      empty.url,
+      `select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'`,
+    )
+  try {
+    await migrateToLatest(database.db)
+    for (let n = 0; n < 10; n++) {
+      const gone = new AbortController()
+      const heldBack = proxy.heldBack
+      const call = database
+        .forUser('alice', { signal: gone.signal })
+        .transaction()
+        .execute(async trx => {
+          proxy.fallSilent()
+          await sql`select pg_sleep(30)`.execute(trx)
+        })
+      const refused = expect(call).rejects.toThrow('gone')
+      await vi.waitFor(() => expect(proxy.heldBack).toBeGreaterThan(heldBack), { timeout: 5_000 })
+      const { cancels } = proxy
+      gone.abort(new Error('gone'))
+      await refused
+      await vi.waitFor(() => expect(proxy.cancels).toBeGreaterThan(cancels), { timeout: 5_000 })
+      proxy.letGo()
+      await vi.waitFor(
+        () => expect(database.pool()).toMatchObject({ total: database.pool().idle, waiting: 0 }),
+        { timeout: 5_000 },
+      )
+      expect(await sleepers()).toEqual([])
+      expect(await database.forUser('bob').selectFrom('tasks').select('id').execute()).toEqual([])
+    }
+  } finally {
+    await database.close()
+  }
 })
 
 test('the script that makes an index concurrently is refused: it needs a session of its own', async () => {

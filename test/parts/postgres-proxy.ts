@@ -1,14 +1,14 @@
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { listen } from './wire.js'
 
 /** A way to a PostgreSQL on which a test listens, keeps silent, and says the answers otherwise. */
 export async function startPostgresProxy(databaseUrl: string) {
   const target = new URL(databaseUrl)
-  const ways = new Set<{ isSilent: boolean }>()
+  const ways = new Set<{ isSilent: boolean; held: Buffer[]; onward: Socket }>()
   const proxy = {
     /** Types of the messages that clients have sent, in their order: P(arse), B(ind), E(xecute), S(ync), Q(uery) … */
     sent: '',
-    /** Cancel requests that have come. */
+    /** Cancel requests that have come and been answered. */
     cancels: 0,
     /** Bytes of clients that were held back. */
     heldBack: 0,
@@ -17,19 +17,29 @@ export async function startPostgresProxy(databaseUrl: string) {
     fallSilent() {
       for (const way of ways) way.isSilent = true
     },
+    /** Passes on what clients have sent meanwhile, and what comes. */
+    letGo() {
+      for (const way of ways) {
+        way.isSilent = false
+        for (const bytes of way.held.splice(0)) way.onward.write(bytes)
+      }
+    },
   }
   const server = createServer(socket => {
-    const way = { isSilent: false }
-    ways.add(way)
     const onward = connect(Number(target.port || 5432), target.hostname.replace(/[[\]]/g, ''))
+    const way = { isSilent: false, held: [] as Buffer[], onward }
+    ways.add(way)
     const messagesOf = messageReader()
     socket.on('data', (bytes: Buffer) => {
       for (const message of messagesOf(bytes)) {
-        if (message === 'cancel') proxy.cancels++
+        if (message === 'cancel') onward.once('close', () => proxy.cancels++)
         else proxy.sent += message
       }
-      if (way.isSilent) proxy.heldBack += bytes.length
-      else onward.write(bytes)
+      if (!way.isSilent) onward.write(bytes)
+      else {
+        way.held.push(bytes)
+        proxy.heldBack += bytes.length
+      }
     })
     onward.on('data', (bytes: Buffer) => {
       if (!way.isSilent) socket.write(proxy.translate(bytes))
