@@ -25,6 +25,9 @@ export interface ScopeOptions {
   signal?: AbortSignal
 }
 
+const ended = 'The transaction, or the connection, of this statement has ended: await each statement in it.'
+const uncommitted = 'The transaction could not be committed, and takes nothing more: roll it back.'
+
 /**
  * A pooled connection on which every statement runs with the caller's identity, inside its transaction. A single statement
  * costs one round trip: identity and statement stand behind one Sync, which is one implicit transaction.
@@ -35,8 +38,8 @@ export class ScopedConnection implements DatabaseConnection {
   readonly #identity: Preamble
   #inTransaction = false
   #isUnclean = false
-  /** COMMIT or ROLLBACK is on its way, and what is sent behind it would be in no transaction. */
-  #isEnding = false
+  /** Why nothing is taken: COMMIT or ROLLBACK is on its way or has failed, and what came behind it would be in no transaction. */
+  #refusal: string | null = null
   /** The connection is somebody else's by now. */
   #isReleased = false
   /** A statement in a transaction of its own, whose end the others on the connection wait for. */
@@ -68,24 +71,32 @@ export class ScopedConnection implements DatabaseConnection {
     this.#expect('T')
   }
 
+  /** Where it fails all is rolled back, and what comes is refused until the caller rolls back too. */
   async commit() {
-    this.#isEnding = true
-    if (this.#isUnclean) {
-      await this.#clean().catch(async error => {
-        await this.rollback()
-        throw isAborted(error) ? new AbortedTransactionError() : error
-      })
-    }
-    const { command } = await this.#session.send([], { text: 'commit' })
+    this.#requireOpen()
+    this.#refusal = ended
+    const command = await this.#cleanAndCommit().catch(async error => {
+      await this.rollback()
+      if (isAborted(error)) throw new AbortedTransactionError()
+      this.#refusal = uncommitted
+      throw error
+    })
     this.#ended()
     // COMMIT of an aborted transaction rolls back, and says so in its tag only.
     if (command === 'ROLLBACK') throw new AbortedTransactionError()
   }
 
+  async #cleanAndCommit(): Promise<string> {
+    if (this.#isUnclean) await this.#clean()
+    const { command } = await this.#session.send([], { text: 'commit' })
+    return command
+  }
+
   /** Never fails: a connection that cannot roll back is not given back, and the error that led here is the one to tell. */
   async rollback() {
     if (this.#session.isBroken) return
-    this.#isEnding = true
+    if (this.#refusal === uncommitted) return this.#ended()
+    this.#refusal = ended
     try {
       // Locks and prepared statements outlive a rollback: cleaned in the same message, behind a pooler in the same session too.
       await this.#session.run(this.#isUnclean ? `rollback; ${cleanSession}` : 'rollback')
@@ -210,7 +221,7 @@ export class ScopedConnection implements DatabaseConnection {
 
   #ended() {
     this.#inTransaction = false
-    this.#isEnding = false
+    this.#refusal = null
   }
 
   /** @returns what lets the others on the connection go on */
@@ -226,10 +237,8 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   #requireOpen() {
-    if (this.#isEnding || this.#isReleased)
-      throw new Error(
-        'The transaction, or the connection, of this statement has ended: await each statement in it.',
-      )
+    const refusal = this.#isReleased ? ended : this.#refusal
+    if (refusal !== null) throw new Error(refusal)
   }
 
   #preambles(): Preamble[] {

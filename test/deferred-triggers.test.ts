@@ -71,4 +71,28 @@ describe.each(databaseKinds)('a deferred constraint trigger on %s', kind => {
     expect(await ordersOf('nothing')).toEqual([])
     await order(database.forUser('bob'), 'something')
   })
+
+  test.each<[string, typeof order]>([
+    ['by hand', order],
+    ['by hand, and is cleaned', orderUncleanly],
+  ])('that refuses a transaction %s, keeps it closed until it is rolled back', async (kind, run) => {
+    const alice = database.forUser('alice')
+    await alice.connection().execute(async connection => {
+      const trx = await connection.startTransaction().execute()
+      await run(trx, 'nothing')
+      await expect(trx.commit().execute()).rejects.toMatchObject({ code: '23514' })
+      for (const act of [
+        () => order(trx, 'late'),
+        () => orderUncleanly(trx, 'late'),
+        () => orderInStream(trx, 'late'),
+        () => trx.savepoint('late').execute(),
+        () => trx.commit().execute(),
+      ])
+        await expect(act()).rejects.toThrow('roll it back')
+      await trx.rollback().execute()
+      await order(connection, kind)
+    })
+    expect(await ordersOf('late')).toEqual([])
+    expect(await ordersOf(kind)).toHaveLength(1)
+  })
 })
