@@ -47,7 +47,6 @@ export class KnownKeys {
 
   #isLeaving(id: string): boolean {
     const since = this.#leaving.get(id)?.since
-    // A clock that was set back does not prolong it.
-    return since !== undefined && this.#now() >= since && this.#now() - since < farewell
+    return since !== undefined && this.#now() - since < farewell
   }
 }

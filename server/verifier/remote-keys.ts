@@ -1,11 +1,13 @@
 import { LRUCache } from 'lru-cache'
 import { TokenError } from '../token-error.js'
 import { backOff } from './back-off.js'
-import { inTime } from './in-time.js'
-import { type FetchedKeys, KeyFetchError, patience } from './key-fetch.js'
+import { LateError } from './in-time.js'
+import { type FetchedKeys, KeyFetchError } from './key-fetch.js'
 import type { KeyHint, KeySetStatus, KeySource } from './key-source.js'
 import { KnownKeys } from './known-keys.js'
+import { SharedFetch } from './shared-fetch.js'
 import type { SigningKey } from './signing-keys.js'
+import { steadyClock } from './steady-clock.js'
 import { TokenBucket } from './token-bucket.js'
 
 /** Options of {@link RemoteKeys}. Times are milliseconds. */
@@ -23,8 +25,6 @@ export interface RemoteKeysOptions {
 const refreshAfter = 0.8
 /** How long after a fetch that was lost another one is begun in advance. */
 const refreshAgain = 10_000
-/** How long a fetch is waited for: it ends by itself before, unless the runtime has ended it. */
-const lostAfter = patience + 500
 /** How long an answer without any key is not asked for again in advance: the issuer mints one when it signs. */
 const emptyFor = 60_000
 /** How often `ready` looks whether there is a key by now. */
@@ -41,22 +41,17 @@ const maxUnknown = 1_000
  */
 export class RemoteKeys implements KeySource {
   readonly #options: RemoteKeysOptions
+  readonly #now: () => number
   readonly #keys: KnownKeys
   readonly #bucket: TokenBucket
+  readonly #fetch: SharedFetch<FetchedKeys>
   readonly #unknown = new LRUCache<string, number>({ max: maxUnknown })
-  /** Number of fetches begun: who sees it grow knows of an answer from after they came. */
-  #begun = 0
-  /** The fetch that was begun last, under way or done. */
-  #latest: Promise<void> = Promise.resolve()
-  /** When the fetch that is under way was begun. */
-  #underWaySince: number | null = null
   /** Time of the last good answer. */
   #fetchedAt: number | undefined
   #freshFor = 0
   /** When the next answer is asked for in advance. */
   #refreshAt = 0
   #failures = 0
-  #failedAt = 0
   /** Until then the issuer is left alone. */
   #quietUntil = 0
   #problem: KeyFetchError | null = null
@@ -65,24 +60,30 @@ export class RemoteKeys implements KeySource {
 
   constructor(options: RemoteKeysOptions) {
     this.#options = options
-    this.#keys = new KnownKeys(options.now)
-    this.#bucket = new TokenBucket({ burst: 5, refill: 10_000, now: options.now })
+    this.#now = steadyClock(options.now)
+    this.#keys = new KnownKeys(this.#now)
+    this.#bucket = new TokenBucket({ burst: 5, refill: 10_000, now: this.#now })
+    this.#fetch = new SharedFetch({
+      fetch: options.fetch,
+      take: answer => this.#take(answer),
+      refuse: error => this.#refuse(error),
+      now: this.#now,
+    })
   }
 
   refresh(): Promise<void> | undefined {
     if (!this.#isUsable()) return this.#need()
-    if (this.#quietFor() > 0 || this.#isFetching() || !this.#isDue()) return undefined
+    if (this.#quietFor() > 0 || !this.#isDue()) return undefined
     // Where the runtime has ended a fetch with its request, the background is no place for the next one.
-    const isLost = this.#underWaySince !== null
-    const mustWait = isLost && this.#age() >= this.#freshFor && this.#problem === null
-    const refreshed = this.#fetch().catch(() => {})
+    const mustWait = this.#fetch.isLost && this.#age() >= this.#freshFor && this.#problem === null
+    const refreshed = this.#fetch.join().catch(() => {})
     if (mustWait) return refreshed
-    this.#options.waitUntil(refreshed)
+    this.#leave(refreshed)
     return undefined
   }
 
   async find(hint: KeyHint): Promise<SigningKey[]> {
-    const begun = this.#begun
+    const { begun } = this.#fetch
     await this.refresh()
     const look = () => this.#keys.matching(hint)
     const found = look()
@@ -92,16 +93,16 @@ export class RemoteKeys implements KeySource {
     if (asked.length > 0) return asked
     // An issuer without any key knows none of its own tokens: nothing is said of this one.
     if (this.#keys.size === 0) throw this.#unavailable()
-    if (hint.kid !== undefined) this.#unknown.set(hint.kid, this.#options.now())
+    if (hint.kid !== undefined) this.#unknown.set(hint.kid, this.#now())
     throw new TokenError('unknown_key')
   }
 
   async findReplaced(hint: KeyHint, failed: readonly SigningKey[]): Promise<SigningKey[]> {
     const look = () => this.#keys.matching(hint).filter(key => !failed.includes(key))
     // Without a kid its key may be a new one, as one with an unknown kid.
-    if (hint.kid === undefined) return this.#ask(look, this.#begun)
-    if (this.#isFetching() || (this.#age() > replacedAfter && this.#mayAsk()))
-      await this.#fetch().catch(() => {})
+    if (hint.kid === undefined) return this.#ask(look, this.#fetch.begun)
+    if (this.#fetch.isUnderWay || (this.#age() > replacedAfter && this.#mayAsk()))
+      await this.#fetch.join().catch(() => {})
     return look()
   }
 
@@ -131,12 +132,12 @@ export class RemoteKeys implements KeySource {
    */
   async #ask(look: () => SigningKey[], begun: number): Promise<SigningKey[]> {
     // An answer that was asked for before this token came may be from before its key.
-    if (this.#isFetching() && this.#begun === begun) await this.#fetch().catch(() => {})
+    if (this.#fetch.isUnderWay && this.#fetch.begun === begun) await this.#fetch.join().catch(() => {})
     const early = look()
     if (early.length > 0) return early
-    const isAsked = this.#begun > begun
+    const isAsked = this.#fetch.begun > begun
     if (!isAsked && !this.#mayAsk()) throw this.#unavailable()
-    await (isAsked ? inTime(lostAfter, this.#latest) : this.#fetch()).catch(() => {
+    await (isAsked ? this.#fetch.latest() : this.#fetch.join()).catch(() => {
       throw this.#unavailable()
     })
     return look()
@@ -144,7 +145,7 @@ export class RemoteKeys implements KeySource {
 
   #isKnownToBeUnknown({ kid }: KeyHint): boolean {
     const askedAt = kid === undefined ? undefined : this.#unknown.get(kid)
-    return askedAt !== undefined && Math.abs(this.#options.now() - askedAt) < unknownFor
+    return askedAt !== undefined && this.#now() - askedAt < unknownFor
   }
 
   /** Whether the issuer may be asked about a key that somebody names. */
@@ -154,47 +155,14 @@ export class RemoteKeys implements KeySource {
 
   /** Fetches the keys for somebody who cannot go on without. */
   async #need(): Promise<void> {
-    if (this.#quietFor() > 0 && !this.#isFetching()) throw this.#unavailable()
-    await this.#fetch().catch(() => {
+    if (this.#quietFor() > 0 && !this.#fetch.isUnderWay) throw this.#unavailable()
+    await this.#fetch.join().catch(() => {
       throw this.#unavailable()
     })
   }
 
-  /** Joins the fetch that is under way, or begins one. */
-  #fetch(): Promise<void> {
-    if (!this.#isFetching()) this.#latest = this.#begin()
-    return inTime(lostAfter, this.#latest)
-  }
-
-  async #begin(): Promise<void> {
-    const number = ++this.#begun
-    // Of two that are under way, as the first seemed lost, the last one counts.
-    const isLatest = () => number === this.#begun
-    this.#underWaySince = this.#options.now()
-    try {
-      const answer = await this.#options.fetch()
-      if (isLatest()) this.#take(answer)
-    } catch (error) {
-      if (isLatest()) this.#refuse(error)
-    } finally {
-      if (isLatest()) this.#underWaySince = null
-    }
-    // Whoever waited for this one has the answer of that one, not none.
-    if (!isLatest()) await this.#latest
-  }
-
-  #isFetching(): boolean {
-    return this.#sinceBegun() < lostAfter
-  }
-
-  /** Milliseconds since the fetch was begun that has not ended. */
-  #sinceBegun(): number {
-    if (this.#underWaySince === null) return Number.POSITIVE_INFINITY
-    return Math.abs(this.#options.now() - this.#underWaySince)
-  }
-
   #take({ keys, freshFor }: FetchedKeys) {
-    const now = this.#options.now()
+    const now = this.#now()
     this.#keys.replace(keys)
     this.#fetchedAt = now
     this.#freshFor = freshFor
@@ -210,23 +178,31 @@ export class RemoteKeys implements KeySource {
     const problem = asKeyFetchError(error)
     const hasNoneYet = problem.problem === 'no_keys' && this.#keys.size === 0
     if (hasNoneYet) this.#take({ keys: [], freshFor: emptyFor })
-    else if (problem.problem === 'no_keys' && this.#isUsable())
-      this.#refreshAt = this.#options.now() + emptyFor
-    else this.#leaveAlone(backOff(++this.#failures, problem.details.retryAfter))
+    else if (problem.problem === 'no_keys' && this.#isUsable()) this.#refreshAt = this.#now() + emptyFor
+    else this.#quietUntil = this.#now() + backOff(++this.#failures, problem.details.retryAfter)
     this.#problem = problem
     this.#tell(problem)
     if (!hasNoneYet) throw problem
   }
 
-  #tell(problem: KeyFetchError) {
+  /** Leaves a refresh to the runtime; where that cannot be, it goes on all the same. */
+  #leave(refreshed: Promise<void>) {
+    try {
+      this.#options.waitUntil(refreshed)
+    } catch (cause) {
+      this.#tell(new TypeError('The waitUntil option has thrown.', { cause }))
+    }
+  }
+
+  #tell(problem: Error) {
     if (this.#told.has(problem.message)) return
     this.#told.add(problem.message)
     this.#options.onProblem(problem.message, problem)
   }
 
-  /** Milliseconds since the last good answer: below 0 where the clock was set back. */
+  /** Milliseconds since the last good answer. */
   #age(): number {
-    return this.#fetchedAt === undefined ? Number.POSITIVE_INFINITY : this.#options.now() - this.#fetchedAt
+    return this.#fetchedAt === undefined ? Number.POSITIVE_INFINITY : this.#now() - this.#fetchedAt
   }
 
   #isUsable(): boolean {
@@ -234,18 +210,12 @@ export class RemoteKeys implements KeySource {
   }
 
   #isDue(): boolean {
-    return this.#sinceBegun() >= refreshAgain && (this.#options.now() >= this.#refreshAt || this.#age() < 0)
+    return this.#fetch.sinceBegun >= refreshAgain && this.#now() >= this.#refreshAt
   }
 
-  #leaveAlone(milliseconds: number) {
-    this.#failedAt = this.#options.now()
-    this.#quietUntil = this.#failedAt + milliseconds
-  }
-
-  /** Milliseconds that the issuer is left alone. A clock that was set back does not prolong it. */
+  /** Milliseconds that the issuer is left alone. */
   #quietFor(): number {
-    const now = this.#options.now()
-    return now < this.#failedAt ? 0 : Math.max(0, this.#quietUntil - now)
+    return Math.max(0, this.#quietUntil - this.#now())
   }
 
   #unavailable(): TokenError {
@@ -257,5 +227,6 @@ export class RemoteKeys implements KeySource {
 
 function asKeyFetchError(error: unknown): KeyFetchError {
   if (error instanceof KeyFetchError) return error
+  if (error instanceof LateError) return new KeyFetchError('timeout', 'The fetch option did not end in time.')
   return new KeyFetchError('invalid', 'The keys cannot be read.', { cause: error })
 }

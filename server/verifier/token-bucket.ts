@@ -28,10 +28,7 @@ export class TokenBucket {
   }
 
   #fill() {
-    // Of a clock that was set back.
-    this.#at = Math.min(this.#at, this.#now())
     const filled = Math.floor((this.#now() - this.#at) / this.#refill)
-    if (filled <= 0) return
     this.#left = Math.min(this.#burst, this.#left + filled)
     this.#at += filled * this.#refill
   }

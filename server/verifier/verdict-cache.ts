@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { User } from '../../shared/user.js'
 import type { Claims } from './claim-rules.js'
 import type { SigningKey } from './signing-keys.js'
+import { steadyClock } from './steady-clock.js'
 import type { TrustedIssuer } from './trusted-issuer.js'
 
 /** A proof: this key of this issuer has signed these claims. */
@@ -37,6 +38,7 @@ export function createVerdictCache(
     throw new TypeError(
       'The bounds of the cache must be positive: maxEntries a whole number, maxAge seconds.',
     )
+  const steadyNow = steadyClock(now)
   // From 11.3 on lru-cache publishes keys and values to whoever listens (node:diagnostics_channel): it is kept at 11.2.
   const entries = new LRUCache<string, { verdict: Verdict; since: number }>({ max: maxEntries })
   return {
@@ -44,13 +46,13 @@ export function createVerdictCache(
       const entry = entries.get(token)
       if (entry === undefined) return undefined
       const { verdict, since } = entry
-      const age = now() - since
-      if (age >= 0 && age < maxAge * 1000 && verdict.issuer.keys.isLive(verdict.key)) return verdict
+      const age = steadyNow() - since
+      if (age < maxAge * 1000 && verdict.issuer.keys.isLive(verdict.key)) return verdict
       entries.delete(token)
       return undefined
     },
     set(token, verdict) {
-      entries.set(token, { verdict, since: now() })
+      entries.set(token, { verdict, since: steadyNow() })
     },
   }
 }

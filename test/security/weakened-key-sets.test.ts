@@ -5,6 +5,7 @@ import { type Weakness, weakened } from './weakened.js'
 const cases = { ...keySetCases, ...outageCases }
 
 const inRemoteKeys = weakness('remote-keys')
+const inSharedFetch = weakness('shared-fetch')
 const inKnownKeys = weakness('known-keys')
 const inFetch = weakness('key-fetch')
 const inKeys = weakness('signing-keys')
@@ -20,7 +21,7 @@ const rules: [rule: string, weakness: Weakness, notices: string][] = [
   ],
   [
     'a kid is not asked about twice in ten seconds',
-    inRemoteKeys('if (hint.kid !== undefined) this.#unknown.set(hint.kid, this.#options.now())', ''),
+    inRemoteKeys('if (hint.kid !== undefined) this.#unknown.set(hint.kid, this.#now())', ''),
     'a kid that the issuer does not have is asked about once in ten seconds',
   ],
   [
@@ -38,12 +39,12 @@ const rules: [rule: string, weakness: Weakness, notices: string][] = [
   ],
   [
     'many ask at once, one fetches',
-    inRemoteKeys('if (!this.#isFetching()) this.#latest', 'this.#latest'),
+    inSharedFetch('if (!this.isUnderWay) this.#latest', 'this.#latest'),
     '1,000 callers at once before there are keys cost one fetch',
   ],
   [
     'a fetch that seemed lost is no verdict',
-    inRemoteKeys('if (!isLatest()) await this.#latest', ''),
+    inSharedFetch('if (!isLatest()) await this.#latest', ''),
     'a fetch that seemed lost and fails is no verdict on a new key: the one after it is',
   ],
   [
