@@ -102,6 +102,14 @@ test('so many verdicts are known as it is said, and the one that was used last s
     expect([await outcome(token), verified()]).toEqual(['accepted', times])
 })
 
+test('of more than a thousand first sights at once the oldest is verified again, and none is refused', async () => {
+  const { sign, outcome, verified } = counted({})
+  const tokens = await Promise.all(Array.from({ length: 1_001 }, (_, n) => sign(key, { cty: `${n}` })))
+  const [first = '', last = ''] = [tokens.at(0), tokens.at(-1)]
+  const outcomes = await Promise.all([...tokens, last, first].map(outcome))
+  expect([new Set(outcomes), verified()]).toEqual([new Set(['accepted']), 1_001 + 1])
+})
+
 test('half of the time that an issuer is left alone is chance', async () => {
   using random = vi.spyOn(Math, 'random')
   for (const [chance, seconds] of [

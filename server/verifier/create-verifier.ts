@@ -8,6 +8,7 @@ import { parseToken } from './compact-token.js'
 import { deepFreeze, frozenCopy } from './deep-freeze.js'
 import { inTime, LateError } from './in-time.js'
 import type { KeyHint, KeySetStatus } from './key-source.js'
+import { onceAtATime } from './once-at-a-time.js'
 import { describeRefused } from './refused-token.js'
 import type { SigningKey } from './signing-keys.js'
 import { thrownBy } from './thrown.js'
@@ -103,7 +104,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     throw new TypeError('The types must be one or more, such as JWT and at+jwt.')
   const allowedTypes = new Set(types.map(mediaType))
   const cache = cacheOptions === false ? null : createVerdictCache(cacheOptions, now)
-  const underWay = new Map<string, Promise<Verdict>>()
+  const proveOnce = onceAtATime(prove)
 
   function judge(
     claims: Record<string, unknown>,
@@ -131,17 +132,6 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return verdict
   }
 
-  async function proveOnce(token: string): Promise<Verdict> {
-    const other = underWay.get(token)
-    const joined = other && (await inTime(lostAfter, other).catch(unlessLate))
-    if (joined !== undefined) return joined
-    const proof = prove(token).finally(() => {
-      if (underWay.get(token) === proof) underWay.delete(token)
-    })
-    underWay.set(token, proof)
-    return proof
-  }
-
   async function known(token: string): Promise<Verdict | undefined> {
     const verdict = cache?.get(token)
     if (verdict === undefined) return undefined
@@ -156,7 +146,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
 
   async function checkRevoked(claims: Claims): Promise<void> {
     const asked = Promise.resolve(claims).then(isRevoked)
-    const revoked = await inTime(lostAfter, asked).catch(error => {
+    const revoked = await inTime(hookPatience, asked).catch(error => {
       if (onRevocationError === 'accept') return false
       const cause = error instanceof LateError ? error : thrownBy('isRevoked', error)
       throw new TokenError('revocation_unavailable', { cause })
@@ -182,12 +172,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 }
 
-/** How long the proof of another request, and `isRevoked`, is waited for, in milliseconds. */
-const lostAfter = 5_000
-
-function unlessLate(error: unknown): undefined {
-  if (!(error instanceof LateError)) throw error
-}
+/** How long `isRevoked` is waited for, in milliseconds. */
+const hookPatience = 5_000
 
 /** The key that has signed the token (RFC 7515 section 5.2). */
 async function signerOf(token: string, hint: KeyHint, { keys }: TrustedIssuer): Promise<SigningKey> {

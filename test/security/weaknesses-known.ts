@@ -48,7 +48,7 @@ export const knownTakenAway: TakenAway[] = [
   ],
   [
     'what is under way is forgotten when it is done',
-    cut(create, 'if (underWay.get(token) === proof) underWay.delete(token)'),
+    cut('server/verifier/once-at-a-time.ts', 'if (underWay.peek(token) === own) underWay.delete(token)'),
     'known: expired since, and forgotten',
     'accepted',
   ],
