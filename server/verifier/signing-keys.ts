@@ -15,12 +15,18 @@ export class PrivateKeyError extends TypeError {
   override name = 'PrivateKeyError'
 }
 
-const privateMembers = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'priv']
+/** By `kty`. In a kind that we do not know the same names may mean anything. */
+const privateMembers = new Map<unknown, readonly string[]>([
+  ['RSA', ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth']],
+  ['EC', ['d']],
+  ['OKP', ['d']],
+])
 const minRsaBits = 2_048
 const maxRsaBits = 16_384
 
-/** True for a key that has what nobody but its owner may have (RFC 7518 section 6). */
-export const isPrivate = (jwk: object) => privateMembers.some(name => name in jwk)
+/** True for a key that has what nobody but its owner may have (RFC 7518 section 6, RFC 8037 section 2). */
+export const isPrivate = (jwk: { kty?: unknown }) =>
+  privateMembers.get(jwk.kty)?.some(name => name in jwk) ?? false
 
 /**
  * Reads the keys of a set (RFC 7517) that can verify a signature. Keys of other kinds, uses and algorithms are skipped, as section
@@ -34,7 +40,7 @@ export async function readSigningKeys(jwks: readonly unknown[]): Promise<Signing
 }
 
 async function readSigningKey(jwk: Record<string, unknown>): Promise<SigningKey | undefined> {
-  if (jwk.kty !== 'oct' && isPrivate(jwk))
+  if (isPrivate(jwk))
     throw new PrivateKeyError(
       'One of the keys is a private key: replace it, whoever can read it signs tokens.',
     )
@@ -61,9 +67,10 @@ function algorithmsOf({ kty, crv }: Record<string, unknown>): Algorithm[] {
   return kty === 'OKP' && crv === 'Ed25519' ? ['EdDSA'] : []
 }
 
-/** Only what makes the key: `ext`, `key_ops` and certificates beside it are not ours to obey. */
+/** Only what makes the key, which is text: `ext`, `key_ops` and certificates beside it are not ours to obey. */
 function publicPart({ kty, crv, x, y, n, e }: Record<string, unknown>): JWK {
-  return JSON.parse(JSON.stringify({ kty, crv, x, y, n, e }))
+  const members = Object.entries({ kty, crv, x, y, n, e })
+  return Object.fromEntries(members.filter(([, value]) => typeof value === 'string'))
 }
 
 /** Undefined for a key that is broken or too weak. */

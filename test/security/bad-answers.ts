@@ -96,7 +96,11 @@ const bad: Record<string, [lastError: string, answer: Answer, also?: string]> = 
       ['invalid', withPrivate(member, rsa), 'private key'] as [string, Answer, string],
     ]),
   ),
-  'a key of a coming kind with its priv': ['invalid', withPrivate('priv', { kty: 'AKP' }), 'private key'],
+  'a key on a curve that we do not know with its d': [
+    'invalid',
+    withPrivate('d', { kty: 'EC', crv: 'P-384' }),
+    'private key',
+  ],
 }
 
 /** An hour of a bad answer: a key that is good but for it does not come in, and nobody with a known key notices. */
@@ -131,6 +135,9 @@ function expectNoMaterial(problems: readonly unknown[], ...keys: Key[]) {
     expect(told).not.toContain(secret)
 }
 
+/** More levels than a stack has. */
+const deep = '['.repeat(20_000) + ']'.repeat(20_000)
+
 const good: Record<string, Answer> = {
   'with a byte order mark': (response, keys) => response.end(`\uFEFF${keys}`),
   'called a page': (response, keys) => response.writeHead(200, { 'content-type': 'text/html' }).end(keys),
@@ -144,6 +151,19 @@ const good: Record<string, Answer> = {
   'of 256 kB': long(maxBytes),
   'with other members': (response, keys) => response.end(`{"a":null,"keys":null,${keys.slice(1)}`),
   'with what is no key in it': keySet(list => [null, 1, 'a', [], {}, ...list]),
+  'with a key of a coming kind that has a d, a p and a q': keySet(list => [
+    ...list,
+    { kty: 'AKP', kid: 'coming', d: 'AQAB', p: 'AQAB', q: 'AQAB', priv: 'AQAB' },
+  ]),
+  'with a key whose member is deep': (response, keys) =>
+    response.end(keys.replace('[', `[{"kty":"RSA","kid":"deep","n":${deep},"e":"AQAB"},`)),
+  'with a key whose members are all deep': (response, keys) =>
+    response.end(
+      keys.replace(
+        '[',
+        `[${['kty', 'kid', 'use', 'key_ops', 'alg', 'ext'].map(name => `{"kty":"OKP","crv":"Ed25519","x":"AQAB","${name}":${deep}},`).join('')}`,
+      ),
+    ),
   'with two keys under one kid': keySet(list => list.flatMap(key => [{ ...list[0], kid: key.kid }, key])),
   'with each key twice': keySet(list => [...list, ...list]),
 }
