@@ -10,6 +10,8 @@ export interface RefusedToken {
   issuer: string | null
   /** The name of the claim that is missing or has a wrong value, of `claims`, where it is one of them. */
   claim?: string
+  /** What to look at, for whoever runs the API. */
+  hint?: string
 }
 
 interface TokenErrorOptions extends ErrorOptions {
@@ -18,6 +20,8 @@ interface TokenErrorOptions extends ErrorOptions {
   token?: RefusedToken
   /** The name of the claim that is wrong, of `claims`. Never its value. */
   claim?: string | undefined
+  /** What to look at, for a log: no caller is told. */
+  hint?: string | undefined
   /** The scopes that it takes, with spaces between, of `insufficient_scope`. */
   scope?: string
 }
@@ -37,17 +41,19 @@ export class TokenError extends Error {
   readonly token: RefusedToken | undefined
   readonly scope: string | undefined
   readonly claim: string | undefined
+  readonly hint: string | undefined
 
   constructor(
     /** Machine-readable: what the client sees as `error.data.reason`. */
     readonly reason: Exclude<Reason, 'database_unavailable'>,
-    { retryAfter, token, scope, claim, ...options }: TokenErrorOptions = {},
+    { retryAfter, token, scope, claim, hint, ...options }: TokenErrorOptions = {},
   ) {
     super(reasons[reason], options)
     this.retryAfter = retryAfter
     this.token = token
     this.scope = scope
     this.claim = claim
+    this.hint = hint
   }
 
   /** The caller's fault is 401, a scope or role that they lack 403, an outage 503: a client that gets 401 signs its person out. */

@@ -15,7 +15,10 @@ export interface User {
   id: string
   email?: string
   name?: string
-  /** What the token is good for (RFC 8693 section 4.2), with spaces between: what `requireScope` looks at. */
+  /**
+   * What the token is good for (RFC 8693 section 4.2), with spaces between: what `requireScope` looks at. Not a list, and not `scp`: a
+   * schema of yours makes it of those.
+   */
   scope?: string
 }
 

@@ -1,5 +1,6 @@
-import { expect, test } from 'vitest'
-import { claimsFrom } from './parts/keys.js'
+import { expect, test, vi } from 'vitest'
+import { createVerifier } from '../server/index.js'
+import { claimsFrom, startWeb } from './parts/keys.js'
 import { here, key, keySet, other, startTold } from './parts/told-issuer.js'
 
 const metadata = (issuer: string) => Response.json({ issuer, jwks_uri: 'https://keys.example.com/jwks' })
@@ -51,4 +52,35 @@ test('discovery goes with an issuer that moves its keys, while the old place ser
   expect(await outcome(await sign(key))).toBe('accepted')
   place = 'https://keys.example.com/new'
   expect(await outcome(await sign(other))).toBe('accepted')
+})
+
+test('a default place without keys is named, with what to set', async () => {
+  const { state, verifier } = startTold()
+  state.answer = async () => new Response(null, { status: 404 })
+  await expect(verifier.ready()).rejects.toThrow()
+  expect(state.problems).toEqual([
+    'The keys of https://auth.example.com cannot be refreshed. The issuer answered with status 404. There are no keys at https://auth.example.com/api/auth/jwks: set discover or jwksUrl.',
+  ])
+})
+
+test.each([{ jwksUrl: `${here}/jwks` }, { discover: true }])(
+  'a place that was set is not guessed: %j',
+  async options => {
+    const { state, verifier } = startTold(options)
+    state.answer = async () => new Response(null, { status: 404 })
+    await expect(verifier.ready()).rejects.toThrow()
+    expect(state.problems).toEqual([
+      'The keys of https://auth.example.com cannot be refreshed. The issuer answered with status 404.',
+    ])
+  },
+)
+
+test('by default a warning says what the system says of an issuer that is not there', async () => {
+  using warn = vi.spyOn(console, 'warn').mockReturnValue()
+  const web = await startWeb(() => {})
+  await web.close()
+  await expect(createVerifier({ issuer: web.url, audience: web.url }).ready()).rejects.toThrow()
+  expect(warn.mock.calls).toEqual([
+    [`The keys of ${web.url} cannot be refreshed. The issuer cannot be reached. (ECONNREFUSED)`],
+  ])
 })

@@ -101,6 +101,33 @@ test.each(refusedFor)('a refusal for its claims names the claim: %s', async (cla
     .catch(error => error)
   expect(refusal).toMatchObject({ reason: 'claims' })
   expect(refusal.token?.claim).toBe(claim)
+  expect(refusal.token?.hint).toBe(claim === undefined ? 'The user option has thrown (Error).' : undefined)
+})
+
+test.each([
+  ['with a slash', `${here}/`, here],
+  ['without its slash', here, `${here}/`],
+])('an iss %s is refused, and the log is told that this is all', async (_, iss, issuer) => {
+  const token = await key.sign(claimsFrom(here, { iss }))
+  const other = { issuer: 'https://other.example.com', audience: here, keys }
+  for (const given of [{ ...options, issuer, keys }, { issuers: [other, { ...options, issuer, keys }] }]) {
+    const refusal: TokenError = await createVerifier(given)
+      .verify(token)
+      .catch(error => error)
+    expect(refusal).toMatchObject({
+      reason: 'issuer',
+      token: { hint: expect.stringContaining(`${issuer} but for`) },
+    })
+    expect(refusal.message).toBe('The token is from another issuer.')
+  }
+})
+
+test('an iss that is another altogether has no hint', async () => {
+  const token = await key.sign(claimsFrom(`${here}.evil.example`))
+  const refusal = await createVerifier({ ...options, keys })
+    .verify(token)
+    .catch(error => error)
+  expect(refusal.token).not.toHaveProperty('hint')
 })
 
 test('a schema sees no token that is not signed', async () => {
@@ -156,4 +183,32 @@ test.each<[string, () => unknown]>([
   ['a list of revoked tokens', () => createVerifier({ ...options, keys, isRevoked: new Set() })],
 ])('%s is a TypeError when the verifier is made', (_, make) => {
   expect(make).toThrow(TypeError)
+})
+
+/** What whoever writes no TypeScript may hand over. */
+const mistakes: [what: string, options: unknown, advice: RegExp][] = [
+  ['no options', undefined, /needs an issuer and an audience/],
+  ['null', null, /needs an issuer and an audience/],
+  ['an audience left out', { issuer: here }, /needs an issuer and an audience/],
+  ['an empty list of audiences', { issuer: here, audience: [] }, /the one aud/],
+  ['a list of audiences', { issuer: here, audience: [here] }, /the one aud/],
+  ['an issuer that is a URL object', { issuer: new URL(here), audience: here }, /as text/],
+  ['issuers beside an issuer', { ...options, issuers: [options] }, /the issuer within issuers/],
+  ['issuers beside keys', { issuers: [options], keys }, /the keys within issuers/],
+  ['issuers that are no list', { issuers: options }, /must be a list/],
+  ['a nameless one of the issuers', { issuers: [options, {}] }, /needs an issuer and an audience/],
+  ['no issuers', { issuers: [] }, /one or more/],
+  ['a user that is no schema', { ...options, user: () => ({ id: 'alice' }) }, /must be a zod schema/],
+  ['a user that is null', { ...options, user: null }, /must be a zod schema/],
+  [
+    'keys over http',
+    { ...options, jwksUrl: 'http://keys.example.com/a?b=c' },
+    /http:\/\/keys\.example\.com\/a\. See/,
+  ],
+  ['keys in a file', { ...options, jwksUrl: 'file:///etc/keys' }, /a URL of file:\. See allowHttp/],
+]
+
+test.each(mistakes)('%s: the TypeError says what to do', (_, given, advice) => {
+  const make = () => Reflect.apply(createVerifier, undefined, [given])
+  expect(make).toThrow(expect.objectContaining({ name: 'TypeError', message: expect.stringMatching(advice) }))
 })

@@ -29,7 +29,7 @@ export function judgeClaims(
   now: number,
 ): asserts claims is Claims {
   const { iss, aud, sub } = claims
-  if (iss !== rules.issuer) throw new TokenError('issuer')
+  if (iss !== rules.issuer) throw new TokenError('issuer', { hint: slashHint(iss, [rules]) })
   if (!isFor(aud, rules.audience)) throw new TokenError('audience')
   const exp = timeOf(claims, 'exp')
   const nbf = timeOf(claims, 'nbf')
@@ -45,6 +45,12 @@ export function judgeClaims(
   }
   const id = userId.safeParse(sub)
   if (!id.success) throw new TokenError('claims', { cause: id.error, claim: 'sub' })
+}
+
+/** Tells a mistyped setting, which refuses everybody, from somebody else's token. */
+export function slashHint(iss: unknown, known: readonly { issuer: string }[]): string | undefined {
+  const near = known.find(({ issuer }) => iss === `${issuer}/` || issuer === `${iss}/`)
+  return near && `Its iss is ${near.issuer} but for the slash behind: set the issuer as the tokens have it.`
 }
 
 function isFor(aud: unknown, audience: string): boolean {

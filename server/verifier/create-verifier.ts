@@ -1,6 +1,6 @@
 import { type CryptoKey, compactVerify, errors } from 'jose'
 import type { ZodError, ZodType } from 'zod'
-import { type User, userFromClaims, userId } from '../../shared/user.js'
+import { type User, userId } from '../../shared/user.js'
 import { TokenError } from '../token-error.js'
 import { isAlgorithm } from './algorithms.js'
 import { type Claims, judgeClaims } from './claim-rules.js'
@@ -12,43 +12,9 @@ import { onceAtATime } from './once-at-a-time.js'
 import { describeRefused } from './refused-token.js'
 import type { SigningKey } from './signing-keys.js'
 import { thrownBy } from './thrown.js'
-import {
-  type FetchOptions,
-  type IssuerOptions,
-  issuerOf,
-  type TrustedIssuer,
-  trustedIssuer,
-} from './trusted-issuer.js'
-import { type CacheOptions, createVerdictCache, type Verdict } from './verdict-cache.js'
-
-/** Options of {@link createVerifier}: of one issuer, or of a closed list, each with its own keys, audience and algorithms. */
-export type VerifierOptions = (IssuerOptions | { issuers: readonly IssuerOptions[] }) & CommonOptions
-
-interface CommonOptions extends FetchOptions {
-  /** Seconds by which the clocks of issuer and API may differ. @default 5 */
-  clockTolerance?: number | undefined
-  /** Longest time, in seconds, since a token was issued (`iat`, which it then must have). @default none beyond its `exp` */
-  maxTokenAge?: number | undefined
-  /** The `typ`s that a token may have (RFC 8725 section 3.11), such as `at+jwt`. One with `JWT` may have none. @default ['JWT'] */
-  types?: readonly string[] | undefined
-  /**
-   * Makes the user from the verified claims. What it makes of plain objects and lists is copied, frozen, and remembered as long as
-   * the token is (see `cache`). A user with anything else in it (a Date, a Map, an object of a class) cannot be kept from changes:
-   * that one is made anew for each request. What it throws refuses the token as `claims`, and its text is told to nobody.
-   * @default id from `sub`; `email`, `name` and `scope` where they are strings
-   */
-  user?: ZodType<User> | undefined
-  /**
-   * Asked on each request, cached or not, with the verified claims: true refuses the token as `revoked`. While it cannot say, by an
-   * error or for 5 seconds, the caller gets `revocation_unavailable` (503). Log its errors yourself: we do not, their text may hold
-   * claims.
-   */
-  isRevoked?: ((claims: Readonly<Claims>) => boolean | Promise<boolean>) | undefined
-  /** What an error of `isRevoked` does to the token. @default 'refuse' */
-  onRevocationError?: 'refuse' | 'accept' | undefined
-  /** How tokens that were verified are remembered; false verifies each time. */
-  cache?: CacheOptions | false | undefined
-}
+import { issuerOf, type TrustedIssuer } from './trusted-issuer.js'
+import type { Verdict } from './verdict-cache.js'
+import { checkedOptions, mediaType, type VerifierOptions } from './verifier-options.js'
 
 /** Decides who a token speaks for. */
 export interface Verifier {
@@ -79,31 +45,8 @@ export interface Verifier {
  * const user = await verifier.verify(token)
  */
 export function createVerifier(options: VerifierOptions): Verifier {
-  const {
-    clockTolerance = 5,
-    maxTokenAge,
-    types = ['JWT'],
-    user: userSchema = userFromClaims,
-    isRevoked,
-    onRevocationError = 'refuse',
-    cache: cacheOptions = {},
-    now = Date.now,
-  } = options
-  if (!(Number.isFinite(clockTolerance) && clockTolerance >= 0))
-    throw new TypeError('The clock tolerance must be seconds, 0 or more.')
-  if (maxTokenAge !== undefined && !(maxTokenAge > 0))
-    throw new TypeError('The maxTokenAge must be seconds, above 0.')
-  const issuers = ('issuers' in options ? options.issuers : [options]).map(one => trustedIssuer(one, options))
-  if (issuers.length === 0 || new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length)
-    throw new TypeError('The issuers must be one or more, and each another.')
-  if (isRevoked !== undefined && typeof isRevoked !== 'function')
-    throw new TypeError('The isRevoked must be a function of the claims.')
-  if (!['refuse', 'accept'].includes(onRevocationError))
-    throw new TypeError('The onRevocationError must be refuse or accept.')
-  if (types.length === 0 || types.includes(''))
-    throw new TypeError('The types must be one or more, such as JWT and at+jwt.')
-  const allowedTypes = new Set(types.map(mediaType))
-  const cache = cacheOptions === false ? null : createVerdictCache(cacheOptions, now)
+  const { issuers, clockTolerance, maxTokenAge, types, user, isRevoked, onRevocationError, cache, now } =
+    checkedOptions(options)
   const proveOnce = onceAtATime(prove)
 
   function judge(
@@ -122,12 +65,12 @@ export function createVerifier(options: VerifierOptions): Verifier {
     const key = await signerOf(token, { kid, alg }, issuer)
     // The same keys sign access tokens, logout tokens and cookies, each with a `typ` of its own.
     const { typ = 'JWT' } = parsed.header
-    if (!allowedTypes.has(mediaType(typ))) throw new TokenError('claims', { claim: 'typ' })
+    if (!types.has(mediaType(typ))) throw new TokenError('claims', { claim: 'typ' })
     const { claims } = parsed
     judge(claims, issuer)
     deepFreeze(claims)
-    const user = frozenCopy(await userOf(claims, userSchema)) ?? null
-    const verdict = { claims, user, key, issuer }
+    const made = frozenCopy(await userOf(claims, user)) ?? null
+    const verdict = { claims, user: made, key, issuer }
     cache?.set(token, verdict)
     return verdict
   }
@@ -157,9 +100,9 @@ export function createVerifier(options: VerifierOptions): Verifier {
   return {
     async verify(token) {
       try {
-        const { claims, user } = (await known(token)) ?? (await proveOnce(token))
+        const { claims, user: made } = (await known(token)) ?? (await proveOnce(token))
         if (isRevoked !== undefined) await checkRevoked(claims)
-        return user ?? (await userOf(claims, userSchema))
+        return made ?? (await userOf(claims, user))
       } catch (error) {
         if (!(error instanceof TokenError)) throw error
         throw await describeRefused(error, token, issuers)
@@ -203,16 +146,13 @@ async function isSignedWith(token: string, key: CryptoKey, alg: string): Promise
   }
 }
 
-/** A media type without `application/`, as RFC 7515 section 4.1.9 recommends it. */
-const mediaType = (type: unknown) =>
-  typeof type === 'string' ? type.toLowerCase().replace(/^application\/(?=[^/]*$)/, '') : ''
-
 async function userOf(claims: Claims, schema: ZodType<User>): Promise<User> {
   const { user, id } = await schema
     .safeParseAsync(claims)
     .then(user => ({ user, id: user.success ? userId.safeParse(user.data.id) : undefined }))
     .catch(error => {
-      throw new TokenError('claims', { cause: thrownBy('user', error) })
+      const cause = thrownBy('user', error)
+      throw new TokenError('claims', { cause, hint: cause.message })
     })
   if (!user.success) throw new TokenError('claims', { cause: user.error, claim: firstName(user.error) })
   if (id?.error) throw new TokenError('claims', { cause: id.error, claim: 'id' })

@@ -4,7 +4,7 @@ import { issuerOf, type TrustedIssuer } from './trusted-issuer.js'
 
 /** The refusal, with what a log may say of its token: enough to find the caller and the key, and not the token. */
 export async function describeRefused(
-  { reason, retryAfter, cause, claim }: TokenError,
+  { reason, retryAfter, cause, claim, hint }: TokenError,
   token: string,
   issuers: readonly TrustedIssuer[],
 ): Promise<TokenError> {
@@ -15,7 +15,12 @@ export async function describeRefused(
   return new TokenError(reason, {
     ...(retryAfter !== undefined && { retryAfter }),
     ...(cause !== undefined && { cause }),
-    token: { hash, ...namesIn(token, issuers), ...(claim !== undefined && { claim }) },
+    token: {
+      hash,
+      ...namesIn(token, issuers),
+      ...(claim !== undefined && { claim }),
+      ...(hint !== undefined && { hint }),
+    },
   })
 }
 

@@ -1,9 +1,11 @@
 import type { JSONWebKeySet, JWK } from 'jose'
+import { causesOf } from '../../shared/causes.js'
 import { TokenError } from '../token-error.js'
 import { type Algorithm, isAlgorithm, supportedAlgorithms } from './algorithms.js'
+import { slashHint } from './claim-rules.js'
 import type { CompactToken } from './compact-token.js'
 import { discoverKeys } from './discovery.js'
-import { fetchKeys, patience } from './key-fetch.js'
+import { fetchKeys, KeyFetchError, patience } from './key-fetch.js'
 import { givenKeys, type KeySource } from './key-source.js'
 import { RemoteKeys } from './remote-keys.js'
 import { isSafeUrl } from './safe-url.js'
@@ -60,12 +62,17 @@ export interface TrustedIssuer {
 
 /** @throws TypeError when an option is missing or not understood */
 export function trustedIssuer(options: IssuerOptions, fetchOptions: FetchOptions): TrustedIssuer {
-  const { issuer, audience, algorithms = supportedAlgorithms } = options
-  if (!issuer || !audience) throw new TypeError('createVerifier needs an issuer and an audience.')
+  const { issuer, audience, algorithms = supportedAlgorithms } = options ?? {}
+  if (!isName(issuer) || !isName(audience))
+    throw new TypeError(
+      'createVerifier needs an issuer and an audience: the iss and the one aud that tokens must have, as text.',
+    )
   if (algorithms.length === 0 || !algorithms.every(isAlgorithm))
     throw new TypeError(`The algorithms must be some of ${supportedAlgorithms.join(', ')}.`)
   return { issuer, audience, algorithms: new Set(algorithms), keys: keySource(options, fetchOptions) }
 }
+
+const isName = (value: unknown) => typeof value === 'string' && value !== ''
 
 /**
  * Whose token it says it is: of several issuers, the one that its claims name. That chooses the keys it is held against, and proves
@@ -76,7 +83,7 @@ export function trustedIssuer(options: IssuerOptions, fetchOptions: FetchOptions
 export function issuerOf({ claims }: CompactToken, issuers: readonly TrustedIssuer[]): TrustedIssuer {
   const [only] = issuers
   const found = issuers.length === 1 ? only : issuers.find(({ issuer }) => issuer === claims.iss)
-  if (found === undefined) throw new TokenError('issuer')
+  if (found === undefined) throw new TokenError('issuer', { hint: slashHint(claims.iss, issuers) })
   return found
 }
 
@@ -88,7 +95,7 @@ function keySource(
     fetch = (...request) => globalThis.fetch(...request),
     waitUntil = () => {},
     now = Date.now,
-    onProblem = problem => console.warn(problem),
+    onProblem = warn,
   }: FetchOptions,
 ): KeySource {
   if ([keys, jwksUrl, discover || undefined].filter(way => way !== undefined).length > 1)
@@ -96,16 +103,26 @@ function keySource(
   if (keys !== undefined) return givenKeys(publicKeys(keys))
   if (!(maxStale >= 0)) throw new TypeError('The maxStale must be seconds, 0 or more.')
   const checkUrl = (url: string | URL) => checkedUrl(url, allowHttp)
-  const fetchAll = discover
-    ? discoverKeys(checkUrl(issuer), issuer, checkUrl)
-    : fetchKeys.bind(null, checkUrl(jwksUrl ?? defaultJwksUrl(issuer)))
+  const url = checkUrl(discover ? issuer : (jwksUrl ?? defaultJwksUrl(issuer)))
+  const fetchAll = discover ? discoverKeys(url, issuer, checkUrl) : fetchKeys.bind(null, url)
+  const isGuessed = !discover && jwksUrl === undefined
   return new RemoteKeys({
     fetch: () => fetchAll({ fetch, now, signal: AbortSignal.timeout(patience) }),
     maxStale: maxStale * 1000,
     now,
     waitUntil,
-    onProblem: (problem, error) => onProblem(`The keys of ${issuer} cannot be refreshed. ${problem}`, error),
+    onProblem(problem, error) {
+      const isMissing = isGuessed && error instanceof KeyFetchError && error.problem === 'status_404'
+      const advice = isMissing ? ` There are no keys at ${url}: set discover or jwksUrl.` : ''
+      onProblem(`The keys of ${issuer} cannot be refreshed. ${problem}${advice}`, error)
+    },
   })
+}
+
+/** With what the system says: ECONNREFUSED, ENOTFOUND. */
+function warn(problem: string, error: unknown) {
+  const [code] = causesOf(error).flatMap(cause => ('code' in cause ? [cause.code] : []))
+  console.warn(code === undefined ? problem : `${problem} (${code})`)
 }
 
 function publicKeys(given: JSONWebKeySet | JWK[]) {
@@ -126,7 +143,10 @@ function checkedUrl(value: string | URL, allowHttp: boolean): URL {
   const url = new URL(value)
   if (url.username || url.password)
     throw new TypeError('The jwksUrl must hold no user and password: fetch refuses those.')
-  if (!(isSafeUrl(url) || (allowHttp && url.protocol === 'http:')))
-    throw new TypeError('The keys must come over https. See allowHttp.')
+  const isHttp = url.protocol === 'http:'
+  // Of another kind the URL may be the keys themselves (data:).
+  const place = isHttp ? `${url.origin}${url.pathname}` : `a URL of ${url.protocol}`
+  if (!(isSafeUrl(url) || (allowHttp && isHttp)))
+    throw new TypeError(`The keys must come over https, not from ${place}. See allowHttp.`)
   return url
 }

@@ -52,8 +52,10 @@ export function startWeb(sets = published) {
 }
 
 /** A verifier of the issuer, at noon. */
-export const verifierOf = (create: Create, options: Options = {}) =>
-  create({ issuer, audience: issuer, now: () => noon * 1000, ...options })
+export function verifierOf(create: Create, { issuers, ...options }: Options = {}) {
+  const rest = { now: () => noon * 1000, ...options }
+  return create(issuers ? { ...rest, issuers } : { issuer, audience: issuer, ...rest })
+}
 
 /** `accepted`, the reason of the refusal, or what else went wrong. */
 export async function outcomeOf(verifier: Verifier, text: string): Promise<string> {

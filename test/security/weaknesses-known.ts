@@ -60,7 +60,7 @@ export const knownTakenAway: TakenAway[] = [
   ],
   [
     'users are frozen',
-    cut(create, 'frozenCopy(await userOf(claims, userSchema)) ?? null', 'await userOf(claims, userSchema)'),
+    cut(create, 'frozenCopy(await userOf(claims, user)) ?? null', 'await userOf(claims, user)'),
     'known: a request changes its user',
     'admin, Alice',
   ],

@@ -80,7 +80,7 @@ const ofTokens: TakenAway[] = [
     'a BOM before the claims',
     'accepted',
   ],
-  ['typ is one of ours', cut(create, '!allowedTypes.has(mediaType(typ))', 'false'), 'typ at+jwt', 'accepted'],
+  ['typ is one of ours', cut(create, '!types.has(mediaType(typ))', 'false'), 'typ at+jwt', 'accepted'],
   ['iss', cut(rules, 'iss !== rules.issuer', 'false'), 'another iss', 'accepted'],
   ['aud', cut(rules, '!isFor(aud, rules.audience)', 'false'), 'another aud', 'accepted'],
   [
