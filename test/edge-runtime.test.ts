@@ -94,6 +94,13 @@ test('a refresh in the background that workerd ends with its request holds up no
   expect((await warm.verify({ ahead: '302' })).age).toBeLessThan(60)
 })
 
+test('after a silence workerd ends the first refresh with its request, and the next one is waited for', async () => {
+  await using warm = await startWarm()
+  expect(await warm.verify({ ahead: '3000' })).toMatchObject({ id: 'alice' })
+  expect(await warm.verify({ ahead: '3011' })).toMatchObject({ id: 'alice' })
+  expect((await warm.verify({ ahead: '3012' })).age).toBeLessThan(60)
+})
+
 test('waitUntil keeps a refresh in the background going', async () => {
   await using warm = await startWarm()
   expect(await warm.verify({ ahead: '250', 'wait-until': 'yes' })).toMatchObject({ id: 'alice' })

@@ -123,6 +123,38 @@ export const outages: Cases = {
     expect(await outcome(token)).toBe('accepted')
     scene.expectAllServed()
   },
+  'a caller with a known key waits for no refresh after a silence, and its key counts a minute more where it has left':
+    async make => {
+      await using scene = await startScene(make, { cache: { maxAge: day } })
+      const { state, outcome } = scene
+      const old = await makeKey()
+      const [known, unseen] = [await scene.sign(old), await scene.sign(old, { cty: 'unseen' })]
+      state.keys.push(old.jwk)
+      expect(await outcome(known)).toBe('accepted')
+      const held: (() => void)[] = []
+      state.answer = (response, keys) => held.push(() => response.end(keys))
+      state.at = 8 * hour
+      state.keys.splice(1, 1)
+      const outcomes = Promise.all([known, unseen].map(outcome))
+      const answer = await vi.waitUntil(() => held[0])
+      // The issuer answers when both were served.
+      expect(await Promise.race([outcomes, scene.settle()])).toEqual(['accepted', 'accepted'])
+      answer()
+      await scene.settle()
+      state.answer = scene.answerWell
+      for (state.at of [8 * hour, 8 * hour + 59]) expect(await outcome(known)).toBe('accepted')
+      state.at = 8 * hour + 60
+      for (const token of [known, unseen]) expect(await outcome(token)).toBe('unknown_key')
+    },
+  'an issuer that has no key yet is an outage, and asked for each new token': async make => {
+    await using scene = await startScene(make)
+    const token = await scene.sign(scene.key)
+    const keys = scene.state.keys.splice(0)
+    for (let n = 0; n < 3; n++) expect(await scene.outcome(token)).toBe('keys_unavailable')
+    await expect(scene.verifier.ready()).rejects.toMatchObject({ reason: 'keys_unavailable' })
+    scene.state.keys.push(...keys)
+    expect(await scene.outcome(token)).toBe('accepted')
+  },
   'after a day without the issuer its keys are unavailable, until it is back': async make => {
     await using scene = await startScene(make)
     const token = await scene.sign(scene.key)

@@ -58,6 +58,16 @@ const rules: [rule: string, weakness: Weakness, notices: string][] = [
     'an issuer that is stopped for 23 hours costs nobody with a known key anything',
   ],
   [
+    'nobody with a known key waits after a silence',
+    inRemoteKeys('this.#fetch.isLost && this.#age()', 'this.#age()'),
+    'a caller with a known key waits for no refresh after a silence, and its key counts a minute more where it has left',
+  ],
+  [
+    'an issuer without any key knows no token',
+    inRemoteKeys('if (this.#keys.size === 0) throw this.#unavailable()\n    if (hint.kid', 'if (hint.kid'),
+    'an issuer that has no key yet is an outage, and asked for each new token',
+  ],
+  [
     'known keys are kept for a day, no longer',
     inRemoteKeys('this.#age() <= Math.max(this.#options.maxStale, this.#freshFor)', 'this.#keys.size > 0'),
     'after a day without the issuer its keys are unavailable, until it is back',
