@@ -45,7 +45,9 @@ export interface OpenDatabase {
   db: Kysely<Database>
   /**
    * A handle on which every statement runs as the application role with this user's id: it sees and writes the rows of
-   * this user alone.
+   * this user alone. A stream has its connection until it is read to its end or left, and nothing else runs there: what is awaited in
+   * its loop goes by another handle, as on its own transaction Kysely lets it wait for the stream. One that nobody reads on for
+   * `statementTimeout` and 5 seconds, or whose caller has gone, loses its connection; with one open no transaction commits.
    *
    * @param options.signal cancels what runs (on the embedded database it is only waited for), and refuses what comes after
    * @throws when the id is empty, longer than 255 characters, or not storable as text

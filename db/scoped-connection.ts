@@ -27,6 +27,8 @@ export interface ScopeOptions {
 
 const ended = 'The transaction, or the connection, of this statement has ended: await each statement in it.'
 const uncommitted = 'The transaction could not be committed, and takes nothing more: roll it back.'
+const streaming =
+  'A stream of the transaction is still open, so all is rolled back: read it to its end, or leave it (break, return()), before.'
 
 /**
  * A pooled connection on which every statement runs with the caller's identity, inside its transaction. A single statement
@@ -74,6 +76,11 @@ export class ScopedConnection implements DatabaseConnection {
   /** Where it fails all is rolled back, and what comes is refused until the caller rolls back too. */
   async commit() {
     this.#requireOpen()
+    if (this.#session.hasOpenStream) {
+      // Its end would wait for a reader who may never come.
+      this.#session.isBroken = true
+      throw new Error(streaming)
+    }
     this.#refusal = ended
     const command = await this.#cleanAndCommit().catch(async error => {
       await this.rollback()
@@ -94,6 +101,7 @@ export class ScopedConnection implements DatabaseConnection {
 
   /** Never fails: a connection that cannot roll back is not given back, and the error that led here is the one to tell. */
   async rollback() {
+    if (this.#session.hasOpenStream) this.#session.isBroken = true
     if (this.#session.isBroken) return
     if (this.#refusal === uncommitted) return this.#ended()
     this.#refusal = ended

@@ -21,6 +21,7 @@ export class Session {
   /** Of what was sent last: an abort is told at once, and its connection waits for the answer. */
   #answered: Promise<unknown> = Promise.resolve()
   #openStreams = 0
+  #isLetGo = false
   /** Resolves when the last request to cancel has ended. */
   #cancelling: Promise<void> | null = null
   /** It is not given back, and nothing more is sent on it. */
@@ -35,6 +36,11 @@ export class Session {
   /** Idle, in a transaction, or in one that has failed. */
   get status() {
     return this.#client.getTransactionStatus()
+  }
+
+  /** Somebody has not read a stream to its end, nor left it: what is sent now would be answered after that. */
+  get hasOpenStream() {
+    return this.#openStreams > 0
   }
 
   /** Sends a statement, and others before it in the same round trip. */
@@ -63,22 +69,50 @@ export class Session {
     const read = async () => {
       // Or the request to cancel would overtake what it is for.
       this.#requireUsable()
+      if (this.#isLetGo) throw new Error('The transaction, or the connection, of this stream has ended.')
       return this.#answer(cursor.read(chunkSize))
     }
     try {
-      for (let rows = await read(); rows.length > 0; rows = await read()) yield rows
+      for (let rows = await read(); rows.length > 0; rows = await read()) {
+        const end = this.#expectReader()
+        try {
+          yield rows
+        } finally {
+          end()
+        }
+      }
     } catch (error) {
       throw this.#judged(error)
     } finally {
+      this.#openStreams--
       // Of a connection that is gone no cursor can be closed.
       if (!this.isBroken) await this.#close(cursor)
-      this.#openStreams--
+    }
+  }
+
+  /**
+   * Lets the connection go where nobody reads on in time, or the caller has gone: on a transaction Kysely lets what a reader awaits
+   * in the loop wait for the stream, for ever.
+   */
+  #expectReader(): () => void {
+    const letGo = () => this.#letGo(true)
+    const abort = () => {
+      this.isBroken = true
+      letGo()
+    }
+    const late = setTimeout(letGo, this.#patience)
+    this.#signal?.addEventListener('abort', abort)
+    return () => {
+      clearTimeout(late)
+      this.#signal?.removeEventListener('abort', abort)
     }
   }
 
   /** Who leaves in the middle is told where their statement does not stand: its end is where a deferred constraint is checked. */
   async #close(cursor: RowCursor<unknown>) {
-    await this.#inTime(cursor.close()).catch(error => {
+    const closed = this.#inTime(cursor.close())
+    this.#answered = closed.catch(() => {})
+    await closed.catch(error => {
       throw this.#judged(error)
     })
   }
@@ -101,15 +135,21 @@ export class Session {
   /** Gives the connection back once it has been answered, and cleaned; ends it where it is broken. Who has gone does not wait. */
   async release(clean: () => Promise<void>) {
     // Its rows stand in the way of whoever comes next.
-    if (this.#openStreams > 0) this.isBroken = true
+    if (this.hasOpenStream) this.isBroken = true
     const released = this.#answered
       .then(clean)
       .catch(() => {
         this.isBroken = true
       })
       .then(() => this.#cancelling)
-      .then(() => this.#client.release(this.isBroken))
+      .then(() => this.#letGo())
     if (!this.#signal?.aborted) return released
+  }
+
+  #letGo(isBroken = this.isBroken) {
+    if (this.#isLetGo) return
+    this.#isLetGo = true
+    this.#client.release(isBroken)
   }
 
   #requireUsable() {
