@@ -12,6 +12,7 @@ import type { Preamble } from './pipelined-query.js'
 import { Session } from './session.js'
 import { requireFewValues } from './statement.js'
 import { isStalePlan, type KnownStatement } from './statement-cache.js'
+import { Turn } from './turn.js'
 import { DatabaseUnavailableError, fromIdentity } from './unavailable.js'
 
 /** What a connection needs of its pool. */
@@ -27,8 +28,6 @@ export interface ScopeOptions {
 
 const ended = 'The transaction, or the connection, of this statement has ended: await each statement in it.'
 const uncommitted = 'The transaction could not be committed, and takes nothing more: roll it back.'
-const streaming =
-  'A stream of the transaction is still open, so all is rolled back: read it to its end, or leave it (break, return()), before.'
 
 /**
  * A pooled connection on which every statement runs with the caller's identity, inside its transaction. A single statement
@@ -45,7 +44,7 @@ export class ScopedConnection implements DatabaseConnection {
   /** The connection is somebody else's by now. */
   #isReleased = false
   /** A statement in a transaction of its own, whose end the others on the connection wait for. */
-  #alone: Promise<unknown> | null = null
+  readonly #alone = new Turn()
 
   constructor(client: PoolClient, { scope, identify, know, signal }: ScopeOptions) {
     this.#session = new Session(client, { signal, patience: scope.statementTimeout + 5_000 })
@@ -54,7 +53,7 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   async begin(settings: TransactionSettings) {
-    while (this.#alone !== null) await this.#alone
+    while (this.#alone.ended !== null) await this.#alone.ended
     this.#requireOpen()
     if (this.#inTransaction) throw new Error('A transaction is open on this connection: one at a time.')
     return this.#begin(settings)
@@ -76,11 +75,7 @@ export class ScopedConnection implements DatabaseConnection {
   /** Where it fails all is rolled back, and what comes is refused until the caller rolls back too. */
   async commit() {
     this.#requireOpen()
-    if (this.#session.hasOpenStream) {
-      // Its end would wait for a reader who may never come.
-      this.#session.isBroken = true
-      throw new Error(streaming)
-    }
+    this.#session.requireStreamsEnded()
     this.#refusal = ended
     const command = await this.#cleanAndCommit().catch(async error => {
       await this.rollback()
@@ -123,13 +118,13 @@ export class ScopedConnection implements DatabaseConnection {
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     const known = this.#know(query.sql)
-    while (this.#alone !== null) await this.#alone
+    while (this.#alone.ended !== null) await this.#alone.ended
     this.#requireOpen()
     if (!known.mayLeaveBehind) return this.#execute(query, known)
     this.#isUnclean = true
     if (this.#inTransaction) return this.#execute(query, known)
     // Cleaned before the transaction ends: behind a transaction pooler the next statement has another session.
-    const end = this.#beAlone()
+    const end = this.#alone.take()
     try {
       await this.#begin({})
       const result = await this.#execute<R>(query, known)
@@ -167,13 +162,13 @@ export class ScopedConnection implements DatabaseConnection {
 
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
     const { mayLeaveBehind } = this.#know(query.sql)
-    while (this.#alone !== null) await this.#alone
+    while (this.#alone.ended !== null) await this.#alone.ended
     this.#requireOpen()
     if (!mayLeaveBehind) return yield* this.#stream(query, chunkSize)
     this.#isUnclean = true
     if (this.#inTransaction) return yield* this.#stream(query, chunkSize)
     // As in executeQuery: cleaned before the transaction ends.
-    const end = this.#beAlone()
+    const end = this.#alone.take()
     try {
       yield* this.#streamInOwnTransaction<R>(query, chunkSize)
     } finally {
@@ -230,18 +225,6 @@ export class ScopedConnection implements DatabaseConnection {
   #ended() {
     this.#inTransaction = false
     this.#refusal = null
-  }
-
-  /** @returns what lets the others on the connection go on */
-  #beAlone(): () => void {
-    let end = () => {}
-    this.#alone = new Promise<void>(done => {
-      end = () => {
-        this.#alone = null
-        done()
-      }
-    })
-    return end
   }
 
   #requireOpen() {

@@ -43,6 +43,15 @@ export class Session {
     return this.#openStreams > 0
   }
 
+  /** @throws where it has one: what ends the transaction would wait for a reader who may never come */
+  requireStreamsEnded() {
+    if (!this.hasOpenStream) return
+    this.isBroken = true
+    throw new Error(
+      'A stream is still open, so its transaction is rolled back: read it to its end, or leave it (break, return()), before.',
+    )
+  }
+
   /** Sends a statement, and others before it in the same round trip. */
   async send<R>(before: readonly Preamble[], statement: Statement): Promise<Answer<R>> {
     this.#requireUsable()
