@@ -38,10 +38,12 @@ export function fromIdentity(error: unknown): unknown {
 }
 
 function saysUnavailable(error: Error): boolean {
-  const code = 'code' in error ? String(error.code) : ''
+  if (isNotBelieved(error)) return true
+  const { code, routine } = { code: '', routine: '', ...error }
+  if (ofItsAuthor.has(routine)) return false
   // Class 08: connection exception, 53: out of resources, 57P: shut down.
   if (/^(08|53|57P)/.test(code) || networkCodes.has(code)) return true
-  return isNotBelieved(error) || isSchemaMissing(error) || brokenConnection.test(error.message)
+  return isSchemaMissing(error) || brokenConnection.test(error.message)
 }
 
 /** How the database begins what it says of an identity without a good signature. */
@@ -64,6 +66,9 @@ function isSchemaMissing(error: Error): boolean {
   if (code === '42P01') return routine !== 'errorMissingRTE' && /[^\w\s.]tasks[^\w\s.]/.test(error.message)
   return code === '3F000' && /[^\w\s.]trpc_bearer[^\w\s.]/.test(error.message)
 }
+
+/** What the author of a statement is to mend, under any code: RAISE in a function, and another number of values than it has places. */
+const ofItsAuthor = new Set(['exec_stmt_raise', 'exec_bind_message'])
 
 const networkCodes = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
 

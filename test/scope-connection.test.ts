@@ -151,3 +151,34 @@ test('a full batch of statements that share one signal is no leak of listeners',
     process.off('warning', hear)
   }
 })
+
+describe('what the author of a statement is to mend is no outage, and its connection is kept', () => {
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+    await sql`
+      create function fail(code text, message text) returns int language plpgsql as $$
+      begin raise exception '%', message using errcode = code; end $$`.execute(database.db)
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+
+  const fail = (code: string, message = 'no') => sql`select fail(${code}, ${message})`
+  const pidOf = async () => (await sql`select pg_backend_pid()`.execute(database.db)).rows
+
+  test.each([
+    ['raised as a server that stops', '57P01', fail('57P01')],
+    ['raised as a connection that is lost', '08006', fail('08006')],
+    ['raised as a server without memory', '53200', fail('53200')],
+    ['raised of our schema', '3F000', fail('3F000', 'schema "trpc_bearer" does not exist')],
+    ['raised of our table', '42P01', fail('42P01', 'relation "tasks" does not exist')],
+    ['another number of values than it has places', '08P01', sql`select ${sql.raw('$1')}::int`],
+  ])('%s', async (_, code, statement) => {
+    const pid = await pidOf()
+    const alice = database.forUser('alice')
+    const failed = { name: 'error', code }
+    await expect(statement.execute(alice)).rejects.toMatchObject(failed)
+    const call = alice.transaction().execute(trx => statement.execute(trx))
+    await expect(call).rejects.toMatchObject(failed)
+    expect(await pidOf()).toEqual(pid)
+  })
+})
