@@ -51,6 +51,11 @@ async function sign(db: AnyKysely, secret: string): Promise<void> {
       raise exception ${sql.lit(`${notBelieved} (FENCE_SECRET is missing or not what the migration was given, or SQL has set another id).`)}
         using errcode = 'invalid_authorization_specification';
     end $$`.execute(db)
+  await sql`
+    create or replace function trpc_bearer.is_signed_currently() returns boolean
+      language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+      select is_current from trpc_bearer.fence_key where ${isSigned}
+    $$`.execute(db)
   // In PL/pgSQL, which keeps its plans for the session; one expression, as it pays for each anew in every transaction.
   // pg_temp last, or a temporary table of a caller's is the type of its name.
   await sql`
@@ -58,12 +63,14 @@ async function sign(db: AnyKysely, secret: string): Promise<void> {
       language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
     begin
       return case when current_setting('app.user_id', true) <> '' then coalesce((
-        select current_setting('app.user_id', true) from trpc_bearer.fence_key
-        where current_setting('app.user_signature', true) = encode(
-          sha256(outer_pad || sha256(inner_pad || convert_to(current_setting('app.user_id', true), 'UTF8'))), 'hex')
+        select current_setting('app.user_id', true) from trpc_bearer.fence_key where ${isSigned}
       ), trpc_bearer.refuse_identity()) end;
     end $$`.execute(db)
 }
+
+/** The signature of the identity is by a key of the table: HMAC-SHA-256 with both pads. */
+const isSigned = sql.raw(`current_setting('app.user_signature', true) = encode(
+  sha256(outer_pad || sha256(inner_pad || convert_to(current_setting('app.user_id', true), 'UTF8'))), 'hex')`)
 
 /** The two blocks of RFC 2104 with the key in them: PostgreSQL's own sha256 does the rest, without an extension. */
 function hmacPads(secret: string): { inner: Buffer; outer: Buffer } {

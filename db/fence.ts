@@ -14,6 +14,8 @@ import { within } from './within.js'
 export interface FenceReport {
   level: FenceLevel
   gaps: FenceGap[]
+  /** What will be a gap after the next change of the secret, in one line. */
+  warning?: string
 }
 
 /** Options of {@link proveFence}. */
@@ -62,7 +64,7 @@ export async function proveFence({
   }
   const { level, reasons } = await findFenceLevel(db, { role, tables, timeout })
   if (required === 'signed') gaps.push(...reasons)
-  return { level, gaps }
+  return (await isSignedPreviously(forNobody)) ? { level, gaps, warning: previousSecret } : { level, gaps }
 }
 
 async function isBelieved(forNobody: Kysely<Database>): Promise<boolean> {
@@ -75,6 +77,19 @@ async function isBelieved(forNobody: Kysely<Database>): Promise<boolean> {
     throw error
   }
 }
+
+/** By the secret before the last change. The function is there once a migration has set the level up. */
+async function isSignedPreviously(forNobody: Kysely<Database>): Promise<boolean> {
+  const { rows: found } = await sql<{ isThere: boolean }>`
+    select to_regprocedure('trpc_bearer.is_signed_currently()') is not null as "isThere"`.execute(forNobody)
+  if (!found[0]?.isThere) return false
+  const { rows } = await sql<{ isCurrent: boolean | null }>`
+    select trpc_bearer.is_signed_currently() as "isCurrent"`.execute(forNobody)
+  return rows[0]?.isCurrent === false
+}
+
+const previousSecret =
+  'FENCE_SECRET is the one before the last change, and good until the next: give this server the new one.'
 
 const identityNotBelieved: FenceGap = {
   object: 'the identity',

@@ -17,8 +17,9 @@ await runCommand(async () => {
       process.exitCode = 1
       return
     }
-    const { gaps, level } = await database.fence()
+    const { gaps, level, warning } = await database.fence()
     for (const { object, problem, mend } of gaps) console.error(`${object}: ${problem}\n  ${mend}`)
+    if (warning !== undefined) console.warn(warning)
     if (gaps.length === 0)
       console.log(`The fence stands (${level}): as ${role}, each user reaches their own rows alone.`)
     else process.exitCode = 1

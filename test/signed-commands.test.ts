@@ -91,6 +91,21 @@ test('a new secret and a changed one are told, and the same one is not', async (
   ])
 })
 
+test('npm run fence warns of a secret that is the one before, until it is no more', async () => {
+  await using owned = await ownedDatabase()
+  const [first = '', second = '', third = ''] = [1, 2, 3].map(() => randomBytes(32).toString('hex'))
+  const change = (FENCE_SECRET: string) => commands.migrateFor(owned, { FENCE_SECRET })
+  const fence = (FENCE_SECRET: string) => commands.fenceOf(owned, { FENCE_SECRET })
+  await change(first)
+  expect(await fence(first)).toMatchObject({ code: 0, stderr: '' })
+  await change(second)
+  const stands = { code: 0, stdout: expect.stringContaining('stands (signed)') }
+  expect(await fence(first)).toMatchObject({ ...stands, stderr: expect.stringContaining('the one before') })
+  expect(await fence(second)).toMatchObject({ ...stands, stderr: '' })
+  await change(third)
+  expect(await fence(first)).toMatchObject({ code: 1, stderr: expect.stringContaining('does not believe') })
+})
+
 test('npm run fence prints the grant that a login lacks to become the role, and stands once it was run', async () => {
   await using owned = await ownedDatabase()
   const { role, server, owner } = owned

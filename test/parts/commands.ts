@@ -19,8 +19,8 @@ export async function compileCommands() {
     },
 
     /** Runs `npm run fence` of the login that serves. */
-    async fenceOf({ serverUrl: DATABASE_URL, role: DATABASE_ROLE }: Owned) {
-      await using command = compiled.fence(compiled.path, { DATABASE_URL, DATABASE_ROLE })
+    async fenceOf({ serverUrl: DATABASE_URL, role: DATABASE_ROLE }: Owned, env: Record<string, string> = {}) {
+      await using command = compiled.fence(compiled.path, { DATABASE_URL, DATABASE_ROLE, ...env })
       return await command.ended
     },
   }
