@@ -1,14 +1,26 @@
 import { defineConfig } from 'kysely-ctl'
 import { createMigrator, openDatabase } from './db/index.js'
-import { loadEnvFile } from './server/command.js'
+import { explainMigration, loadEnvFile, runCommand } from './server/command.js'
 import { readConfig } from './server/config.js'
 
 loadEnvFile()
-const { databaseUrl, migrationDatabaseUrl, dataDir, databaseRole: role } = readConfig()
+const config = readConfig()
+const { databaseUrl, migrationDatabaseUrl, dataDir, databaseRole: role } = config
 const url = migrationDatabaseUrl ?? databaseUrl
 
 /** For the `kysely` command: the same database and migrations as the server's. `npx kysely migrate list` */
 export default defineConfig({
-  kysely: async () => (await openDatabase({ url, dataDir, role, join: true })).db,
+  kysely: async () => {
+    const { db } = await openDatabase({ url, dataDir, role, join: true })
+    await runCommand(async () => {
+      // What every command asks first, so that a login that may not is told so, without a stack.
+      await createMigrator(db, role)
+        .getMigrations()
+        .catch(async error => {
+          throw await explainMigration(error, db, config)
+        })
+    })
+    return db
+  },
   migrations: { migrator: db => createMigrator(db, role) },
 })

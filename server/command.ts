@@ -1,6 +1,8 @@
 import { loadEnvFile as loadNodeEnvFile } from 'node:process'
+import type { OpenDatabase } from '../db/open.js'
 import type { Config } from './config.js'
 import { databaseProblem } from './database-problem.js'
+import { adviceToMigrate, denialOf } from './denied.js'
 
 /** What the person who runs a command is told, instead of a stack. */
 export class CommandError extends Error {
@@ -42,4 +44,20 @@ export function loadEnvFile(): void {
 export function sayWhere({ databaseUrl, migrationDatabaseUrl, dataDir }: Config): void {
   if (databaseUrl === undefined && migrationDatabaseUrl === undefined)
     console.log(`On the embedded database in ${dataDir}, as DATABASE_URL is not set.`)
+}
+
+/** What a person is told where the login that migrates cannot: what it lacks, or what is wrong with its database. */
+export async function explainMigration(
+  error: unknown,
+  db: OpenDatabase['db'],
+  { databaseRole: role, migrationDatabaseUrl, fenceSecret }: Config,
+  login?: string,
+): Promise<unknown> {
+  const denial = denialOf(error)
+  const isSigned = fenceSecret !== undefined
+  if (denial !== undefined)
+    return new CommandError(await adviceToMigrate(db, { role, login, denial, isSigned }))
+  const url = migrationDatabaseUrl === undefined ? 'DATABASE_URL' : 'MIGRATION_DATABASE_URL'
+  const problem = databaseProblem(error, url)
+  return problem === undefined ? error : new CommandError(problem, { cause: error })
 }

@@ -2,10 +2,9 @@ import { sql } from 'kysely'
 import { currentKey } from '../db/fence-key.js'
 import { migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
 import { loginOf } from '../db/serving-login.js'
-import { CommandError, loadEnvFile, runCommand, sayWhere } from './command.js'
+import { CommandError, explainMigration, loadEnvFile, runCommand, sayWhere } from './command.js'
 import { type Config, ConfigError, readConfig } from './config.js'
-import { databaseProblem } from './database-problem.js'
-import { adviceToMigrate, denialOf, withSql } from './denied.js'
+import { withSql } from './denied.js'
 
 /** `npm run migrate`: the schema, the login that serves, and with `FENCE_SECRET` the level. */
 await runCommand(async () => {
@@ -19,7 +18,7 @@ await runCommand(async () => {
     const left = await migrate(database.db, config, login)
     if (left.length > 0) throw new CommandError(withSql('This login may not do the rest.', left))
   } catch (error) {
-    throw await explained(error, database.db, config, login)
+    throw await explainMigration(error, database.db, config, login)
   } finally {
     await database.close()
   }
@@ -64,19 +63,4 @@ async function requireRole(db: OpenDatabase['db'], role: string): Promise<void> 
     throw new CommandError(
       `This database was migrated with DATABASE_ROLE=${made}, and keeps it: it cannot be ${role}.`,
     )
-}
-
-async function explained(
-  error: unknown,
-  db: OpenDatabase['db'],
-  { databaseRole: role, migrationDatabaseUrl, fenceSecret }: Config,
-  login: string | undefined,
-): Promise<unknown> {
-  const denial = denialOf(error)
-  const isSigned = fenceSecret !== undefined
-  if (denial !== undefined)
-    return new CommandError(await adviceToMigrate(db, { role, login, denial, isSigned }))
-  const url = migrationDatabaseUrl === undefined ? 'DATABASE_URL' : 'MIGRATION_DATABASE_URL'
-  const problem = databaseProblem(error, url)
-  return problem === undefined ? error : new CommandError(problem, { cause: error })
 }

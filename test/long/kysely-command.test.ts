@@ -1,13 +1,15 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+
 import { migrations, openDatabase, pendingMigrations } from '../../db/index.js'
 import { root, run } from '../parts/child.js'
 import { dataDir, emptyDatabase } from '../parts/database.js'
+import { openMigrated, ownedDatabase } from '../parts/logins.js'
 
 const names = Object.keys(migrations)
 
 /** The `kysely` command in a process of its own: it must end by itself. Empty variables count as unset. */
-const kysely = (args: string[], env: { DATABASE_URL?: string; DATA_DIR?: string }) =>
+const kysely = (args: string[], env: { DATABASE_URL?: string; DATA_DIR?: string; DATABASE_ROLE?: string }) =>
   run(join(root, 'node_modules/.bin/kysely'), args, {
     env: {
       ...process.env,
@@ -65,9 +67,28 @@ describe('the kysely command', () => {
     await owner.close()
   })
 
-  test('fails in words, and ends, where the database cannot be had', async () => {
+  test('fails in one line, and ends, where the database cannot be had', async () => {
     const list = await kysely(['migrate', 'list'], { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/missing' })
-    expect(list.code).toBe(1)
-    expect(list.stdout + list.stderr).toContain('ECONNREFUSED')
+    expect(list).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^No server answers .*\n$/),
+    })
+  })
+
+  test('tells a login that serves which one migrates, in one line', async () => {
+    await using owned = await ownedDatabase()
+    await (await openMigrated(owned)).close()
+    const list = await kysely(['migrate', 'list'], {
+      DATABASE_URL: owned.serverUrl,
+      DATABASE_ROLE: owned.role,
+    })
+    expect(list).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(
+        `^${owned.server} is not .* set MIGRATION_DATABASE_URL.* ${owned.owner}\\.\n$`,
+      ),
+    })
   })
 })
