@@ -8,6 +8,7 @@ import { type DatabaseKind, openTestDatabase } from './parts/database.js'
 
 const users = ['alice', 'bob', 'carol', 'dave'] as const
 type User = (typeof users)[number]
+type Handle = ReturnType<OpenDatabase['forUser']>
 
 /** What one of several users does, at the same time as the others, over few connections. */
 type Action =
@@ -15,7 +16,8 @@ type Action =
       kind: 'add' | 'list' | 'rename' | 'remove' | 'fail' | 'rolledBack' | 'cancelled' | 'killed' | 'leave'
       user: User
     }
-  | { kind: 'transaction'; user: User; adds: number }
+  | { kind: 'transaction' | 'savepoint'; user: User; adds: number }
+  | { kind: 'stream'; user: User; reads: number }
 
 const steps: Action['kind'][] = [
   'add',
@@ -38,6 +40,17 @@ const actionOf = (kinds: readonly Action['kind'][]) =>
       user: fc.constantFrom(...users),
       adds: fc.integer({ min: 1, max: 3 }),
     }),
+    fc.record({
+      kind: fc.constant('savepoint'),
+      user: fc.constantFrom(...users),
+      adds: fc.integer({ min: 1, max: 3 }),
+    }),
+    // So many rows, and then it is left.
+    fc.record({
+      kind: fc.constant('stream'),
+      user: fc.constantFrom(...users),
+      reads: fc.integer({ min: 1, max: 5 }),
+    }),
   ) as fc.Arbitrary<Action>
 
 /** What looks on has connections that may have been killed. */
@@ -53,14 +66,37 @@ async function play(
   const wrong: string[] = []
   await again(() => db.deleteFrom('tasks').execute())
   const certain = new Map<User, number>(users.map(user => [user, 0]))
-  const add = async (handle: ReturnType<OpenDatabase['forUser']>, user: User) => {
+  const add = async (handle: Handle, user: User) => {
     await handle.insertInto('tasks').values({ id: crypto.randomUUID(), title: user }).execute()
   }
-  const look = async (handle: ReturnType<OpenDatabase['forUser']>, user: User) => {
-    const rows = await handle.selectFrom('tasks').select(['user_id', 'title']).execute()
-    for (const row of rows) {
-      if (row.user_id !== user || row.title !== user)
-        wrong.push(`${user} sees a row of ${row.user_id} (${row.title})`)
+  const tasksOf = (handle: Handle) => handle.selectFrom('tasks').select(['user_id', 'title'])
+  const judge = (row: { user_id: string; title: string }, user: User) => {
+    if (row.user_id !== user || row.title !== user)
+      wrong.push(`${user} sees a row of ${row.user_id} (${row.title})`)
+  }
+  const look = async (handle: Handle, user: User) => {
+    for (const row of await tasksOf(handle).execute()) judge(row, user)
+  }
+  const stream = async (handle: Handle, user: User, reads: number) => {
+    let read = 0
+    for await (const row of tasksOf(handle).stream(2)) {
+      judge(row, user)
+      if (++read === reads) break
+    }
+  }
+  /** Adds rows before a savepoint, and as many that are rolled back to it. */
+  const addBeforeSavepoint = async (handle: Handle, user: User, adds: number) => {
+    const trx = await handle.startTransaction().execute()
+    try {
+      for (let n = 0; n < adds; n++) await add(trx, user)
+      const inside = await trx.savepoint('inside').execute()
+      for (let n = 0; n < adds; n++) await add(inside, user)
+      const back = await inside.rollbackToSavepoint('inside').execute()
+      await stream(back, user, adds)
+      await back.commit().execute()
+    } catch (error) {
+      await trx.rollback().execute()
+      throw error
     }
   }
   const act = async (action: Action) => {
@@ -84,7 +120,11 @@ async function play(
         await look(trx, user)
       })
       certain.set(user, (certain.get(user) ?? 0) + action.adds)
-    } else if (kind === 'rolledBack') {
+    } else if (kind === 'savepoint') {
+      await addBeforeSavepoint(handle, user, action.adds)
+      certain.set(user, (certain.get(user) ?? 0) + action.adds)
+    } else if (kind === 'stream') await stream(handle, user, action.reads)
+    else if (kind === 'rolledBack') {
       await handle.transaction().execute(async trx => {
         await add(trx, user)
         await look(trx, user)
