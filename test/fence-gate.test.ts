@@ -1,5 +1,7 @@
 import { sql } from 'kysely'
 import { afterEach, expect, test, vi } from 'vitest'
+import type { FenceReport } from '../db/fence.js'
+import { createFenceGate } from '../db/fence-gate.js'
 import { FenceError } from '../db/index.js'
 import { openTestDatabase } from './parts/database.js'
 
@@ -20,4 +22,62 @@ test('a gap that opens under a running server closes it within a minute, and the
   await expect(list()).rejects.toThrow(FenceError)
   vi.setSystemTime(Date.now() + 5_001)
   expect(await list()).toEqual([])
+})
+
+test('while the fence is proved anew nobody waits, and it is proved once', async () => {
+  let now = 0
+  let finish = (_: FenceReport) => {}
+  const find = vi.fn(
+    () =>
+      new Promise<FenceReport>(done => {
+        finish = done
+      }),
+  )
+  const gate = createFenceGate(find, () => now)
+  const first = gate.pass()
+  finish({ level: 'plain', gaps: [] })
+  await first
+  now += 60_001
+  await Promise.all(Array.from({ length: 1_000 }, gate.pass))
+  expect(find).toHaveBeenCalledTimes(2)
+  finish({ level: 'plain', gaps: [{ object: 'tasks', problem: 'is open', mend: 'close it' }] })
+  await vi.waitFor(() => expect(gate.pass()).rejects.toThrow(FenceError))
+})
+
+test('under load the fence is proved beside the statements, and a gap closes it for all of them', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 2 })
+  const callers = Array.from({ length: 20 }, (_, n) => database.forUser(`user-${n}`))
+  const list = (handle: (typeof callers)[number]) => handle.selectFrom('tasks').select('id').execute()
+  await Promise.all(callers.map(list))
+  let answered = 0
+  let isMinuteOver = false
+  const load = async (handle: (typeof callers)[number]) => {
+    for (;;) {
+      const failure = await list(handle).then(
+        () => null,
+        error => error,
+      )
+      if (failure === null) {
+        answered++
+        continue
+      }
+      expect([failure, isMinuteOver]).toEqual([expect.any(FenceError), true])
+      await expect(list(handle)).rejects.toThrow(FenceError)
+      return
+    }
+  }
+  const loads = Promise.all(callers.map(load))
+  const goesOn = async () => {
+    const before = answered
+    await vi.waitFor(() => expect(answered).toBeGreaterThan(before + 200), { timeout: 10_000 })
+  }
+  vi.setSystemTime(Date.now() + 60_001)
+  await Promise.race([goesOn(), loads])
+  await database.fence()
+  await sql`alter table tasks disable row level security`.execute(database.db)
+  await Promise.race([goesOn(), loads])
+  isMinuteOver = true
+  vi.setSystemTime(Date.now() + 60_001)
+  await loads
 })
