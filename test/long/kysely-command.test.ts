@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-
 import { migrations, openDatabase, pendingMigrations } from '../../db/index.js'
 import { root, run } from '../parts/child.js'
 import { dataDir, emptyDatabase } from '../parts/database.js'
