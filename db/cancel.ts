@@ -32,7 +32,7 @@ export async function cancelStatement(
   answered.finally(() => over.abort())
   for (let asked = 0; !over.signal.aborted; asked++) {
     await requestCancel({ host, port, processID, secretKey })
-    await setTimeout(pauses[asked] ?? longestPause, undefined, over).catch(() => {})
+    await setTimeout(pauses[asked] ?? longestPause, undefined, { signal: over.signal }).catch(() => {})
   }
 }
 
