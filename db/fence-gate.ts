@@ -8,7 +8,8 @@ export class FenceError extends DatabaseUnavailableError {
 
   constructor(readonly gaps: readonly FenceGap[]) {
     super({ cause: new Error(gaps.map(gap => `${gap.object}: ${gap.problem}. ${gap.mend}`).join('\n')) })
-    this.message = 'The database does not keep users apart: npm run fence says where.'
+    this.message =
+      'The database does not keep users apart: npm run fence, or the fence() of openDatabase, says where.'
   }
 }
 

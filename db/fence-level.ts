@@ -25,7 +25,7 @@ const denied = new Set(['42501', '42P01', '3F000'])
 export async function findFenceLevel(
   db: Kysely<Database>,
   { role, tables, timeout }: { role: string; tables: readonly string[]; timeout: number },
-): Promise<{ level: FenceLevel; reasons: FenceGap[] }> {
+): Promise<{ level: FenceLevel; obstacles: FenceGap[] }> {
   const causes = await powersOfLogin(db, role)
   if (!(await refusesForgery(db, timeout, role))) causes.push(forgeryBelieved)
   const closed = [...tables, 'trpc_bearer.fence_key']
@@ -38,12 +38,12 @@ export async function findFenceLevel(
       causes.push({ problem: `the login may read ${name}`, mend: '-- revoke what lets it' })
     }
   }
-  const reasons = causes.map(({ problem, mend }) => ({
+  const obstacles = causes.map(({ problem, mend }) => ({
     object: 'the level',
-    problem: `it is plain, and DATABASE_FENCE says signed: ${problem}`,
+    problem: `it is plain, not signed: ${problem}`,
     mend,
   }))
-  return { level: reasons.length === 0 ? 'signed' : 'plain', reasons }
+  return { level: obstacles.length === 0 ? 'signed' : 'plain', obstacles }
 }
 
 const forgeryBelieved = {

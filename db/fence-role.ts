@@ -20,7 +20,7 @@ export async function gapsOfAnotherRole(db: Kysely<Database>, role: string): Pro
     .map(({ name }) => ({
       object: `role ${role}`,
       problem: `the migrations made the tables for another role, ${name}`,
-      mend: `-- DATABASE_ROLE=${name}`,
+      mend: `-- DATABASE_ROLE=${name}, or openDatabase({ role: '${name}' })`,
     }))
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { sql } from 'kysely'
 import type { AnyKysely } from './any-kysely.js'
+import { requireFenceSecret } from './fence-secret.js'
 import { lockMigrations } from './migration-lock.js'
 import { admitLogin } from './serving-login.js'
 import { notBelieved } from './unavailable.js'
@@ -23,8 +24,10 @@ export interface FenceSetup {
  *
  * @returns what an administrator must run because this login may not, as SQL; nothing when all is done
  * @throws LoginError where there is no such login
+ * @throws TypeError for a secret of less than 32 characters
  */
 export async function setUpFence(db: AnyKysely, { role, login, secret }: FenceSetup): Promise<string[]> {
+  if (secret !== undefined) requireFenceSecret(secret)
   const left = login === undefined ? [] : await admitLogin(db, role, login)
   if (secret !== undefined) await db.transaction().execute(trx => sign(trx, secret))
   return left

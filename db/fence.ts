@@ -14,6 +14,8 @@ import { within } from './within.js'
 export interface FenceReport {
   level: FenceLevel
   gaps: FenceGap[]
+  /** What keeps the level from being `signed`; nothing where it is, or where gaps come first. */
+  obstacles?: FenceGap[]
   /** What will be a gap after the next change of the secret, in one line. */
   warning?: string
 }
@@ -62,9 +64,14 @@ export async function proveFence({
         mend: revoke('all', name, ['public', role]),
       })
   }
-  const { level, reasons } = await findFenceLevel(db, { role, tables, timeout })
-  if (required === 'signed') gaps.push(...reasons)
-  return (await isSignedPreviously(forNobody)) ? { level, gaps, warning: previousSecret } : { level, gaps }
+  const { level, obstacles } = await findFenceLevel(db, { role, tables, timeout })
+  if (required === 'signed') gaps.push(...obstacles)
+  return {
+    level,
+    gaps,
+    ...(level === 'plain' && { obstacles }),
+    ...((await isSignedPreviously(forNobody)) && { warning: previousSecret }),
+  }
 }
 
 async function isBelieved(forNobody: Kysely<Database>): Promise<boolean> {

@@ -6,6 +6,7 @@ import { type EmbeddedDatabase, joinEmbedded, startEmbedded } from './embedded.j
 import { type FenceReport, proveFence } from './fence.js'
 import { createFenceGate } from './fence-gate.js'
 import type { FenceLevel } from './fence-level.js'
+import { requireFenceSecret } from './fence-secret.js'
 import { createIdentify } from './identity.js'
 import { migrateToLatest } from './migrate.js'
 import { defaultRole } from './role.js'
@@ -13,7 +14,7 @@ import type { Database } from './schema.js'
 import { scopedDialect } from './scope.js'
 import type { ScopeOptions } from './scoped-connection.js'
 import { createStatementCache } from './statement-cache.js'
-import { DatabaseUnavailableError } from './unavailable.js'
+import { DatabaseUnavailableError, fromProof } from './unavailable.js'
 
 /** Options of {@link openDatabase}. */
 export interface DatabaseOptions {
@@ -29,7 +30,7 @@ export interface DatabaseOptions {
   connectTimeout?: number | undefined
   /** Longest time a scoped statement may take, in seconds. @default 15 */
   statementTimeout?: number | undefined
-  /** Signs the identity, for the level `signed`: what `setUpFence` was given. */
+  /** Signs the identity, for the level `signed`: what `setUpFence` was given, 32 characters or more. */
   fenceSecret?: string | undefined
   /** Refuse scoped statements below this level. @default what stands */
   requiredFence?: FenceLevel | undefined
@@ -50,7 +51,7 @@ export interface OpenDatabase {
    * `statementTimeout` and 5 seconds, or whose caller has gone, loses its connection; with one open no transaction commits.
    *
    * @param options.signal cancels what runs (on the embedded database it is only waited for), and refuses what comes after
-   * @throws when the id is empty, longer than 255 characters, or not storable as text
+   * @throws TypeError when the id is empty, longer than 255 characters, or not storable as text
    */
   forUser(userId: string, options?: { signal?: AbortSignal }): Kysely<Database>
   /**
@@ -68,6 +69,7 @@ export interface OpenDatabase {
  * Opens PostgreSQL. With a `url` nothing is connected yet and nothing is migrated (that is `npm run migrate`, or
  * {@link migrateToLatest}); without one the embedded database is started in `dataDir` and brought to the latest schema.
  *
+ * @throws TypeError for a `fenceSecret` that is too short
  * @throws DataDirInUseError when another process has `dataDir` open
  * @throws MissingPackageError when there is no `url` and PGlite is not installed
  */
@@ -83,6 +85,7 @@ export async function openDatabase({
   requiredFence,
   join = false,
 }: DatabaseOptions = {}): Promise<OpenDatabase> {
+  if (fenceSecret !== undefined) requireFenceSecret(fenceSecret)
   const embedded = url === undefined ? await embed(dataDir, join) : null
   const pool = new pg.Pool({
     max: poolMax,
@@ -132,15 +135,23 @@ export async function openDatabase({
       forNobody: scoped(randomUUID(), { pass: async () => {} }),
       timeout: statementTimeout * 1000,
       required: requiredFence,
+    }).catch(error => {
+      throw fromProof(error)
     })
   })
   return {
     db,
-    forUser: (id, { signal } = {}) => scoped(userId.parse(id), { pass: gate.pass, signal }),
+    forUser: (id, { signal } = {}) => scoped(requireUserId(id), { pass: gate.pass, signal }),
     fence: gate.prove,
     pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close,
   }
+}
+
+function requireUserId(id: string): string {
+  const { success, data } = userId.safeParse(id)
+  if (!success) throw new TypeError('The id of a user must be 1 to 255 characters of text, without NUL.')
+  return data
 }
 
 async function embed(dataDir: string, join: boolean): Promise<EmbeddedDatabase> {

@@ -26,9 +26,24 @@ export function isStatementTimeout(error: unknown): boolean {
 
 /** What a statement threw, as a {@link DatabaseUnavailableError} where it is one: asked where it arises, as other parts of a procedure have such codes too. */
 export function fromStatement(error: unknown): unknown {
-  return error instanceof Error && saysUnavailable(error)
-    ? new DatabaseUnavailableError({ cause: error })
-    : error
+  if (!(error instanceof Error)) return error
+  if (saysUnavailable(error)) return new DatabaseUnavailableError({ cause: error })
+  return isDenied(error) ? Object.assign(error, { advice: reachable }) : error
+}
+
+const reachable =
+  'Callers reach what a migration has given them: by protectTable (own rows), shareTable (everybody reads), or a grant to their role.'
+
+/** The role may not do that with a table, a function, or whatever else. */
+const isDenied = (error: Error) => 'routine' in error && error.routine === 'aclcheck_error'
+
+/** What the proof of the fence threw: an outage too where the migrations have not run. */
+export function fromProof(error: unknown): unknown {
+  if (!(error instanceof Error && isSchemaMissing(error))) return error
+  const cause = new Error('The database is not migrated: npm run migrate, or migrateToLatest.', {
+    cause: error,
+  })
+  return new DatabaseUnavailableError({ cause })
 }
 
 /** What setting the identity threw: an outage too where the role is not there, or the login may not become it. */

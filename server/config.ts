@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { minFenceSecret } from '../db/fence-secret.js'
 import { defaultRole, rolePattern } from '../db/role.js'
 import { isSafeUrl } from './verifier/safe-url.js'
 
@@ -88,7 +89,7 @@ const variables = z.object({
   MIGRATION_DATABASE_URL: postgresUrl.optional(),
   DATABASE_PREPARED_STATEMENTS: z.enum(['true', 'false'], 'true or false').default('true'),
   DATABASE_FENCE: z.enum(['plain', 'signed'], 'plain or signed').optional(),
-  FENCE_SECRET: text.min(32, 'a secret of 32 characters or more').optional(),
+  FENCE_SECRET: text.min(minFenceSecret, `a secret of ${minFenceSecret} characters or more`).optional(),
   DATABASE_POOL_MAX: wholeNumber(1, 1000).default(10),
   DATABASE_CONNECT_TIMEOUT: wholeNumber(1, 300).default(5),
   STATEMENT_TIMEOUT: wholeNumber(1, 3600).default(15),

@@ -7,6 +7,7 @@ export function describeError(error: unknown) {
     type: cause.name,
     message: cause.message,
     ...('code' in cause && { code: cause.code }),
+    ...('advice' in cause && { advice: cause.advice }),
     stack: cause.stack,
   }))
 }

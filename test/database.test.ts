@@ -130,6 +130,10 @@ describe('a database that is not migrated is an outage', () => {
     const database = await openDatabase({ url: empty.url })
     try {
       expect((await failuresOf(database)).map(isDatabaseUnavailable)).toEqual([true, true])
+      await expect(database.fence()).rejects.toMatchObject({
+        reason: 'database_unavailable',
+        cause: { message: expect.stringContaining('migrateToLatest') },
+      })
       await migrateToLatest(database.db)
       expect(await failuresOf(database)).toEqual(['It was answered.', 'It was answered.'])
     } finally {

@@ -103,7 +103,7 @@ test('another role than the one that was migrated for is a gap, and the policies
         {
           object: `role ${wrong}`,
           problem: `the migrations made the tables for another role, ${role}`,
-          mend: `-- DATABASE_ROLE=${role}`,
+          mend: `-- DATABASE_ROLE=${role}, or openDatabase({ role: '${role}' })`,
         },
       ])
     } finally {

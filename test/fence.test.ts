@@ -40,9 +40,10 @@ describe.each(databaseKinds)('the fence on %s', kind => {
     await expect(sql`delete from gap.countries`.execute(database.forUser('alice'))).rejects.toThrow(
       'permission denied',
     )
-    await expect(sql`select * from gap.private`.execute(database.forUser('alice'))).rejects.toThrow(
-      'permission denied',
-    )
+    await expect(sql`select * from gap.private`.execute(database.forUser('alice'))).rejects.toMatchObject({
+      message: expect.stringContaining('permission denied'),
+      advice: expect.stringContaining('protectTable'),
+    })
   })
 
   test.each([

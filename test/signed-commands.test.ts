@@ -106,6 +106,20 @@ test('npm run fence warns of a secret that is the one before, until it is no mor
   expect(await fence(first)).toMatchObject({ code: 1, stderr: expect.stringContaining('does not believe') })
 })
 
+test('npm run fence says what keeps the level from signed, and the SQL for it, where plain stands', async () => {
+  await using owned = await ownedDatabase()
+  await commands.migrateFor(owned, { FENCE_SECRET: secret })
+  await owned.administer(`alter role ${owned.server} inherit`)
+  const { code, stdout, stderr } = await commands.fenceOf(owned, { FENCE_SECRET: secret })
+  expect([code, stderr]).toEqual([0, ''])
+  expect(stdout).toContain('stands (plain)')
+  expect(printedSql(stdout)).toEqual([expect.stringContaining(`alter role ${owned.server} noinherit`)])
+  await owned.administer(...printedSql(stdout))
+  expect(await commands.fenceOf(owned, { FENCE_SECRET: secret })).toMatchObject({
+    stdout: expect.stringMatching(/stands \(signed\)[^\n]*\n$/),
+  })
+})
+
 test('npm run fence prints the grant that a login lacks to become the role, and stands once it was run', async () => {
   await using owned = await ownedDatabase()
   const { role, server, owner } = owned

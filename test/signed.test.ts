@@ -10,7 +10,7 @@ import {
   setUpFence,
 } from '../db/index.js'
 import { DatabaseUnavailableError } from '../db/unavailable.js'
-import { openMigrated, ownedDatabase } from './parts/logins.js'
+import { levelOf, openMigrated, ownedDatabase } from './parts/logins.js'
 
 const secret = randomBytes(32).toString('hex')
 
@@ -104,6 +104,22 @@ test('a server with another secret is refused, and told why', async () => {
     const { gaps } = await stranger.fence()
     expect(gaps).toEqual([expect.objectContaining({ object: 'the identity' })])
     await stranger.close()
+  }
+})
+
+test.each(['', ' ', 'x'.repeat(31)])('a secret that could be guessed is refused: "%s"', async short => {
+  await using logins = await ownedDatabase()
+  await (await openMigrated(logins, secret)).close()
+  const owner = await openDatabase({ url: logins.ownerUrl, role: logins.role })
+  try {
+    const refusal = new TypeError(
+      "The fence's secret must have 32 characters or more: openssl rand -hex 32 makes one.",
+    )
+    await expect(setUpFence(owner.db, { role: logins.role, secret: short })).rejects.toEqual(refusal)
+    await expect(openDatabase({ url: logins.serverUrl, fenceSecret: short })).rejects.toEqual(refusal)
+    expect(await levelOf(logins, secret)).toEqual({ level: 'signed', gaps: [] })
+  } finally {
+    await owner.close()
   }
 })
 
