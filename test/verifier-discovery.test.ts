@@ -59,21 +59,92 @@ test('a default place without keys is named, with what to set', async () => {
   state.answer = async () => new Response(null, { status: 404 })
   await expect(verifier.ready()).rejects.toThrow()
   expect(state.problems).toEqual([
-    'The keys of https://auth.example.com cannot be refreshed. The issuer answered with status 404. There are no keys at https://auth.example.com/api/auth/jwks: set discover or jwksUrl.',
+    'The keys of https://auth.example.com cannot be refreshed. https://auth.example.com/api/auth/jwks answered with status 404. That is the default place: set discover or jwksUrl.',
   ])
 })
 
-test.each([{ jwksUrl: `${here}/jwks` }, { discover: true }])(
-  'a place that was set is not guessed: %j',
-  async options => {
-    const { state, verifier } = startTold(options)
-    state.answer = async () => new Response(null, { status: 404 })
-    await expect(verifier.ready()).rejects.toThrow()
-    expect(state.problems).toEqual([
-      'The keys of https://auth.example.com cannot be refreshed. The issuer answered with status 404.',
-    ])
-  },
-)
+const status = (code: number) => new Response(null, { status: code })
+const found = `${here}/.well-known/openid-configuration`
+const moved = `${here}/.well-known/oauth-authorization-server`
+const keysAt = (jwks_uri: string) => Response.json({ issuer: here, jwks_uri })
+
+const told: [what: string, problem: string, answer: (url: string) => Response, jwksUrl?: string][] = [
+  ['no keys', `${here}/typo answered with status 404.`, () => status(404), `${here}/typo`],
+  [
+    'a secret in the query',
+    `${here}/a answered with status 500.`,
+    () => status(500),
+    `${here}/a?token=secret`,
+  ],
+  [
+    'no more of a path than 200 characters',
+    `${here}/${'a'.repeat(199 - here.length)} answered with status 500.`,
+    () => status(500),
+    `${here}/${'a'.repeat(300)}`,
+  ],
+  ['a page', `The answer of ${here}/a is not JSON.`, () => new Response('<h1>'), `${here}/a`],
+  ['no key set', `The answer of ${here}/a is not a key set.`, () => Response.json({}), `${here}/a`],
+  ['an empty key set', `The key set at ${here}/a has no keys.`, () => keySet(), `${here}/a`],
+  [
+    'no metadata',
+    `${found} answered with status 404. ${moved} answered with status 403. Where there are no metadata, set jwksUrl.`,
+    url => status(url === found ? 404 : 403),
+  ],
+  ['metadata that fail', `${found} answered with status 500.`, () => status(500)],
+  [
+    'metadata without keys behind',
+    'https://keys.example.com/jwks answered with status 404.',
+    url => (url === found ? metadata(here) : status(404)),
+  ],
+  [
+    'metadata of another issuer',
+    `The metadata at ${found} are of another issuer: "https://other.example.com".`,
+    () => metadata('https://other.example.com'),
+  ],
+  [
+    'metadata with a slash too many',
+    `The metadata at ${found} are of another issuer: "${here}/", the same but for the slash behind. Set the issuer as the metadata have it.`,
+    () => metadata(`${here}/`),
+  ],
+  [
+    'metadata elsewhere that name another issuer, on two lines',
+    `The metadata at ${moved} are of another issuer: "a\\nb".`,
+    url => (url === found ? status(404) : metadata('a\nb')),
+  ],
+  ['metadata of nobody', `The metadata at ${found} name no issuer.`, () => Response.json({})],
+  ['a list', `The metadata at ${found} name no issuer.`, () => Response.json([])],
+  ['text', `The metadata at ${found} are not an object.`, () => Response.json('none')],
+  [
+    'metadata that name no keys',
+    `The metadata at ${found} have no jwks_uri.`,
+    () => Response.json({ issuer: here }),
+  ],
+  [
+    'metadata with keys over http',
+    `The jwks_uri in the metadata at ${found} is refused. The keys must come over https, not from http://a.example/b. See allowHttp.`,
+    () => keysAt('http://a.example/b?token=secret'),
+  ],
+  [
+    'metadata with a password',
+    `The jwks_uri in the metadata at ${found} is refused. The jwksUrl must hold no user and password: fetch refuses those.`,
+    () => keysAt('https://user:secret@a.example'),
+  ],
+]
+
+test.each(told)('the problem names who was asked: %s', async (_, problem, answer, jwksUrl) => {
+  const { state, verifier } = startTold(jwksUrl === undefined ? { discover: true } : { jwksUrl })
+  state.answer = async url => answer(url)
+  await expect(verifier.ready()).rejects.toThrow('cannot be fetched')
+  expect(state.problems).toEqual([`The keys of ${here} cannot be refreshed. ${problem}`])
+  expect(verifier.status().lastError).not.toContain('example')
+})
+
+test('a slash that the metadata lack is told of as well', async () => {
+  const { state, verifier } = startTold({ discover: true, issuer: `${here}/` })
+  state.answer = async () => metadata(here)
+  await expect(verifier.ready()).rejects.toThrow('cannot be fetched')
+  expect(state.problems).toEqual([expect.stringContaining(`: "${here}", the same but for the slash behind.`)])
+})
 
 test('by default a warning says what the system says of an issuer that is not there', async () => {
   using warn = vi.spyOn(console, 'warn').mockReturnValue()
@@ -81,6 +152,8 @@ test('by default a warning says what the system says of an issuer that is not th
   await web.close()
   await expect(createVerifier({ issuer: web.url, audience: web.url }).ready()).rejects.toThrow()
   expect(warn.mock.calls).toEqual([
-    [`The keys of ${web.url} cannot be refreshed. The issuer cannot be reached. (ECONNREFUSED)`],
+    [
+      `The keys of ${web.url} cannot be refreshed. ${web.url}/api/auth/jwks cannot be reached. (ECONNREFUSED)`,
+    ],
   ])
 })

@@ -64,7 +64,7 @@ test('known keys are used for a day while the issuer fails, which is told once',
   }
   expect(await outcome(unknown)).toBe('keys_unavailable')
   expect(state.problems).toEqual([
-    'The keys of https://auth.example.com cannot be refreshed. The issuer answered with status 500.',
+    'The keys of https://auth.example.com cannot be refreshed. https://auth.example.com/api/auth/jwks answered with status 500.',
   ])
   expect(verifier.status()).toEqual({ keys: 1, age: state.at, lastError: 'status_500' })
   expect(await outcome(token)).toBe('accepted')

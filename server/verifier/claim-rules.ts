@@ -49,9 +49,12 @@ export function judgeClaims(
 
 /** Tells a mistyped setting, which refuses everybody, from somebody else's token. */
 export function slashHint(iss: unknown, known: readonly { issuer: string }[]): string | undefined {
-  const near = known.find(({ issuer }) => iss === `${issuer}/` || issuer === `${iss}/`)
+  const near = known.find(({ issuer }) => isSlashApart(iss, issuer))
   return near && `Its iss is ${near.issuer} but for the slash behind: set the issuer as the tokens have it.`
 }
+
+/** Whether one is the other with a slash behind. */
+export const isSlashApart = (one: unknown, other: string) => one === `${other}/` || other === `${one}/`
 
 function isFor(aud: unknown, audience: string): boolean {
   if (!Array.isArray(aud)) return aud === audience

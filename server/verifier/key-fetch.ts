@@ -1,9 +1,10 @@
+import { placeOf } from './safe-url.js'
 import { PrivateKeyError, readSigningKeys, type SigningKey } from './signing-keys.js'
 
 /** What is wrong with an answer, in a word that anybody may read. */
 export type KeyProblem = 'unreachable' | 'timeout' | `status_${number}` | 'invalid' | 'no_keys'
 
-/** Why an answer of the issuer was not taken. The message says nothing of its content. */
+/** Why an answer of the issuer was not taken. The message names who was asked, and of the answer no more than an issuer. */
 export class KeyFetchError extends Error {
   override name = 'KeyFetchError'
 
@@ -51,16 +52,19 @@ const maxFreshness = 15 * 60_000
  * @throws KeyFetchError, `no_keys` for a well-formed set without any: the issuer mints its first key when it signs
  */
 export async function fetchKeys(url: URL, asking: Asking): Promise<FetchedKeys> {
+  const place = placeOf(url)
   const { value, headers } = await fetchJson(url, asking)
   const list = typeof value === 'object' && value !== null && 'keys' in value ? value.keys : undefined
-  if (!Array.isArray(list)) throw new KeyFetchError('invalid', 'The answer is not a key set.')
-  if (list.length === 0) throw new KeyFetchError('no_keys', 'The key set has no keys.')
-  if (list.length > maxKeys) throw new KeyFetchError('invalid', `The key set has more than ${maxKeys} keys.`)
+  if (!Array.isArray(list)) throw new KeyFetchError('invalid', `The answer of ${place} is not a key set.`)
+  if (list.length === 0) throw new KeyFetchError('no_keys', `The key set at ${place} has no keys.`)
+  if (list.length > maxKeys)
+    throw new KeyFetchError('invalid', `The key set at ${place} has more than ${maxKeys} keys.`)
   const keys = await readSigningKeys(list).catch(cause => {
     if (!(cause instanceof PrivateKeyError)) throw cause
-    throw new KeyFetchError('invalid', `The key set is refused. ${cause.message}`, { cause })
+    throw new KeyFetchError('invalid', `The key set at ${place} is refused. ${cause.message}`, { cause })
   })
-  if (keys.length === 0) throw new KeyFetchError('invalid', 'The key set has no key that can verify a token.')
+  if (keys.length === 0)
+    throw new KeyFetchError('invalid', `The key set at ${place} has no key that can verify a token.`)
   return { keys, freshFor: freshnessOf(headers) }
 }
 
@@ -73,6 +77,7 @@ export async function fetchJson(
   url: URL,
   { fetch, now, signal }: Asking,
 ): Promise<{ value: unknown; headers: Headers }> {
+  const place = placeOf(url)
   try {
     const response = await fetch(url, {
       headers: { accept: 'application/json' },
@@ -82,22 +87,23 @@ export async function fetchJson(
     const { headers, status } = response
     if (status !== 200) {
       response.body?.cancel().catch(() => {})
-      throw new KeyFetchError(`status_${status}`, `The issuer answered with status ${status}.`, {
+      throw new KeyFetchError(`status_${status}`, `${place} answered with status ${status}.`, {
         retryAfter: retryAfterOf(headers, now()),
       })
     }
-    return { value: JSON.parse(await limitedText(response)), headers }
+    return { value: JSON.parse(await limitedText(response, place)), headers }
   } catch (cause) {
     if (cause instanceof KeyFetchError) throw cause
     // Without its cause, which quotes the answer.
-    if (cause instanceof SyntaxError) throw new KeyFetchError('invalid', 'The answer is not JSON.')
+    if (cause instanceof SyntaxError)
+      throw new KeyFetchError('invalid', `The answer of ${place} is not JSON.`)
     if (signal.aborted)
-      throw new KeyFetchError('timeout', `The issuer did not answer within ${patience / 1000} s.`, { cause })
-    throw new KeyFetchError('unreachable', 'The issuer cannot be reached.', { cause })
+      throw new KeyFetchError('timeout', `${place} did not answer within ${patience / 1000} s.`, { cause })
+    throw new KeyFetchError('unreachable', `${place} cannot be reached.`, { cause })
   }
 }
 
-async function limitedText(response: Response): Promise<string> {
+async function limitedText(response: Response, place: string): Promise<string> {
   const decoder = new TextDecoder()
   const reader = response.body?.getReader()
   let text = ''
@@ -106,7 +112,7 @@ async function limitedText(response: Response): Promise<string> {
     bytes += chunk.value.byteLength
     if (bytes > maxBytes) {
       reader?.cancel().catch(() => {})
-      throw new KeyFetchError('invalid', `The answer is larger than ${maxBytes / 1024} kB.`)
+      throw new KeyFetchError('invalid', `The answer of ${place} is larger than ${maxBytes / 1024} kB.`)
     }
     text += decoder.decode(chunk.value, { stream: true })
   }

@@ -34,6 +34,8 @@ const unknownFor = 10_000
 /** How old the keys must be before a signature that fails makes us look whether its key was replaced. */
 const replacedAfter = 30_000
 const maxUnknown = 1_000
+/** An issuer that fails otherwise each time fills no memory. */
+const maxTold = 100
 
 /**
  * The keys of an issuer elsewhere: fetched once however many ask, refreshed in the background, kept while the issuer fails, and
@@ -56,7 +58,7 @@ export class RemoteKeys implements KeySource {
   #quietUntil = 0
   #problem: KeyFetchError | null = null
   /** Problems that were told since the last good answer. */
-  readonly #told = new Set<string>()
+  readonly #told = new LRUCache<string, true>({ max: maxTold })
 
   constructor(options: RemoteKeysOptions) {
     this.#options = options
@@ -196,7 +198,7 @@ export class RemoteKeys implements KeySource {
 
   #tell(problem: Error) {
     if (this.#told.has(problem.message)) return
-    this.#told.add(problem.message)
+    this.#told.set(problem.message, true)
     this.#options.onProblem(problem.message, problem)
   }
 

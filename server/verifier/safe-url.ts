@@ -7,3 +7,6 @@ const loopback = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 export function isSafeUrl({ protocol, hostname }: URL): boolean {
   return protocol === 'https:' || (protocol === 'http:' && loopback.test(hostname))
 }
+
+/** A URL as a log may name it: origin and path, 200 characters at most. */
+export const placeOf = ({ origin, pathname }: URL) => `${origin}${pathname}`.slice(0, 200)

@@ -8,7 +8,7 @@ import { discoverKeys } from './discovery.js'
 import { fetchKeys, KeyFetchError, patience } from './key-fetch.js'
 import { givenKeys, type KeySource } from './key-source.js'
 import { RemoteKeys } from './remote-keys.js'
-import { isSafeUrl } from './safe-url.js'
+import { isSafeUrl, placeOf } from './safe-url.js'
 import { isPrivate, readSigningKeys } from './signing-keys.js'
 
 /** An issuer whose tokens count. */
@@ -113,7 +113,7 @@ function keySource(
     waitUntil,
     onProblem(problem, error) {
       const isMissing = isGuessed && error instanceof KeyFetchError && error.problem === 'status_404'
-      const advice = isMissing ? ` There are no keys at ${url}: set discover or jwksUrl.` : ''
+      const advice = isMissing ? ' That is the default place: set discover or jwksUrl.' : ''
       onProblem(`The keys of ${issuer} cannot be refreshed. ${problem}${advice}`, error)
     },
   })
@@ -145,7 +145,7 @@ function checkedUrl(value: string | URL, allowHttp: boolean): URL {
     throw new TypeError('The jwksUrl must hold no user and password: fetch refuses those.')
   const isHttp = url.protocol === 'http:'
   // Of another kind the URL may be the keys themselves (data:).
-  const place = isHttp ? `${url.origin}${url.pathname}` : `a URL of ${url.protocol}`
+  const place = isHttp ? placeOf(url) : `a URL of ${url.protocol.slice(0, 20)}`
   if (!(isSafeUrl(url) || (allowHttp && isHttp)))
     throw new TypeError(`The keys must come over https, not from ${place}. See allowHttp.`)
   return url

@@ -87,7 +87,7 @@ test('a Better Auth that rotates, is killed and comes back costs nobody with a k
     reason: 'keys_unavailable',
     retryAfter: expect.any(Number),
   })
-  expect(problems).toEqual([expect.stringContaining('The issuer cannot be reached.')])
+  expect(problems).toEqual([expect.stringContaining('/api/auth/jwks cannot be reached.')])
 
   await using _second = await startIssuer(database.url, new URL(url).port)
   await pass(60, 60, [fresh])
