@@ -59,16 +59,18 @@ export async function start(config: Config): Promise<RunningServer> {
   try {
     const url = await listen(server, config)
     stops.unshift(() => closeServer(server, sockets))
-    const issuer = config.issuer.kind === 'remote' ? config.issuer : issuerAt(url)
+    const { issuer, audience, jwksUrl } = config.issuer.kind === 'remote' ? config.issuer : issuerAt(url)
     const auth = config.issuer.kind === 'remote' ? null : await startOwnIssuer(config, database, url, stops)
     const verifier = createVerifier({
-      ...issuer,
+      issuer,
+      audience,
+      jwksUrl,
       allowHttp: config.jwksAllowHttp || auth !== null,
       onProblem: warnBy(log),
     })
-    handle = createHost({ config, origin: url, issuer: issuer.issuer, verifier, database, log, auth }).fetch
+    handle = createHost({ config, origin: url, issuer, verifier, database, log, auth }).fetch
     lookAhead({ verifier, database, production: config.production }, log)
-    if (auth === null) log.info({ url, issuer: issuer.issuer }, 'listening')
+    if (auth === null) log.info({ url, issuer }, 'listening')
     let closing: Promise<void> | undefined
     return {
       url,

@@ -29,7 +29,7 @@ const appRouter = router({
   role: protectedProcedure.query(({ ctx }) => ctx.user.role ?? 'member'),
   notes: protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('notes').select('id').execute()),
 })
-const verifier: Verifier = createVerifier({ issuer: 'https://auth.example.com', audience: 'api', keys: [] })
+const verifier: Verifier = createVerifier({ issuer: 'https://auth.example.com', audience: 'api' })
 if (createVerifier !== sameVerifier) throw new Error('There are two.')
 export async function main() {
   const db = await openDatabase({ url: 'postgres://localhost:1/nothing' })

@@ -185,6 +185,13 @@ test.each<[string, () => unknown]>([
   expect(make).toThrow(TypeError)
 })
 
+test('keys of which reading shows that none can verify are a TypeError of whoever asks', async () => {
+  const verifier = createVerifier({ ...options, keys: [{ ...key.jwk, x: 'AAAA' }] })
+  const problem = { name: 'TypeError', message: expect.stringContaining('None of the keys can verify') }
+  await expect(verifier.ready()).rejects.toMatchObject(problem)
+  await expect(verifier.verify(await key.sign(claimsFrom(here)))).rejects.toMatchObject(problem)
+})
+
 /** What whoever writes no TypeScript may hand over. */
 const mistakes: [what: string, options: unknown, advice: RegExp][] = [
   ['no options', undefined, /needs an issuer and an audience/],
@@ -205,6 +212,17 @@ const mistakes: [what: string, options: unknown, advice: RegExp][] = [
     { ...options, jwksUrl: 'http://keys.example.com/a?b=c' },
     /http:\/\/keys\.example\.com\/a\. See/,
   ],
+  ['no keys', { ...options, keys: [] }, /None of the keys can verify a token: give public keys for EdDSA/],
+  ['a key set without any', { ...options, keys: { keys: [] } }, /None of the keys/],
+  ['keys that are null', { ...options, keys: null }, /must be a list of JWKs/],
+  ['a key for encrypting', { ...options, keys: [{ ...key.jwk, use: 'enc' }] }, /None of the keys/],
+  ['a key of another algorithm', { ...options, keys: [{ ...key.jwk, alg: 'ES256' }] }, /None of the keys/],
+  ['an option that is misspelled', { ...options, discovr: true }, /no option discovr: .*discover/],
+  ['one within issuers', { issuers: [{ ...options, jwksURL: here }] }, /no option jwksURL: .*jwksUrl/],
+  ['a common one within issuers', { issuers: [{ ...options, types: ['JWT'] }] }, /no option types: /],
+  ['one of the cache', { ...options, cache: { ttl: 5 } }, /no option ttl: known are maxEntries, maxAge\./],
+  ['a cache that is true', { ...options, cache: true }, /The cache must be false, or its bounds/],
+  ['a cache that is null', { ...options, cache: null }, /The cache must be false, or its bounds/],
   ['keys in a file', { ...options, jwksUrl: 'file:///etc/keys' }, /a URL of file:\. See allowHttp/],
 ]
 

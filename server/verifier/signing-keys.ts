@@ -44,14 +44,10 @@ async function readSigningKey(jwk: Record<string, unknown>): Promise<SigningKey 
     throw new PrivateKeyError(
       'One of the keys is a private key: replace it, whoever can read it signs tokens.',
     )
-  const { kid, use, key_ops: uses, alg } = jwk
+  const { kid, alg } = jwk
   if (kid !== undefined && typeof kid !== 'string') return undefined
-  if (use !== undefined && use !== 'sig') return undefined
-  if (uses !== undefined && !(Array.isArray(uses) && uses.includes('verify'))) return undefined
-  const fitting = algorithmsOf(jwk)
-  const algorithms = alg === undefined ? fitting : fitting.filter(algorithm => algorithm === alg)
   const forms = new Map<Algorithm, CryptoKey>()
-  for (const algorithm of algorithms) {
+  for (const algorithm of algorithmsOf(jwk)) {
     const key = await importPublicKey(jwk, algorithm)
     if (key !== undefined) forms.set(algorithm, key)
   }
@@ -60,7 +56,19 @@ async function readSigningKey(jwk: Record<string, unknown>): Promise<SigningKey 
   return { id, kid, forms }
 }
 
-function algorithmsOf({ kty, crv }: Record<string, unknown>): Algorithm[] {
+/** Whether one of the keys may verify a signature, by what it says of itself. Whether it can, reading it shows. */
+export const someMayVerify = (jwks: readonly unknown[]) =>
+  jwks.filter(isObject).some(jwk => algorithmsOf(jwk).length > 0)
+
+function algorithmsOf(jwk: Record<string, unknown>): Algorithm[] {
+  const { use, key_ops: uses, alg } = jwk
+  if (use !== undefined && use !== 'sig') return []
+  if (uses !== undefined && !(Array.isArray(uses) && uses.includes('verify'))) return []
+  const fitting = algorithmsOfType(jwk)
+  return alg === undefined ? fitting : fitting.filter(algorithm => algorithm === alg)
+}
+
+function algorithmsOfType({ kty, crv }: Record<string, unknown>): Algorithm[] {
   if (kty === 'RSA') return ['RS256', 'PS256']
   if (kty === 'EC' && crv === 'P-256') return ['ES256']
   if (kty === 'EC' && crv === 'P-521') return ['ES512']

@@ -9,7 +9,7 @@ import { fetchKeys, KeyFetchError, patience } from './key-fetch.js'
 import { givenKeys, type KeySource } from './key-source.js'
 import { RemoteKeys } from './remote-keys.js'
 import { isSafeUrl, placeOf } from './safe-url.js'
-import { isPrivate, readSigningKeys } from './signing-keys.js'
+import { isPrivate, readSigningKeys, type SigningKey, someMayVerify } from './signing-keys.js'
 
 /** An issuer whose tokens count. */
 export interface IssuerOptions {
@@ -24,7 +24,10 @@ export interface IssuerOptions {
    * requests. @default false
    */
   discover?: boolean | undefined
-  /** Keys at hand, instead of a URL. */
+  /**
+   * Keys at hand, instead of a URL. Where none of them can verify a token, that is a TypeError: at once, or of `verify` and `ready`
+   * where only reading the key shows it (one that is broken, or an RSA key that is weak).
+   */
   keys?: JSONWebKeySet | JWK[] | undefined
   /** Algorithms that are accepted. @default all five */
   algorithms?: readonly Algorithm[] | undefined
@@ -125,12 +128,18 @@ function warn(problem: string, error: unknown) {
   console.warn(code === undefined ? problem : `${problem} (${code})`)
 }
 
-function publicKeys(given: JSONWebKeySet | JWK[]) {
-  const keys = Array.isArray(given) ? given : given.keys
+const noUsableKey = `None of the keys can verify a token: give public keys for ${supportedAlgorithms.join(', ')}.`
+
+function publicKeys(given: JSONWebKeySet | JWK[]): Promise<SigningKey[]> {
+  const keys = Array.isArray(given) ? given : given?.keys
   if (!Array.isArray(keys)) throw new TypeError('The keys must be a list of JWKs, or a key set (RFC 7517).')
   if (keys.some(key => 'k' in key || isPrivate(key)))
     throw new TypeError('The keys must be public keys: one of them is private.')
-  return readSigningKeys(structuredClone(keys))
+  if (!someMayVerify(keys)) throw new TypeError(noUsableKey)
+  return readSigningKeys(structuredClone(keys)).then(read => {
+    if (read.length === 0) throw new TypeError(noUsableKey)
+    return read
+  })
 }
 
 function defaultJwksUrl(issuer: string): URL {

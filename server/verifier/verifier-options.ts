@@ -52,6 +52,7 @@ export function checkedOptions(options: VerifierOptions) {
     cache = {},
     now = Date.now,
   } = options ?? {}
+  assertKnown(options ?? {}, [...ofOneIssuer, ...ofAll])
   if (!(Number.isFinite(clockTolerance) && clockTolerance >= 0))
     throw new TypeError('The clock tolerance must be seconds, 0 or more.')
   if (maxTokenAge !== undefined && !(maxTokenAge > 0))
@@ -67,6 +68,11 @@ export function checkedOptions(options: VerifierOptions) {
     throw new TypeError('The onRevocationError must be refuse or accept.')
   if (types.length === 0 || types.includes(''))
     throw new TypeError('The types must be one or more, such as JWT and at+jwt.')
+  if (cache !== false) {
+    if (typeof cache !== 'object' || cache === null)
+      throw new TypeError('The cache must be false, or its bounds: { maxEntries, maxAge }.')
+    assertKnown(cache, ofCache)
+  }
   return {
     issuers,
     clockTolerance,
@@ -81,7 +87,45 @@ export function checkedOptions(options: VerifierOptions) {
 }
 
 /** What is said of an issuer: beside `issuers` it would be of none of them. */
-const ofOneIssuer = ['issuer', 'audience', 'jwksUrl', 'discover', 'keys', 'algorithms']
+const ofOneIssuer = namesOf<IssuerOptions>({
+  issuer: true,
+  audience: true,
+  jwksUrl: true,
+  discover: true,
+  keys: true,
+  algorithms: true,
+})
+
+const ofAll = namesOf<CommonOptions & { issuers: unknown }>({
+  issuers: true,
+  clockTolerance: true,
+  maxTokenAge: true,
+  types: true,
+  user: true,
+  isRevoked: true,
+  onRevocationError: true,
+  cache: true,
+  maxStale: true,
+  allowHttp: true,
+  fetch: true,
+  waitUntil: true,
+  now: true,
+  onProblem: true,
+})
+
+const ofCache = namesOf<CacheOptions>({ maxEntries: true, maxAge: true })
+
+/** Names as a record, so that none is forgotten: the compiler compares it with the options. */
+function namesOf<Options>(names: Record<keyof Options, true>): string[] {
+  return Object.keys(names)
+}
+
+/** A misspelled option would do nothing, and an API that was meant to be strict would not be. */
+function assertKnown(options: object, known: readonly string[]): void {
+  const unknown = Object.keys(options).find(name => !known.includes(name))
+  if (unknown !== undefined)
+    throw new TypeError(`There is no option ${unknown}: known are ${known.join(', ')}.`)
+}
 
 function issuersOf(options: VerifierOptions): readonly IssuerOptions[] {
   if (!(options && 'issuers' in options)) return [options]
@@ -90,6 +134,7 @@ function issuersOf(options: VerifierOptions): readonly IssuerOptions[] {
     throw new TypeError(`Give the ${beside} within issuers, to each its own, not beside them.`)
   if (!Array.isArray(options.issuers))
     throw new TypeError('The issuers must be a list, each with an issuer and an audience.')
+  for (const one of options.issuers) assertKnown(one ?? {}, ofOneIssuer)
   return options.issuers
 }
 

@@ -44,8 +44,8 @@ const keyOf = (change: object) => [{ ...mine.jwk, ...change }]
 const given: Record<string, [keys: unknown, outcome: string]> = {
   'a set': [{ keys: keyOf({}) }, 'accepted'],
   'a list': [keyOf({}), 'accepted'],
-  'a key for encrypting': [keyOf({ use: 'enc' }), 'unknown_key'],
-  'no keys': [[], 'unknown_key'],
+  'a key for encrypting': [keyOf({ use: 'enc' }), 'TypeError'],
+  'no keys': [[], 'TypeError'],
   'a private key': [keyOf({ d: 'AAAA' }), 'TypeError'],
   'a private key of RSA, without d': [[{ kty: 'RSA', n: 'AQAB', e: 'AQAB', p: 'AAAA' }], 'TypeError'],
   'a shared key': [[...keyOf({}), { kty: 'oct', k: 'AAAA' }], 'TypeError'],

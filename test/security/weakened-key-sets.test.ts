@@ -167,7 +167,7 @@ const rules: [rule: string, weakness: Weakness, notices: string][] = [
   ],
   [
     'a key for encrypting does not verify',
-    inKeys(`if (use !== undefined && use !== 'sig') return undefined`, ''),
+    inKeys(`if (use !== undefined && use !== 'sig') return []`, ''),
     'a key for encrypting, beside a good one',
   ],
   [
