@@ -11,16 +11,30 @@ export function setAnswerHeaders(
   headers.set('cache-control', 'no-store')
   headers.set('x-content-type-options', 'nosniff')
   headers.append('vary', 'Origin')
-  const refusal =
-    failures.find(error => error.code === 'UNAUTHORIZED') ??
-    failures.find(error => tokenErrorOf(error)?.reason === 'insufficient_scope')
-  if (refusal) headers.set('www-authenticate', tokenErrorOf(refusal)?.headers['www-authenticate'] ?? 'Bearer')
-  const outages = failures.filter(error => error.code === 'SERVICE_UNAVAILABLE')
-  if (outages.length > 0)
-    headers.set('retry-after', String(Math.ceil(Math.max(...outages.map(retryAfterOf)))))
+  for (const [name, value] of responseMeta({ errors: failures }).headers) headers.set(name, value)
   if (failures.some(error => error.code === 'METHOD_NOT_SUPPORTED')) {
     headers.set('allow', request.method === 'GET' ? 'POST' : 'GET, HEAD, POST')
   }
+}
+
+/**
+ * The option of this name for tRPC's own adapters: gives the answer `WWW-Authenticate` (RFC 6750 section 3) where a call is
+ * UNAUTHORIZED or lacks a scope, `Retry-After` (seconds) where one is SERVICE_UNAVAILABLE. `createNodeHandler` and
+ * `createFetchHandler` set them themselves. A stream (`httpBatchStreamLink`) sends its headers before it knows.
+ *
+ * @example
+ * createHTTPServer({ router, createContext: createContextFactory({ verifier, db }), responseMeta })
+ */
+export function responseMeta({ errors }: { errors: readonly TRPCError[] }): { headers: Headers } {
+  const headers = new Headers()
+  const refusal =
+    errors.find(error => error.code === 'UNAUTHORIZED') ??
+    errors.find(error => tokenErrorOf(error)?.reason === 'insufficient_scope')
+  if (refusal) headers.set('www-authenticate', tokenErrorOf(refusal)?.headers['www-authenticate'] ?? 'Bearer')
+  const outages = errors.filter(error => error.code === 'SERVICE_UNAVAILABLE')
+  if (outages.length > 0)
+    headers.set('retry-after', String(Math.ceil(Math.max(...outages.map(retryAfterOf)))))
+  return { headers }
 }
 
 const retryAfterOf = (error: TRPCError) => tokenErrorOf(error)?.retryAfter ?? usualRetryAfter

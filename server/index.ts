@@ -2,6 +2,7 @@ import type { Config } from './config.js'
 import type { RunningServer } from './start.js'
 
 export type { Answer } from './answer.js'
+export { responseMeta } from './answer-headers.js'
 export { type Config, ConfigError, readConfig } from './config.js'
 export { type Context, type ContextOptions, createContextFactory } from './context.js'
 export type { HandlerOptions } from './endpoint.js'
