@@ -26,11 +26,19 @@ async function startExpress(issuer: string) {
 
 const startFetch = (issuer: string) =>
   startWorker(`
-    import { createVerifier } from 'trpc-bearer/verifier'
+    import { checkScope, createVerifier } from 'trpc-bearer/verifier'
     import { guarded } from './examples/verifier/fetch.ts'
     const issuer = ${JSON.stringify(issuer)}
     const verifier = createVerifier({ issuer, audience: issuer, onProblem() {} })
-    export default { fetch: guarded(verifier, (request, user) => Response.json({ hello: user.id })) }
+    const routes = {
+      '/': guarded(verifier, (request, user) => Response.json({ hello: user.id })),
+      '/edit': guarded(verifier, async () => Response.json({ edited: true }), 'notes:write'),
+      '/inside': guarded(verifier, async (request, user) => {
+        checkScope(user, 'notes:write')
+        return Response.json({ edited: true })
+      }),
+    }
+    export default { fetch: request => routes[new URL(request.url).pathname](request) }
   `)
 
 async function ask(url: string, authorization?: string) {
@@ -73,10 +81,14 @@ describe.each([
   })
 })
 
-test('examples/verifier: Express asks for a scope', async () => {
-  await using web = await startExpress(issuer.url)
+test.each([
+  ['Express', startExpress, '/edit'],
+  ['a worker', startFetch, '/edit'],
+  ['what a worker answers with', startFetch, '/inside'],
+])('examples/verifier: %s asks for a scope', async (_, start, path) => {
+  await using web = await start(issuer.url)
   const edit = async (scope: string) =>
-    ask(`${web.url}/edit`, `Bearer ${await key.sign(issuer.claims({ scope }))}`)
+    ask(`${web.url}${path}`, `Bearer ${await key.sign(issuer.claims({ scope }))}`)
   expect(await edit('notes:read notes:write')).toMatchObject({ status: 200, body: { edited: true } })
   expect(await edit('notes:read')).toMatchObject({
     status: 403,

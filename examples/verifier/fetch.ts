@@ -1,10 +1,17 @@
-import { bearerToken, TokenError, type User, type Verifier } from 'trpc-bearer/verifier'
+import { bearerToken, checkScope, TokenError, type User, type Verifier } from 'trpc-bearer/verifier'
 
-/** What speaks Fetch (Cloudflare Workers, Deno, Bun, Hono, Next.js), without tRPC: `respond` hears the caller, anybody else is answered here. */
-export function guarded(verifier: Verifier, respond: (request: Request, user: User) => Response) {
+type Respond = (request: Request, user: User) => Response | Promise<Response>
+
+/**
+ * What speaks Fetch (Cloudflare Workers, Deno, Bun, Hono, Next.js), without tRPC: `respond` hears the caller,
+ * with this scope; anybody else is answered here, also whom a `checkScope` in `respond` refuses.
+ */
+export function guarded(verifier: Verifier, respond: Respond, scope?: string) {
   return async (request: Request): Promise<Response> => {
     try {
-      return respond(request, await verifier.verify(bearerToken(request)))
+      const user = await verifier.verify(bearerToken(request))
+      if (scope !== undefined) checkScope(user, scope)
+      return await respond(request, user)
     } catch (error) {
       if (!(error instanceof TokenError)) throw error
       const { status, headers, reason, message } = error
