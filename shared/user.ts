@@ -6,6 +6,8 @@ import { text } from './text.js'
  * schema that yields it as the `user` option of `createVerifier`.
  *
  * @example
+ * import type {} from 'trpc-bearer/shared'
+ *
  * declare module 'trpc-bearer/shared' {
  *   interface User { role: 'admin' | 'member' }
  * }
