@@ -18,9 +18,10 @@ export function setAnswerHeaders(
 }
 
 /**
- * The option of this name for tRPC's own adapters: gives the answer `WWW-Authenticate` (RFC 6750 section 3) where a call is
- * UNAUTHORIZED or lacks a scope, `Retry-After` (seconds) where one is SERVICE_UNAVAILABLE. `createNodeHandler` and
- * `createFetchHandler` set them themselves. A stream (`httpBatchStreamLink`) sends its headers before it knows.
+ * The option of this name for tRPC's own adapters: gives the answer `WWW-Authenticate` (RFC 6750 section 3)
+ * where a call is UNAUTHORIZED or lacks a scope, `Retry-After` (seconds) where one is SERVICE_UNAVAILABLE.
+ * `createNodeHandler` and `createFetchHandler` set them themselves. A stream (`httpBatchStreamLink`) sends its
+ * headers before it knows.
  *
  * @example
  * createHTTPServer({ router, createContext: createContextFactory({ verifier, db }), responseMeta })

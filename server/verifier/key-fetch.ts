@@ -4,7 +4,7 @@ import { PrivateKeyError, readSigningKeys, type SigningKey } from './signing-key
 /** What is wrong with an answer, in a word that anybody may read. */
 export type KeyProblem = 'unreachable' | 'timeout' | `status_${number}` | 'invalid' | 'no_keys'
 
-/** Why an answer of the issuer was not taken. The message names who was asked, and of the answer no more than an issuer. */
+/** Why an answer of the issuer was not taken. The message says who was asked, and of the answer an issuer at most. */
 export class KeyFetchError extends Error {
   override name = 'KeyFetchError'
 

@@ -56,7 +56,7 @@ async function readSigningKey(jwk: Record<string, unknown>): Promise<SigningKey 
   return { id, kid, forms }
 }
 
-/** Whether one of the keys may verify a signature, by what it says of itself. Whether it can, reading it shows. */
+/** Whether one of the keys may verify a signature, by what it says of itself: reading it shows if it can. */
 export const someMayVerify = (jwks: readonly unknown[]) =>
   jwks.filter(isObject).some(jwk => algorithmsOf(jwk).length > 0)
 

@@ -25,8 +25,8 @@ export interface IssuerOptions {
    */
   discover?: boolean | undefined
   /**
-   * Keys at hand, instead of a URL. Where none of them can verify a token, that is a TypeError: at once, or of `verify` and `ready`
-   * where only reading the key shows it (one that is broken, or an RSA key that is weak).
+   * Keys at hand, instead of a URL. That none of them can verify a token is a TypeError: at once, or of `verify`
+   * and `ready` where only reading the keys shows it (broken ones, RSA keys that are weak).
    */
   keys?: JSONWebKeySet | JWK[] | undefined
   /** Algorithms that are accepted. @default all five */
