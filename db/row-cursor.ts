@@ -3,7 +3,8 @@ import { handlerOf, type Submittable } from './wire.js'
 
 /**
  * A cursor of pg's that tells of every error: pg's own forgets one behind the last row, as a deferred constraint has it, and its
- * reader waits for ever; and what a type parser throws leaves it as an uncaught exception.
+ * reader waits for ever; and what a type parser throws leaves it as an uncaught exception. After an error nothing more is sent: pg's own
+ * sends a Close without a Sync, for whose answer a pooler keeps its server.
  */
 export class RowCursor<R> {
   readonly handler: Submittable
@@ -12,12 +13,14 @@ export class RowCursor<R> {
   /** An error that came while nobody waited, as when the connection was ended. */
   #lost: { error: unknown } | undefined
   #fail: ((error: unknown) => void) | undefined
+  #hasFailed = false
 
   constructor(text: string, values: readonly unknown[]) {
     this.#cursor = new Cursor<R>(text, [...values])
     const handler = handlerOf(this.#cursor)
     const { handleError, handleDataRow } = handler
     handler.handleError = (error, wire) => {
+      this.#hasFailed = true
       handleError.call(handler, error, wire)
       if (this.#fail === undefined) this.#lost = { error }
       else this.#fail(error)
@@ -41,7 +44,9 @@ export class RowCursor<R> {
 
   /** @throws what PostgreSQL said of the end of the statement, or had said since the last rows */
   close(): Promise<void> {
-    return this.#orError(() => this.#cursor.close())
+    return this.#orError(async () => {
+      if (!this.#hasFailed) await this.#cursor.close()
+    })
   }
 
   async #orError<T>(work: () => Promise<T>): Promise<T> {

@@ -10,7 +10,7 @@ import type { Identify, Scope } from './identity.js'
 import { cleanSession } from './leftovers.js'
 import type { Preamble } from './pipelined-query.js'
 import { Session } from './session.js'
-import { requireFewValues } from './statement.js'
+import { requireChunkSize, requireFewValues } from './statement.js'
 import { isStalePlan, type KnownStatement } from './statement-cache.js'
 import { Turn } from './turn.js'
 import { DatabaseUnavailableError, fromIdentity } from './unavailable.js'
@@ -161,6 +161,7 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
+    requireChunkSize(chunkSize)
     const { mayLeaveBehind } = this.#know(query.sql)
     while (this.#alone.ended !== null) await this.#alone.ended
     this.#requireOpen()

@@ -37,6 +37,18 @@ export function requireFewValues({ length }: readonly unknown[]): void {
     )
 }
 
+const maxChunkSize = 2 ** 31 - 1
+
+/**
+ * Refuses a number of rows that the protocol does not count (PostgreSQL manual, 55.7, Execute).
+ *
+ * @throws StatementRefusedError unless it is a whole number from 1 to 2,147,483,647
+ */
+export function requireChunkSize(size: number): void {
+  if (!(Number.isInteger(size) && size >= 1 && size <= maxChunkSize))
+    throw new StatementRefusedError(`A stream fetches 1 to ${maxChunkSize} rows at a time, and not ${size}.`)
+}
+
 /** White space, comments (they nest) and opening brackets, as PostgreSQL's scanner skips them. */
 function skip(text: string, skipped: RegExp): string {
   let rest = text

@@ -178,10 +178,12 @@ describe('a request to cancel that overtakes its statement is repeated until it 
       await vi.waitFor(() => expect(proxy.cancels).toBeGreaterThan(0), { timeout: 5_000 })
       proxy.letGo()
       await vi.waitFor(() => expect(database.pool()).toMatchObject({ total: 0 }), { timeout: 5_000 })
-      const { rows } = await sql`
+      const running = sql`
         select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
-          and state = 'active' and query like '%generate_series%'`.execute(under.db)
-      expect(rows).toEqual([])
+          and state = 'active' and query like '%generate_series%'`
+      await vi.waitFor(async () => expect((await running.execute(under.db)).rows).toEqual([]), {
+        timeout: 5_000,
+      })
     } finally {
       await database.close()
     }

@@ -80,6 +80,18 @@ test.each<[string, (alice: Handle) => Promise<unknown>, string[]]>([
     ['BEPBDH', 'EH', 'EH', 'EH', 'CS'],
   ],
   [
+    'a stream that fails sends nothing behind its error: a pooler would keep its server for the answer',
+    async alice => {
+      const rows = alice.selectNoFrom(sql`1 / (4 - generate_series(1, 5))`.as('n')).stream(2)
+      const read = async () => {
+        for await (const _ of rows);
+      }
+      await expect(read()).rejects.toMatchObject({ code: '22012' })
+      await titles(alice).execute()
+    },
+    ['BEPBDH', 'EH', 'EH', 'S', 'BEPBDES'],
+  ],
+  [
     'a statement that may leave something behind is cleaned inside a transaction of its own',
     alice => sql`select pg_advisory_lock(1)`.execute(alice),
     [begin, statement, clean, commit],

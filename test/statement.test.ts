@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { requireQuery, StatementRefusedError } from '../db/statement.js'
 import { openTestDatabase } from './parts/database.js'
 
@@ -87,3 +87,17 @@ test('a statement has as many values as the protocol can count', async () => {
   }
   await expect(streamed()).rejects.toThrow(StatementRefusedError)
 })
+
+test.each([0, -1, 1.5, 2 ** 31, 2 ** 32, Number.NaN, Number.POSITIVE_INFINITY])(
+  'a stream of %d rows at a time is refused, and the next is read',
+  async size => {
+    await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+    const alice = database.forUser('alice')
+    const read = async (size: number) => {
+      for await (const _ of alice.selectFrom('tasks').selectAll().stream(size));
+    }
+    await expect(read(size)).rejects.toThrow(StatementRefusedError)
+    await read(2 ** 31 - 1)
+    await vi.waitFor(() => expect(database.pool()).toEqual({ total: 1, idle: 1, waiting: 0 }))
+  },
+)
