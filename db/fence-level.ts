@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { type FenceGap, revoke } from './fence-gap.js'
 import { powersOfLogin } from './fence-login.js'
 import type { Database } from './schema.js'
+import { countingIndexes } from './table-rules.js'
 import { isNotBelieved } from './unavailable.js'
 import { within } from './within.js'
 
@@ -16,7 +17,7 @@ const denied = new Set(['42501', '42P01', '3F000'])
 
 /**
  * Finds the level by trying what an injection would: a forged identity, the role switched back to the login's own, the secret
- * read, another role taken. `signed` stands only where each of them fails.
+ * read, another role taken; and by the indexes that would tell it of others' rows. `signed` stands only where each of them fails.
  *
  * @param db the unscoped handle, on the login that serves
  * @param options.tables the protected tables
@@ -31,6 +32,12 @@ export async function findFenceLevel(
   const closed = [...tables, 'trpc_bearer.fence_key']
   for (const name of await openToPublic(db, closed))
     causes.push({ problem: `everybody may read ${name}`, mend: revoke('all', name, ['public']) })
+  for (const name of await countingIndexes(db, tables)) {
+    causes.push({
+      problem: `index ${name} does not start with user_id: by PostgreSQL's counters it tells of others' rows`,
+      mend: `drop index ${name};`,
+    })
+  }
   // Whatever else there may be.
   if (causes.length === 0) {
     for (const name of closed) {

@@ -75,3 +75,26 @@ export async function gapsOfSchemas(db: Kysely<Database>, role: string): Promise
   const problem = 'the role may make tables in it, which all callers would share'
   return rows.map(row => ({ object: row.object, problem, mend: revoke('create', row.object, row.lenders) }))
 }
+
+/** Numbers and settings beside the tables, with which a caller would change what others get. */
+export async function gapsOfShared(db: Kysely<Database>, role: string): Promise<FenceGap[]> {
+  const { rows } = await sql<{ object: string; right: string; lenders: string[] }>`
+    select format('sequence %s', c.oid::regclass) as object, 'update' as right,
+      ${lenders(
+        sql`select a.grantee from aclexplode(coalesce(relacl, acldefault('s', relowner))) a where a.privilege_type = 'UPDATE'`,
+        role,
+      )} as lenders
+    from pg_catalog.pg_class c
+    where case when relkind = 'S' then has_sequence_privilege(${role}, c.oid, 'update') end and not exists (
+      select from pg_catalog.pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+    union all
+    select format('parameter %s', parname), lower(given.privilege_type), ${lenders(
+      sql`select a.grantee from aclexplode(paracl) a where a.privilege_type = given.privilege_type`,
+      role,
+    )}
+    from pg_catalog.pg_parameter_acl, (values ('SET'), ('ALTER SYSTEM')) given (privilege_type)
+    where has_parameter_privilege(${role}, parname, given.privilege_type)
+    order by 1`.execute(db)
+  const problem = 'the role may set it, which changes what other callers get'
+  return rows.map(({ object, right, lenders }) => ({ object, problem, mend: revoke(right, object, lenders) }))
+}

@@ -17,6 +17,15 @@ import { brokenTableRules, lacksIndex } from './table-rules.js'
  * starts with `user_id`, for a view, and when the package's own migrations have not run yet
  */
 export async function protectTable(db: AnyKysely, table: string): Promise<void> {
+  await atOnce(db, trx => protect(trx, table))
+}
+
+/** Or the fence would find the table half done. */
+async function atOnce(db: AnyKysely, change: (trx: AnyKysely) => Promise<void>): Promise<void> {
+  await (db.isTransaction ? change(db) : db.transaction().execute(change))
+}
+
+async function protect(db: AnyKysely, table: string): Promise<void> {
   const name = sql.table(table)
   const relation = quotedName(table)
   const constraint = sql.id(`${table.split('.').at(-1)}_user_id_not_empty`)
@@ -98,8 +107,14 @@ async function kindOf(
   relation: string,
 ): Promise<{ isTable?: boolean; isProtected?: boolean }> {
   const { rows } = await sql<{ isTable: boolean; isProtected: boolean }>`
-    select relkind in ('r', 'p') as "isTable", relforcerowsecurity as "isProtected"
-    from pg_catalog.pg_class where oid = ${relation}::regclass`.execute(db)
+    with recursive family as (
+      select ${relation}::regclass::oid as oid
+      union
+      select h.inhrelid from family join pg_catalog.pg_inherits h on h.inhparent = family.oid
+    )
+    select bool_or(relkind in ('r', 'p')) filter (where c.oid = ${relation}::regclass) as "isTable",
+      bool_or(relforcerowsecurity) as "isProtected"
+    from family join pg_catalog.pg_class c on c.oid = family.oid`.execute(db)
   return rows[0] ?? {}
 }
 
@@ -113,6 +128,10 @@ const quotedName = (table: string) => table.split('.').map(quoteIdentifier).join
  * @throws for a table that is protected, and for what is no table: a view shows the rows that its owner sees, and a foreign table those of another server
  */
 export async function shareTable(db: AnyKysely, table: string): Promise<void> {
+  await atOnce(db, trx => share(trx, table))
+}
+
+async function share(db: AnyKysely, table: string): Promise<void> {
   const relation = quotedName(table)
   const role = sql.id(await applicationRole(db))
   const { isTable, isProtected } = await kindOf(db, relation)
@@ -122,7 +141,9 @@ export async function shareTable(db: AnyKysely, table: string): Promise<void> {
     )
   }
   if (isProtected)
-    throw new Error(`${table} cannot be shared: it is protected. Drop its policy and row security first.`)
+    throw new Error(
+      `${table} cannot be shared: it is protected, or a table that inherits from it. Drop that one's policy and row security first.`,
+    )
   await sql`
     insert into trpc_bearer.shared_table values (${relation}::regclass) on conflict do nothing`.execute(db)
   await openSchema(db, relation, role)

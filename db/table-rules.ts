@@ -106,3 +106,36 @@ export async function lacksIndex(db: AnyKysely, relation: string): Promise<boole
     ) as lacks`.execute(db)
   return rows[0]?.lacks ?? true
 }
+
+/**
+ * Indexes of tables under the policy, of their partitions and of those that inherit from them, by which injected SQL can count rows
+ * of others: where an index does not start with `user_id`, a condition by a leakproof operator goes before the policy, and
+ * PostgreSQL's counters (`pg_stat_get_xact_tuples_returned`) tell how many rows it found.
+ *
+ * @param tables their names, with their schemas, as `format('%I.%I')` writes them
+ * @returns the names of the indexes
+ */
+export async function countingIndexes(db: AnyKysely, tables: readonly string[]): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`
+    with recursive family as (
+      select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+      where pg_catalog.format('%I.%I', n.nspname, c.relname) = any (${tables})
+      union
+      select h.inhrelid from family join pg_catalog.pg_inherits h on h.inhparent = family.oid
+    )
+    select pg_catalog.format('%I.%I', n.nspname, x.relname) as name
+    from family
+    join pg_catalog.pg_attribute a on a.attrelid = family.oid and a.attname = 'user_id' and not a.attisdropped
+    join pg_catalog.pg_index i on i.indrelid = family.oid and i.indkey[0] <> a.attnum
+    join pg_catalog.pg_class x on x.oid = i.indexrelid and not x.relispartition
+    join pg_catalog.pg_namespace n on n.oid = x.relnamespace
+    where exists (
+      select from unnest(i.indclass) indexed (class)
+      join pg_catalog.pg_opclass k on k.oid = indexed.class
+      join pg_catalog.pg_amop m on m.amopfamily = k.opcfamily
+      join pg_catalog.pg_operator o on o.oid = m.amopopr
+      join pg_catalog.pg_proc f on f.oid = o.oprcode and f.proleakproof
+    )
+    order by 1`.execute(db)
+  return rows.map(row => row.name)
+}

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { afterEach, expect, test, vi } from 'vitest'
 import type { FenceReport } from '../db/fence.js'
 import { createFenceGate } from '../db/fence-gate.js'
-import { FenceError } from '../db/index.js'
+import { FenceError, protectTable } from '../db/index.js'
 import { openTestDatabase } from './parts/database.js'
 
 afterEach(() => void vi.useRealTimers())
@@ -80,4 +80,24 @@ test('under load the fence is proved beside the statements, and a gap closes it 
   isMinuteOver = true
   vi.setSystemTime(Date.now() + 60_001)
   await loads
+})
+
+test('tables that migrations protect meanwhile are no gap', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 4 })
+  let isOver = false
+  const prove = async () => {
+    const gaps: unknown[] = []
+    while (!isOver) gaps.push(...(await database.fence()).gaps)
+    return gaps
+  }
+  const proofs = prove()
+  for (let n = 0; n < 60; n++) {
+    const name = `notes_${n}`
+    await sql`create table ${sql.table(name)} (user_id text, id int, primary key (user_id, id))`.execute(
+      database.db,
+    )
+    await protectTable(database.db, name)
+  }
+  isOver = true
+  expect(await proofs).toEqual([])
 })

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
-import { emptyDatabase } from './parts/database.js'
+import { emptyDatabase, openTestDatabase } from './parts/database.js'
 import { runStatements } from './parts/run-statements.js'
 
 const secret = randomBytes(32).toString('hex')
@@ -110,6 +111,16 @@ describe('signed falls to plain', () => {
       'grant select on trpc_bearer.fence_key to public',
       'everybody may read trpc_bearer.fence_key',
     ],
+    [
+      'can count by an index of the tasks',
+      'create index tasks_by_title on tasks (title)',
+      'index public.tasks_by_title does not start with user_id',
+    ],
+    [
+      'can count by the second column of an index',
+      'create index tasks_by_tags on tasks using brin (notes, user_id)',
+      'index public.tasks_by_tags does not start with user_id',
+    ],
   ])('where the login %s, until that is mended', async (_, statement, problem) => {
     const { database, administer, named, url } = parts
     const name = new URL(url).pathname.slice(1)
@@ -121,6 +132,13 @@ describe('signed falls to plain', () => {
     for (const { mend } of gaps) await administer(mend)
     expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
     await tasksWork(database)
+  })
+
+  test('but not by an index that no leakproof operator looks into', async () => {
+    const { database, administer } = parts
+    await administer("create index tasks_by_words on tasks using gin (to_tsvector('simple', title))")
+    expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
+    await administer('drop index tasks_by_words')
   })
 
   test('where the database has no secret, until it is migrated with one', async () => {
@@ -162,4 +180,40 @@ describe('signed falls to plain', () => {
       await owner.close()
     }
   })
+})
+
+test.each([
+  ['does not start with user_id: it counts the rows of others', 'title', 1],
+  ['starts with user_id: it counts none of others', 'user_id, title', 0],
+])('an index that %s', async (_, columns, counted) => {
+  await using under = await openTestDatabase('PostgreSQL')
+  await sql`create index by_title on tasks (${sql.raw(columns)})`.execute(under.db)
+  await under
+    .forUser('bob')
+    .insertInto('tasks')
+    .values({ id: crypto.randomUUID(), title: 'pin 7421' })
+    .execute()
+  await sql`
+    insert into tasks (user_id, id, title) select 'alice', gen_random_uuid(), 'x' || n from generate_series(1, 2000) n`.execute(
+    under.db,
+  )
+  await sql`analyze tasks`.execute(under.db)
+  const found = await under
+    .forUser('alice')
+    .transaction()
+    .execute(async alice => {
+      const count = async () => {
+        const { rows } = await sql<{ found: number }>`
+          select pg_stat_get_xact_tuples_returned('by_title'::regclass)::int as found`.execute(alice)
+        return rows[0]?.found ?? 0
+      }
+      const countedBy = async (from: string, to: string) => {
+        const before = await count()
+        const { rows } = await sql`select from tasks where title >= ${from} and title < ${to}`.execute(alice)
+        expect(rows).toEqual([])
+        return (await count()) - before
+      }
+      return [await countedBy('pin 7', 'pin 8'), await countedBy('pin 5', 'pin 6')]
+    })
+  expect((found[0] ?? 0) - (found[1] ?? 0)).toBe(counted)
 })

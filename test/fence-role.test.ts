@@ -64,6 +64,11 @@ test.each([
   ['a table', 'create table notes (body text); grant select (body) on notes to OTHER', 'public.notes'],
   ['a table of the catalogue', 'grant select on pg_statistic to OTHER', 'pg_statistic'],
   ['a schema to make tables in', 'create schema open; grant create on schema open to OTHER', 'schema open'],
+  [
+    'a parameter of the server',
+    'grant set on parameter session_replication_role to OTHER',
+    'parameter session_replication_role',
+  ],
 ])(
   '%s that the role reaches by one that it inherits from is a gap, until it is mended',
   async (_, statements, object) => {

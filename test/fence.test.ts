@@ -101,6 +101,11 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       ],
       'gap.notes',
     ],
+    [
+      'a sequence that a caller may set',
+      ['create sequence gap.numbers', 'grant all on sequence gap.numbers to app_user'],
+      'sequence gap.numbers',
+    ],
     ['a schema in which a caller may make tables', ['grant create on schema gap to public'], 'schema gap'],
     ['a table that a caller may empty', ['grant truncate on tasks to app_user'], 'public.tasks'],
     [

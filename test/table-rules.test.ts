@@ -82,6 +82,16 @@ test.each([
   await expect(shareTable(database.db, 'prices')).rejects.toThrow('prices cannot be shared: it is no table.')
 })
 
+test('shareTable refuses a table that would show the rows of a protected one', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const { db } = database
+  await sql`create table prices (user_id text, id int)`.execute(db)
+  await sql`create table own_prices (user_id text, id int, primary key (user_id, id))`.execute(db)
+  await protectTable(db, 'own_prices')
+  await sql`alter table own_prices inherit prices`.execute(db)
+  await expect(shareTable(db, 'prices')).rejects.toThrow('prices cannot be shared')
+})
+
 test('shareTable takes a partitioned table', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const { db, fence, forUser } = database
