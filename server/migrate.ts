@@ -16,6 +16,8 @@ await runCommand(async () => {
   const database = await openDatabase({ url: migrationDatabaseUrl ?? databaseUrl, dataDir, role, join: true })
   try {
     const left = await migrate(database.db, config, login)
+    if (isOfAnother(databaseUrl, migrationDatabaseUrl))
+      console.warn('DATABASE_URL names another database: the one of MIGRATION_DATABASE_URL was migrated.')
     if (left.length > 0) throw new CommandError(withSql('This login may not do the rest.', left))
   } catch (error) {
     throw await explainMigration(error, database.db, config, login)
@@ -23,6 +25,11 @@ await runCommand(async () => {
     await database.close()
   }
 })
+
+/** Two URLs that name two databases; a pooler may have names of its own. */
+function isOfAnother(url = '', other = ''): boolean {
+  return URL.canParse(url) && URL.canParse(other) && new URL(url).pathname !== new URL(other).pathname
+}
 
 /** The login that serves, where a URL of its own says who migrates. */
 async function servingLogin({ databaseUrl, migrationDatabaseUrl }: Config): Promise<string | undefined> {

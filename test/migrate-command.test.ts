@@ -92,6 +92,16 @@ describe('the login that serves', () => {
     expect(await levelOf(owned)).toMatchObject({ level: 'plain', gaps: [] })
   })
 
+  test('is warned of where its URL names another database', async () => {
+    await using owned = await ownedDatabase()
+    const other = new URL(owned.serverUrl)
+    other.pathname = '/other'
+    expect(await commands.migrateFor(owned, { DATABASE_URL: other.href })).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/^DATABASE_URL names another database[^\n]*\n$/),
+    })
+  })
+
   test.each([
     ['cannot be known', '', /^DATABASE_URL: names no login.*\n$/],
     ['is not there', 'no_such_login@', /^There is no login no_such_login. .*\n {2}create role .*;\n$/],
