@@ -53,8 +53,9 @@ export function slashHint(iss: unknown, known: readonly { issuer: string }[]): s
   return near && `Its iss is ${near.issuer} but for the slash behind: set the issuer as the tokens have it.`
 }
 
-/** Whether one is the other with a slash behind. */
-export const isSlashApart = (one: unknown, other: string) => one === `${other}/` || other === `${one}/`
+/** Whether one is the other with a slash behind. What is no text is neither: an object may throw where it is made one. */
+export const isSlashApart = (one: unknown, other: string) =>
+  typeof one === 'string' && (one === `${other}/` || other === `${one}/`)
 
 function isFor(aud: unknown, audience: string): boolean {
   if (!Array.isArray(aud)) return aud === audience

@@ -191,6 +191,24 @@ const issuerCases: TokenCase[] = [
     severalIssuers,
   ],
   ['two issuers: both names', 'issuer', () => token({ iss: [issuer, other] }), severalIssuers],
+  [
+    'two issuers: a name that is no text in any way',
+    'issuer',
+    () => withParts(good, { claims: base64url({ iss: { toString: 1 } }) }),
+    severalIssuers,
+  ],
+  [
+    'two issuers: a name whose toString is null, signed',
+    'issuer',
+    () => token({ iss: { toString: null, valueOf: null } }),
+    severalIssuers,
+  ],
+  [
+    'two issuers: a name in a list that is no text',
+    'issuer',
+    () => token({ iss: [{ toString: 1 }] }),
+    severalIssuers,
+  ],
   ['two issuers: no name', 'issuer', () => token({ iss: undefined }), severalIssuers],
   [
     'two issuers: the name of a third',
