@@ -1,7 +1,7 @@
 import type { JWTPayload } from 'jose'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { createVerifier, type IssuerOptions, type TokenError } from '../server/index.js'
+import { createVerifier, type IssuerOptions, type TokenError, type Verifier } from '../server/index.js'
 import { claimsFrom, makeKey, startKeys } from './parts/keys.js'
 
 const here = 'https://auth.example.com'
@@ -192,6 +192,17 @@ test('keys of which reading shows that none can verify are a TypeError of whoeve
   await expect(verifier.verify(await key.sign(claimsFrom(here)))).rejects.toMatchObject(problem)
 })
 
+/** What a clock of whoever writes no TypeScript may give. */
+const noTimes: [what: string, time: unknown][] = [
+  ['what is no number', Number.NaN],
+  ['no end', Number.POSITIVE_INFINITY],
+  ['nothing', undefined],
+  ['a promise', Promise.resolve(0)],
+  ['text', new Date(0).toISOString()],
+  ['a Date', new Date(0)],
+  ['a bigint', 0n],
+]
+
 /** What whoever writes no TypeScript may hand over. */
 const mistakes: [what: string, options: unknown, advice: RegExp][] = [
   ['no options', undefined, /needs an issuer and an audience/],
@@ -204,6 +215,8 @@ const mistakes: [what: string, options: unknown, advice: RegExp][] = [
   ['issuers beside keys', { issuers: [options], keys }, /the keys within issuers/],
   ['issuers that are no list', { issuers: options }, /must be a list/],
   ['a nameless one of the issuers', { issuers: [options, {}] }, /needs an issuer and an audience/],
+  ['issuers that are left open', { issuers: undefined }, /one or more/],
+  ['an issuer twice', { issuers: [options, options] }, /each another/],
   ['no issuers', { issuers: [] }, /one or more/],
   ['a user that is no schema', { ...options, user: () => ({ id: 'alice' }) }, /must be a zod schema/],
   ['a user that is null', { ...options, user: null }, /must be a zod schema/],
@@ -224,9 +237,70 @@ const mistakes: [what: string, options: unknown, advice: RegExp][] = [
   ['a cache that is true', { ...options, cache: true }, /The cache must be false, or its bounds/],
   ['a cache that is null', { ...options, cache: null }, /The cache must be false, or its bounds/],
   ['keys in a file', { ...options, jwksUrl: 'file:///etc/keys' }, /a URL of file:\. See allowHttp/],
+  ['a jwksUrl that is null', { ...options, jwksUrl: null }, /The jwksUrl must be a URL/],
+  ['a key that is null', { ...options, keys: [null] }, /must be a list of JWKs/],
+  ['an issuer of several that is null', { issuers: [null] }, /The issuers must be a list/],
+  ['a discover that is text', { ...options, discover: 'false' }, /The discover must be true or false/],
+  ['an allowHttp that is text', { ...options, allowHttp: 'false' }, /The allowHttp must be true or false/],
+  ['an allowHttp of 0', { ...options, allowHttp: '0' }, /The allowHttp must be true or false/],
+  ['algorithms that are text', { ...options, algorithms: 'RS256' }, /The algorithms must be a list of some/],
+  ['algorithms that are null', { ...options, algorithms: null }, /The algorithms must be a list/],
+  ['algorithms in a Set', { ...options, algorithms: new Set(['RS256']) }, /The algorithms must be a list/],
+  ['types that are text', { ...options, types: 'at+jwt' }, /The types must be a list/],
+  ['types that are null', { ...options, types: null }, /The types must be a list/],
+  ['types in a Set', { ...options, types: new Set(['JWT']) }, /The types must be a list/],
+  ['a type that is null', { ...options, types: [null] }, /The types must be a list/],
+  ['a type that is empty', { ...options, types: ['JWT', ''] }, /The types must be a list/],
+  ['a type with nothing behind its slash', { ...options, types: ['application/'] }, /The types must be/],
+  [
+    'a maxTokenAge that is text',
+    { ...options, maxTokenAge: '60' },
+    /The maxTokenAge must be seconds, above 0/,
+  ],
+  ['a maxTokenAge in a list', { ...options, maxTokenAge: [60] }, /The maxTokenAge must be seconds, above 0/],
+  ['a maxTokenAge of 0', { ...options, maxTokenAge: 0 }, /The maxTokenAge must be seconds, above 0/],
+  [
+    'a clockTolerance that is text',
+    { ...options, clockTolerance: '5' },
+    /The clockTolerance must be seconds/,
+  ],
+  [
+    'a clockTolerance without end',
+    { ...options, clockTolerance: Number.POSITIVE_INFINITY },
+    /The clockTolerance must be seconds/,
+  ],
+  ['a maxStale that is text', { ...options, maxStale: '1' }, /The maxStale must be seconds, 0 or more/],
+  ['a maxStale that is null', { ...options, maxStale: null }, /The maxStale must be seconds, 0 or more/],
+  ['a cache that is text', { ...options, cache: 'false' }, /The cache must be false, or its bounds/],
+  ['a cache of 0', { ...options, cache: 0 }, /The cache must be false, or its bounds/],
+  ['a cache of no tokens', { ...options, cache: { maxEntries: 0 } }, /The maxEntries must be a whole number/],
+  ['a cache of "5" seconds', { ...options, cache: { maxAge: '5' } }, /The maxAge must be seconds, above 0/],
+  ['a fetch that is text', { ...options, fetch: 'fetch' }, /The fetch must be a function/],
+  ['a waitUntil that is a promise', { ...options, waitUntil: Promise.resolve() }, /The waitUntil must be/],
+  ['an onProblem that is null', { ...options, onProblem: null }, /The onProblem must be a function/],
+  ['an isRevoked that is null', { ...options, isRevoked: null }, /The isRevoked must be a function/],
+  ['a clock that is a number', { ...options, now: 5 }, /The now must be a function/],
+  ...noTimes.map(([what, time]): (typeof mistakes)[number] => [
+    `a clock that gives ${what}`,
+    { ...options, now: () => time },
+    /The now option must give milliseconds since the epoch, as a finite number/,
+  ]),
 ]
 
 test.each(mistakes)('%s: the TypeError says what to do', (_, given, advice) => {
   const make = () => Reflect.apply(createVerifier, undefined, [given])
   expect(make).toThrow(expect.objectContaining({ name: 'TypeError', message: expect.stringMatching(advice) }))
+})
+
+test.each(noTimes)('a clock that gives %s later on is an error, and nothing is accepted', async (_, time) => {
+  const state: { time: unknown } = { time: Date.now() }
+  const make = (given: object): Verifier =>
+    Reflect.apply(createVerifier, undefined, [{ ...options, now: () => state.time, ...given }])
+  const fetched = make({ fetch: async () => Response.json({ keys }), onProblem() {} })
+  const token = await key.sign(claimsFrom(here))
+  const verifiers = [make({ keys }), make({ keys, cache: false }), fetched]
+  for (const verifier of verifiers) expect(await verifier.verify(token)).toEqual({ id: 'alice' })
+  state.time = time
+  for (const verifier of verifiers)
+    await expect(verifier.verify(token)).rejects.toThrow('The now option must give milliseconds')
 })

@@ -11,11 +11,13 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 export function parseObject(bytes: Uint8Array): JsonObject {
   const text = decoder.decode(bytes)
   const value = parse(text)
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new SyntaxError('Not a JSON object.')
+  if (!isObject(value)) throw new SyntaxError('Not a JSON object.')
   if (hasDuplicates(text)) throw new SyntaxError('A member stands twice.')
-  return value as JsonObject
+  return value
 }
+
+export const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function parse(text: string): unknown {
   try {

@@ -1,5 +1,6 @@
 import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose'
 import type { Algorithm } from './algorithms.js'
+import { isObject } from './json.js'
 
 /** A public key that tokens may be signed with. */
 export interface SigningKey {
@@ -100,6 +101,3 @@ function isWeakRsa(algorithm: object): boolean {
     exponent instanceof Uint8Array && exponent.every((byte, i) => byte === +(i === exponent.length - 1))
   return bits < minRsaBits || bits > maxRsaBits || isOne
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -29,15 +29,10 @@ export interface VerdictCache {
   set(token: string, verdict: Verdict): void
 }
 
-/** @throws TypeError when a bound is not a positive number */
 export function createVerdictCache(
   { maxEntries = 10_000, maxAge = 60 }: CacheOptions,
   now: () => number,
 ): VerdictCache {
-  if (!(Number.isSafeInteger(maxEntries) && maxEntries > 0 && maxAge > 0))
-    throw new TypeError(
-      'The bounds of the cache must be positive: maxEntries a whole number, maxAge seconds.',
-    )
   const steadyNow = steadyClock(now)
   // From 11.3 on lru-cache publishes keys and values to whoever listens (node:diagnostics_channel): it is kept at 11.2.
   const entries = new LRUCache<string, { verdict: Verdict; since: number }>({ max: maxEntries })

@@ -1,13 +1,15 @@
 import type { ZodType } from 'zod'
 import { type User, userFromClaims } from '../../shared/user.js'
 import type { Claims } from './claim-rules.js'
+import { assertOptions, cacheRules, commonRules, issuerRules } from './option-rules.js'
 import { type FetchOptions, type IssuerOptions, trustedIssuer } from './trusted-issuer.js'
 import { type CacheOptions, createVerdictCache } from './verdict-cache.js'
 
 /** Options of {@link createVerifier}: of one issuer, or of a closed list, each with its own keys, audience and algorithms. */
 export type VerifierOptions = (IssuerOptions | { issuers: readonly IssuerOptions[] }) & CommonOptions
 
-interface CommonOptions extends FetchOptions {
+/** What holds for all issuers alike. */
+export interface CommonOptions extends FetchOptions {
   /** Seconds by which the clocks of issuer and API may differ. @default 5 */
   clockTolerance?: number | undefined
   /** Longest time, in seconds, since a token was issued (`iat`, which it then must have). @default none beyond its `exp` */
@@ -41,7 +43,9 @@ interface CommonOptions extends FetchOptions {
  *
  * @throws TypeError when one is missing or not understood
  */
-export function checkedOptions(options: VerifierOptions) {
+export function checkedOptions(given: VerifierOptions) {
+  const options = given ?? {}
+  assertOptions(options, { ...issuerRules, ...commonRules })
   const {
     clockTolerance = 5,
     maxTokenAge,
@@ -50,29 +54,12 @@ export function checkedOptions(options: VerifierOptions) {
     isRevoked,
     onRevocationError = 'refuse',
     cache = {},
-    now = Date.now,
-  } = options ?? {}
-  assertKnown(options ?? {}, [...ofOneIssuer, ...ofAll])
-  if (!(Number.isFinite(clockTolerance) && clockTolerance >= 0))
-    throw new TypeError('The clock tolerance must be seconds, 0 or more.')
-  if (maxTokenAge !== undefined && !(maxTokenAge > 0))
-    throw new TypeError('The maxTokenAge must be seconds, above 0.')
-  const issuers = issuersOf(options).map(one => trustedIssuer(one, options))
+  } = options
+  if (cache !== false) assertOptions(cache, cacheRules)
+  const now = checkedClock(options.now ?? Date.now)
+  const issuers = issuersOf(options).map(one => trustedIssuer(one, { ...options, now }))
   if (issuers.length === 0 || new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length)
     throw new TypeError('The issuers must be one or more, and each another.')
-  if (typeof user?.safeParseAsync !== 'function')
-    throw new TypeError('The user must be a zod schema that makes a user of the claims.')
-  if (isRevoked !== undefined && typeof isRevoked !== 'function')
-    throw new TypeError('The isRevoked must be a function of the claims.')
-  if (!['refuse', 'accept'].includes(onRevocationError))
-    throw new TypeError('The onRevocationError must be refuse or accept.')
-  if (types.length === 0 || types.includes(''))
-    throw new TypeError('The types must be one or more, such as JWT and at+jwt.')
-  if (cache !== false) {
-    if (typeof cache !== 'object' || cache === null)
-      throw new TypeError('The cache must be false, or its bounds: { maxEntries, maxAge }.')
-    assertKnown(cache, ofCache)
-  }
   return {
     issuers,
     clockTolerance,
@@ -86,56 +73,25 @@ export function checkedOptions(options: VerifierOptions) {
   }
 }
 
-/** What is said of an issuer: beside `issuers` it would be of none of them. */
-const ofOneIssuer = namesOf<IssuerOptions>({
-  issuer: true,
-  audience: true,
-  jwksUrl: true,
-  discover: true,
-  keys: true,
-  algorithms: true,
-})
-
-const ofAll = namesOf<CommonOptions & { issuers: unknown }>({
-  issuers: true,
-  clockTolerance: true,
-  maxTokenAge: true,
-  types: true,
-  user: true,
-  isRevoked: true,
-  onRevocationError: true,
-  cache: true,
-  maxStale: true,
-  allowHttp: true,
-  fetch: true,
-  waitUntil: true,
-  now: true,
-  onProblem: true,
-})
-
-const ofCache = namesOf<CacheOptions>({ maxEntries: true, maxAge: true })
-
-/** Names as a record, so that none is forgotten: the compiler compares it with the options. */
-function namesOf<Options>(names: Record<keyof Options, true>): string[] {
-  return Object.keys(names)
-}
-
-/** A misspelled option would do nothing, and an API that was meant to be strict would not be. */
-function assertKnown(options: object, known: readonly string[]): void {
-  const unknown = Object.keys(options).find(name => !known.includes(name))
-  if (unknown !== undefined)
-    throw new TypeError(`There is no option ${unknown}: known are ${known.join(', ')}.`)
+/** Beside what is no number every time holds, and no token would expire: it is an error, now and later. */
+function checkedClock(now: () => number): () => number {
+  const checkedNow = () => {
+    const time = now()
+    if (Number.isFinite(time)) return time
+    throw new TypeError('The now option must give milliseconds since the epoch, as a finite number.')
+  }
+  checkedNow()
+  return checkedNow
 }
 
 function issuersOf(options: VerifierOptions): readonly IssuerOptions[] {
-  if (!(options && 'issuers' in options)) return [options]
-  const beside = ofOneIssuer.find(name => Reflect.get(options, name) !== undefined)
+  if (!('issuers' in options)) return [options]
+  const beside = Object.keys(issuerRules).find(name => Reflect.get(options, name) !== undefined)
   if (beside !== undefined)
     throw new TypeError(`Give the ${beside} within issuers, to each its own, not beside them.`)
-  if (!Array.isArray(options.issuers))
-    throw new TypeError('The issuers must be a list, each with an issuer and an audience.')
-  for (const one of options.issuers) assertKnown(one ?? {}, ofOneIssuer)
-  return options.issuers
+  const { issuers = [] } = options
+  for (const one of issuers) assertOptions(one, issuerRules)
+  return issuers
 }
 
 /** A media type without `application/`, as RFC 7515 section 4.1.9 recommends it. */
