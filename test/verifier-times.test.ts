@@ -88,18 +88,31 @@ test('a verdict is known for its time, and no longer when the clock is set back 
   }
 })
 
-test('so many verdicts are known as it is said, and the one that was used last stays', async () => {
-  const { sign, outcome, verified } = counted({ maxEntries: 2 })
-  const [a, b, c] = await Promise.all(['a', 'b', 'c'].map(cty => sign(key, { cty })))
-  for (const [token = '', times] of [
-    [a, 1],
-    [b, 2],
-    [a, 2],
-    [c, 3],
-    [a, 3],
-    [b, 4],
-  ] as const)
-    expect([await outcome(token), verified()]).toEqual(['accepted', times])
+test.each([
+  ['it is said', 2, 1],
+  ['their length allows: 1,024 characters on average', 8, 2_500],
+])(
+  'as many verdicts are known as %s, and the one that was used last stays',
+  async (_, maxEntries, length) => {
+    const { sign, outcome, verified } = counted({ maxEntries })
+    const [a, b, c] = await Promise.all(['a', 'b', 'c'].map(cty => sign(key, { cty: cty.repeat(length) })))
+    for (const [token = '', times] of [
+      [a, 1],
+      [b, 2],
+      [a, 2],
+      [c, 3],
+      [a, 3],
+      [b, 4],
+    ] as const)
+      expect([await outcome(token), verified()]).toEqual(['accepted', times])
+  },
+)
+
+test('however few verdicts are known, one of the longest tokens is', async () => {
+  const { sign, outcome, verified } = counted({ maxEntries: 1 })
+  const token = await sign(key, { cty: 'a'.repeat(5_800) })
+  expect(token.length).toBeGreaterThan(8_000)
+  for (let n = 0; n < 2; n++) expect([await outcome(token), verified()]).toEqual(['accepted', 1])
 })
 
 test('of more than a thousand first sights at once the oldest is verified again, and none is refused', async () => {

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { User } from '../../shared/user.js'
 import type { Claims } from './claim-rules.js'
+import { maxTokenLength } from './compact-token.js'
 import type { SigningKey } from './signing-keys.js'
 import { steadyClock } from './steady-clock.js'
 import type { TrustedIssuer } from './trusted-issuer.js'
@@ -16,11 +17,14 @@ export interface Verdict {
 
 /** Bounds of the cache of verdicts. */
 export interface CacheOptions {
-  /** Most tokens that are known at once. @default 10_000 */
+  /** Most tokens that are known at once, of 1,024 characters on average: of longer ones fewer are. @default 10_000 */
   maxEntries?: number | undefined
   /** Longest time, in seconds, that a token is known without its signature being verified again. @default 60 */
   maxAge?: number | undefined
 }
+
+/** Characters of a token, on average: what a longer one holds takes memory accordingly. */
+const usualLength = 1_024
 
 /** Keeps proofs, never refusals, by the whole token. */
 export interface VerdictCache {
@@ -35,7 +39,11 @@ export function createVerdictCache(
 ): VerdictCache {
   const steadyNow = steadyClock(now)
   // From 11.3 on lru-cache publishes keys and values to whoever listens (node:diagnostics_channel): it is kept at 11.2.
-  const entries = new LRUCache<string, { verdict: Verdict; since: number }>({ max: maxEntries })
+  const entries = new LRUCache<string, { verdict: Verdict; since: number }>({
+    max: maxEntries,
+    maxSize: Math.max(maxEntries * usualLength, maxTokenLength),
+    sizeCalculation: (_, token) => token.length,
+  })
   return {
     get(token) {
       const entry = entries.get(token)
