@@ -1,4 +1,6 @@
 import { expect, test, vi } from 'vitest'
+import { z } from 'zod'
+import type { User } from '../server/index.js'
 import { away, key, keySet, never, other, startTold } from './parts/told-issuer.js'
 
 test('keys are refreshed in the background from four fifths of their freshness on, and nobody waits', async () => {
@@ -160,6 +162,26 @@ test('a hook that never says whether a token is revoked holds its request for fi
     await vi.waitFor(() => expect(vi.getTimerCount()).toBeGreaterThan(0))
     await vi.advanceTimersByTimeAsync(5_000)
     await outcome
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
+test.each([
+  ['', {}],
+  [', also without a cache', { cache: false }],
+] as const)('a user schema that never answers is an error of ours after five seconds%s', async (_, given) => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  try {
+    const user = z.object({}).transform(() => new Promise<User>(() => {}))
+    const { sign, verifier } = startTold({ keys: [key.jwk], user, ...given })
+    const error = verifier.verify(await sign(key)).catch((cause: unknown) => cause)
+    await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1))
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(await error).toMatchObject({
+      name: 'Error',
+      message: 'The user option has made no user within 5 s.',
+    })
   } finally {
     vi.useRealTimers()
   }

@@ -43,8 +43,7 @@ export function judgeClaims(
     if (iat === undefined) throw new TokenError('claims', { claim: 'iat' })
     if (iat + maxTokenAge <= now - clockTolerance) throw new TokenError('expired')
   }
-  const id = userId.safeParse(sub)
-  if (!id.success) throw new TokenError('claims', { cause: id.error, claim: 'sub' })
+  if (!userId.safeParse(sub).success) throw new TokenError('claims', { claim: 'sub' })
 }
 
 /** Tells a mistyped setting, which refuses everybody, from somebody else's token. */

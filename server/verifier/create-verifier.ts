@@ -21,7 +21,7 @@ export interface Verifier {
   /**
    * The user of a token: frozen, or made for this request alone (see `user`).
    *
-   * @throws TokenError with the reason, when the token is refused or the keys cannot be had
+   * @throws TokenError with the reason, when the token is refused or the keys cannot be had; Error when the `user` schema does not answer
    */
   verify(token: string): Promise<User>
   /**
@@ -115,7 +115,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 }
 
-/** How long `isRevoked` is waited for, in milliseconds. */
+/** How long `isRevoked` and the `user` schema are waited for, in milliseconds. */
 const hookPatience = 5_000
 
 /** The key that has signed the token (RFC 7515 section 5.2). */
@@ -146,16 +146,19 @@ async function isSignedWith(token: string, key: CryptoKey, alg: string): Promise
   }
 }
 
+/** What the schema says of its refusal is told to nobody, as it may quote a claim: only which claim it was. */
 async function userOf(claims: Claims, schema: ZodType<User>): Promise<User> {
-  const { user, id } = await schema
+  const made = schema
     .safeParseAsync(claims)
     .then(user => ({ user, id: user.success ? userId.safeParse(user.data.id) : undefined }))
-    .catch(error => {
-      const cause = thrownBy('user', error)
-      throw new TokenError('claims', { cause, hint: cause.message })
-    })
-  if (!user.success) throw new TokenError('claims', { cause: user.error, claim: firstName(user.error) })
-  if (id?.error) throw new TokenError('claims', { cause: id.error, claim: 'id' })
+  const { user, id } = await inTime(hookPatience, made).catch(error => {
+    if (error instanceof LateError)
+      throw new Error(`The user option has made no user within ${hookPatience / 1000} s.`, { cause: error })
+    const cause = thrownBy('user', error)
+    throw new TokenError('claims', { cause, hint: cause.message })
+  })
+  if (!user.success) throw new TokenError('claims', { claim: firstName(user.error) })
+  if (id?.error) throw new TokenError('claims', { claim: 'id' })
   return user.data
 }
 

@@ -19,7 +19,8 @@ export interface CommonOptions extends FetchOptions {
   /**
    * Makes the user from the verified claims. What it makes of plain objects and lists is copied, frozen, and remembered as long as
    * the token is (see `cache`). A user with anything else in it (a Date, a Map, an object of a class) cannot be kept from changes:
-   * that one is made anew for each request. What it throws refuses the token as `claims`, and its text is told to nobody.
+   * that one is made anew for each request. What it throws refuses the token as `claims`; that text, and what it says of a refusal, is
+   * told to nobody. One that makes no user within 5 seconds is an error, and no refusal.
    *
    * `requireScope` looks at `scope`, a text with spaces between. An issuer that has a list, or calls it `scp`, needs a schema of yours:
    * `scope: scp.join(' ')`.

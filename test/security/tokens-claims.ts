@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Options, TokenCase } from './token-case.js'
-import { claims, good, issuer, keys, noon, sealed, token } from './world.js'
+import { claims, good, issuer, keys, noon, sealed, secret, token } from './world.js'
 
 const head = { alg: 'EdDSA', kid: 'ed' }
 /** A claim as JSON.stringify would not write it. */
@@ -150,6 +150,27 @@ const userCases: TokenCase[] = [
     }),
   ],
   ['a user schema that rejects', 'claims', ofCarol, throwing(email => Promise.reject(email))],
+  [
+    'a user schema that refuses, and quotes a claim',
+    'claims',
+    ofCarol,
+    {
+      user: z
+        .object({ sub: z.string(), email: z.string() })
+        .refine(({ sub }) => sub !== 'carol', { error: ({ input }) => `Who is ${JSON.stringify(input)}?` })
+        .transform(({ sub }) => ({ id: sub })),
+    },
+  ],
+  [
+    'a user schema that refuses by a name within a claim',
+    'claims',
+    () => token({ sub: 'carol', groups: { [secret]: 1 } }),
+    {
+      user: z
+        .object({ sub: z.string(), groups: z.record(z.string(), z.literal('member')).optional() })
+        .transform(({ sub }) => ({ id: sub })),
+    },
+  ],
   [
     'a user schema that makes nobody',
     'claims',

@@ -128,7 +128,7 @@ const ofTokens: TakenAway[] = [
   ],
   [
     'sub is a text of 1 to 255 characters',
-    cut(rules, "if (!id.success) throw new TokenError('claims', { cause: id.error, claim: 'sub' })"),
+    cut(rules, "if (!userId.safeParse(sub).success) throw new TokenError('claims', { claim: 'sub' })"),
     'no sub, where the user is made of another claim',
     'accepted',
   ],
