@@ -119,18 +119,48 @@ test('a private key in the set refuses the whole of it', async () => {
   expect(() => startTold({ keys })).toThrow(TypeError)
 })
 
-test('a waitUntil that throws is told of, and fails nobody', async () => {
-  const { state, verifier, sign, outcome } = startTold({
-    waitUntil() {
+/** How a function of the application's fails. */
+const failures: [how: string, fail: () => Promise<never>][] = [
+  [
+    'throws',
+    () => {
       throw new TypeError('Illegal invocation')
     },
-  })
+  ],
+  ['rejects', async () => Promise.reject(new TypeError('Illegal invocation'))],
+]
+
+test.each(failures)('a waitUntil that %s is told of, and fails nobody', async (_, waitUntil) => {
+  const { state, verifier, sign, outcome } = startTold({ waitUntil })
   const token = await sign(key)
   expect(await outcome(token)).toBe('accepted')
   state.at = 240
   expect(await outcome(token)).toBe('accepted')
-  expect(state.problems).toEqual([expect.stringContaining('The waitUntil option has thrown.')])
   await expect.poll(() => verifier.status()).toMatchObject({ age: 0 })
+  expect(state.problems).toEqual([expect.stringContaining('The waitUntil option has thrown.')])
+})
+
+test.each(failures)('an onProblem that %s fails nobody, and the problem is a warning', async (_, fail) => {
+  using warn = vi.spyOn(console, 'warn').mockReturnValue()
+  const unhandled = vi.fn()
+  process.on('unhandledRejection', unhandled)
+  try {
+    const { state, sign, outcome } = startTold({ onProblem: fail, waitUntil: fail })
+    const [token, unknown] = await Promise.all([sign(key), sign(other)])
+    expect(await outcome(token)).toBe('accepted')
+    state.at = 240
+    state.answer = away
+    expect(await outcome(token)).toBe('accepted')
+    expect(await outcome(unknown)).toBe('keys_unavailable')
+    await new Promise(setImmediate)
+    expect(unhandled.mock.calls).toEqual([])
+    expect(warn.mock.calls).toEqual([
+      [expect.stringContaining('The waitUntil option has thrown.')],
+      [expect.stringContaining('/api/auth/jwks answered with status 500.')],
+    ])
+  } finally {
+    process.off('unhandledRejection', unhandled)
+  }
 })
 
 test('a fetch that does not heed its signal is a failure like any other', async () => {

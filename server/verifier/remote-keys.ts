@@ -8,6 +8,7 @@ import { KnownKeys } from './known-keys.js'
 import { SharedFetch } from './shared-fetch.js'
 import type { SigningKey } from './signing-keys.js'
 import { steadyClock } from './steady-clock.js'
+import { attempt } from './thrown.js'
 import { TokenBucket } from './token-bucket.js'
 
 /** Options of {@link RemoteKeys}. Times are milliseconds. */
@@ -15,7 +16,7 @@ export interface RemoteKeysOptions {
   fetch: () => Promise<FetchedKeys>
   maxStale: number
   now: () => number
-  /** Called once for each new problem, until the issuer answers well again. */
+  /** Called once for each new problem, until the issuer answers well again. Does not throw. */
   onProblem: (problem: string, error: unknown) => void
   /** Is given what nobody waits for. */
   waitUntil: (refresh: Promise<void>) => void
@@ -189,11 +190,9 @@ export class RemoteKeys implements KeySource {
 
   /** Leaves a refresh to the runtime; where that cannot be, it goes on all the same. */
   #leave(refreshed: Promise<void>) {
-    try {
-      this.#options.waitUntil(refreshed)
-    } catch (cause) {
-      this.#tell(new TypeError('The waitUntil option has thrown.', { cause }))
-    }
+    attempt(() => this.#options.waitUntil(refreshed)).catch(cause =>
+      this.#tell(new TypeError('The waitUntil option has thrown.', { cause })),
+    )
   }
 
   #tell(problem: Error) {

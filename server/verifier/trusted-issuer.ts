@@ -10,6 +10,7 @@ import { givenKeys, type KeySource } from './key-source.js'
 import { RemoteKeys } from './remote-keys.js'
 import { isSafeUrl, placeOf } from './safe-url.js'
 import { isPrivate, readSigningKeys, type SigningKey, someMayVerify } from './signing-keys.js'
+import { attempt } from './thrown.js'
 
 /** An issuer whose tokens count. */
 export interface IssuerOptions {
@@ -51,7 +52,10 @@ export interface FetchOptions {
   waitUntil?: ((refresh: Promise<void>) => void) | undefined
   /** Milliseconds since the epoch. @default Date.now */
   now?: (() => number) | undefined
-  /** Called once for each problem with the keys of an issuer, until it answers well again; tells no token. @default console.warn */
+  /**
+   * Called once for each problem with the keys of an issuer, until it answers well again; tells no token. One that throws fails no
+   * request: then the problem is a warning. @default console.warn
+   */
   onProblem?: ((problem: string, error: unknown) => void) | undefined
 }
 
@@ -112,7 +116,8 @@ function keySource(
     onProblem(problem, error) {
       const isMissing = isGuessed && error instanceof KeyFetchError && error.problem === 'status_404'
       const advice = isMissing ? ' That is the default place: set discover or jwksUrl.' : ''
-      onProblem(`The keys of ${issuer} cannot be refreshed. ${problem}${advice}`, error)
+      const told = `The keys of ${issuer} cannot be refreshed. ${problem}${advice}`
+      attempt(() => onProblem(told, error)).catch(() => warn(told, error))
     },
   })
 }
