@@ -92,6 +92,11 @@ const told: [what: string, problem: string, answer: (url: string) => Response, j
   ],
   ['metadata that fail', `${found} answered with status 500.`, () => status(500)],
   [
+    'metadata that fail, whatever others there are',
+    `${found} answered with status 500.`,
+    url => (url === found ? status(500) : url === moved ? metadata(here) : keySet(key)),
+  ],
+  [
     'metadata without keys behind',
     'https://keys.example.com/jwks answered with status 404.',
     url => (url === found ? metadata(here) : status(404)),

@@ -77,6 +77,24 @@ test('known keys are used for a day while the issuer fails, which is told once',
   expect(await outcome(token)).toBe('accepted')
 })
 
+test('an outage is told once, and another one after a good answer once more', async () => {
+  const { state, sign, outcome, settle } = startTold()
+  const token = await sign(key)
+  for (const [at, answer] of [
+    [0, async () => keySet(key)],
+    [240, away],
+    [300, away],
+    [360, async () => keySet(key)],
+    [600, away],
+    [660, away],
+  ] as const) {
+    Object.assign(state, { at, answer })
+    expect(await outcome(token)).toBe('accepted')
+    await settle()
+  }
+  expect([state.requests, state.problems.length]).toEqual([6, 2])
+})
+
 test.each<[string, () => Record<string, string>, number]>([
   ['nothing', () => ({}), 1],
   ['seconds', () => ({ 'retry-after': '120' }), 120],

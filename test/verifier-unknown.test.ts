@@ -1,6 +1,8 @@
+import { exportJWK, generateKeyPair, importJWK, SignJWT } from 'jose'
 import { expect, test } from 'vitest'
-import { algorithms, claimsFrom, makeKey } from './parts/keys.js'
+import { algorithms, claimsFrom, makeKey, now } from './parts/keys.js'
 import { away, here, key, keySet, other, startTold } from './parts/told-issuer.js'
+import { encode } from './security/scene.js'
 
 test('a flood of kids that nobody has costs five fetches at once and one in ten seconds', async () => {
   const { state, verifier, sign, outcome } = startTold()
@@ -76,4 +78,53 @@ test('a kid is asked about once, whatever algorithms its tokens name', async () 
   const keys = await Promise.all(algorithms.map(alg => makeKey(alg, 'nobody')))
   for (const one of keys) expect(await outcome(await one.sign(claimsFrom(here)))).toBe('unknown_key')
   expect(state.requests).toBe(1 + 1)
+})
+
+test('of more than a thousand unknown kids the oldest is asked about again', async () => {
+  const { state, verifier, sign, outcome } = startTold()
+  await verifier.ready()
+  const token = await sign(key)
+  const forged = Array.from({ length: 1_001 }, (_, n) =>
+    token.replace(/^[^.]*/, encode({ alg: 'EdDSA', kid: `unknown ${n}` })),
+  )
+  const [first = '', last = ''] = [forged.at(0), forged.at(-1)]
+  expect(new Set(await Promise.all(forged.map(outcome)))).toEqual(new Set(['unknown_key']))
+  expect([await outcome(last), state.requests]).toEqual(['unknown_key', 2])
+  expect([await outcome(first), state.requests]).toEqual(['unknown_key', 3])
+})
+
+test('a log has of a kid no more than 64 characters', async () => {
+  const { verifier, sign } = startTold()
+  const token = await sign(other, { kid: 'k'.repeat(65) })
+  await expect(verifier.verify(token)).rejects.toMatchObject({ token: { kid: 'k'.repeat(64) } })
+})
+
+test('a token without kid is tried with no key that leaves where several do', async () => {
+  const { state, verifier, sign, outcome } = startTold({ cache: false })
+  const last = await makeKey()
+  const [named, nameless] = await Promise.all([sign(key), sign(key, { kid: undefined })])
+  state.answer = async () => keySet(key, other)
+  await verifier.ready()
+  state.answer = async () => keySet(last)
+  expect(await outcome(await sign(last))).toBe('accepted')
+  expect(await Promise.all([named, nameless].map(outcome))).toEqual(['accepted', 'signature'])
+})
+
+test('a key that is bound to another algorithm under its kid is another key', async () => {
+  const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true })
+  const jwk = { ...(await exportJWK(publicKey)), kid: 'rsa' }
+  const sign = async (alg: string) =>
+    new SignJWT(claimsFrom(here, { exp: now() + 3_600 }))
+      .setProtectedHeader({ alg, kid: 'rsa' })
+      .sign(await importJWK(await exportJWK(privateKey), alg))
+  const [before, after] = await Promise.all([sign('RS256'), sign('PS256')])
+  const { state, outcome } = startTold()
+  state.answer = async () => Response.json({ keys: [{ ...jwk, alg: 'RS256' }] })
+  expect(await outcome(before)).toBe('accepted')
+  state.answer = async () => Response.json({ keys: [{ ...jwk, alg: 'PS256' }] })
+  expect(await outcome(after)).toBe('accepted')
+  state.at = 59
+  expect(await outcome(before)).toBe('accepted')
+  state.at = 60
+  expect(await Promise.all([before, after].map(outcome))).toEqual(['unknown_key', 'accepted'])
 })
