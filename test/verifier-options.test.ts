@@ -23,6 +23,28 @@ test.each<[string, NonNullable<IssuerOptions['keys']>]>([
   })
 })
 
+test('of several issuers the age is of those whose keys are fetched', async () => {
+  const state = { at: 0 }
+  const fetched = { issuer: 'https://login.example.org', audience: here }
+  const verifier = createVerifier({
+    issuers: [{ ...options, keys }, fetched],
+    now: () => state.at,
+    fetch: async () => Response.json({ keys }),
+  })
+  expect(verifier.status()).toMatchObject({ age: null })
+  await verifier.ready()
+  state.at = 5_000
+  expect(verifier.status()).toEqual({ keys: 2, age: 5, lastError: null })
+  const given = createVerifier({
+    issuers: [
+      { ...options, keys },
+      { ...fetched, keys },
+    ],
+  })
+  await given.ready()
+  expect(given.status()).toEqual({ keys: 2, age: null, lastError: null })
+})
+
 test('keys given later changed are not ours to follow', async () => {
   const given = [...keys]
   const verifier = createVerifier({ ...options, keys: given })

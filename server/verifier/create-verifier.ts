@@ -30,7 +30,10 @@ export interface Verifier {
    * @throws TokenError `keys_unavailable`
    */
   ready(): Promise<void>
-  /** Of several issuers: the number of keys of all, and the age and error of the one that is worst off. */
+  /**
+   * Of several issuers: the number of keys of all, and the age and error of the one that is worst off. Keys that were given have
+   * no age.
+   */
   status(): KeySetStatus
 }
 
@@ -169,7 +172,8 @@ function firstName({ issues }: ZodError): string | undefined {
 }
 
 function worstOf(all: readonly KeySetStatus[]): KeySetStatus {
-  const ages = all.map(({ age }) => age)
+  const fetched = all.filter(({ keys, age }) => keys === 0 || age !== null)
+  const ages = fetched.length === 0 ? [null] : fetched.map(({ age }) => age)
   return {
     keys: all.reduce((sum, { keys }) => sum + keys, 0),
     age: ages.includes(null) ? null : Math.max(...ages.map(Number)),
