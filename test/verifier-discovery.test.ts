@@ -162,3 +162,26 @@ test('by default a warning says what the system says of an issuer that is not th
     ],
   ])
 })
+
+test.each([
+  ['keys', {}, '/api/auth/jwks'],
+  ['metadata', { discover: true }, '/.well-known/openid-configuration'],
+])('a redirect to %s that a fetch of your own has followed is refused', async (_, given, path) => {
+  await using web = await startWeb((req, res) => {
+    const answer = { issuer: web.url, jwks_uri: `${web.url}/moved`, keys: [key.jwk] }
+    if (req.url === path) res.writeHead(302, { location: '/moved' }).end()
+    else res.end(JSON.stringify(answer))
+  })
+  const problems: string[] = []
+  const verifier = createVerifier({
+    issuer: web.url,
+    audience: web.url,
+    fetch: (url, init) => fetch(url, { ...init, redirect: 'follow' }),
+    onProblem: problem => void problems.push(problem),
+    ...given,
+  })
+  await expect(verifier.ready()).rejects.toMatchObject({ reason: 'keys_unavailable' })
+  expect(problems).toEqual([
+    expect.stringContaining(`${web.url}${path} redirects, and the fetch option follows.`),
+  ])
+})

@@ -84,10 +84,11 @@ export async function fetchJson(
       redirect: 'manual',
       signal,
     })
-    const { headers, status } = response
-    if (status !== 200) {
+    const { headers, status, redirected } = response
+    if (redirected || status !== 200) {
       response.body?.cancel().catch(() => {})
-      throw new KeyFetchError(`status_${status}`, `${place} answered with status ${status}.`, {
+      const what = redirected ? 'redirects, and the fetch option follows' : `answered with status ${status}`
+      throw new KeyFetchError(redirected ? 'invalid' : `status_${status}`, `${place} ${what}.`, {
         retryAfter: retryAfterOf(headers, now()),
       })
     }

@@ -42,7 +42,7 @@ export interface FetchOptions {
   allowHttp?: boolean | undefined
   /**
    * For a proxy, or where the runtime keeps answers: Next.js 14 does, pass one that sets `cache: 'no-store'` there. (Ours does not:
-   * older Cloudflare Workers refuse any `cache`.) @default the runtime's own
+   * older Cloudflare Workers refuse any `cache`.) What it has from a redirect is refused. @default the runtime's own
    */
   fetch?: typeof globalThis.fetch | undefined
   /**
