@@ -192,3 +192,24 @@ function splice(token: string, signedBy: string) {
   const [header, payload] = token.split('.')
   return [header, payload, signedBy.split('.')[2]].join('.')
 }
+
+const textless = {
+  toString() {
+    throw new Error('No text.')
+  },
+}
+test.each([undefined, null, 1, {}, ['a.b.c'], Symbol('a.b.c'), textless])(
+  'what is no text is malformed, as plain JavaScript may have it: %#',
+  async token => {
+    const { verify } = createVerifier({ issuer: issuer.url, audience: issuer.url })
+    await expect(Reflect.apply(verify, undefined, [token])).rejects.toMatchObject({ reason: 'malformed' })
+  },
+)
+
+test('an isRevoked that throws an odd error is an outage as any other', async () => {
+  const isRevoked = () => {
+    throw Object.assign(new Error('odd'), { constructor: null })
+  }
+  const { verify } = createVerifier({ issuer: issuer.url, audience: issuer.url, isRevoked })
+  await expect(verify(await signed())).rejects.toMatchObject({ reason: 'revocation_unavailable' })
+})

@@ -12,7 +12,10 @@ export function deepFreeze<T>(value: T): T {
  */
 export function frozenCopy<T>(value: T): T | undefined {
   try {
-    return isPlain(value) ? deepFreeze(structuredClone(value)) : undefined
+    if (!isPlain(value)) return undefined
+    const copy = structuredClone(value)
+    // A Map that was given another prototype looks plain until it is copied.
+    return isPlain(copy) ? deepFreeze(copy) : undefined
   } catch {
     // A Proxy, which looks plain and cannot be cloned, or more levels than the stack has.
     return undefined

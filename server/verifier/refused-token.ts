@@ -8,7 +8,10 @@ export async function describeRefused(
   token: string,
   issuers: readonly TrustedIssuer[],
 ): Promise<TokenError> {
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(token))
+  const digest = await crypto.subtle.digest(
+    'SHA-256',
+    new TextEncoder().encode(typeof token === 'string' ? token : ''),
+  )
   const hash = Array.from(new Uint8Array(digest).subarray(0, 8), byte =>
     byte.toString(16).padStart(2, '0'),
   ).join('')

@@ -3,8 +3,15 @@
  * in logs.
  */
 export function thrownBy(option: string, error: unknown): Error {
-  const kind = error instanceof Error ? error.constructor.name : typeof error
-  return new Error(`The ${option} option has thrown (${kind}).`)
+  return new Error(`The ${option} option has thrown (${kindOf(error)}).`)
+}
+
+function kindOf(error: unknown): string {
+  try {
+    return error instanceof Error ? error.constructor.name : typeof error
+  } catch {
+    return 'unknown'
+  }
 }
 
 /** Calls the application's own code at once; what it throws is a rejection, as what an async function of its throws. */

@@ -43,6 +43,10 @@ const changes: Record<string, [schema: NonNullable<Options['user']>, change: Cha
   ],
   'a Date in its user': [made(() => ({ since: new Date(0) })), user => member(user, 'since').setTime(1)],
   'a Map in its user': [made(() => ({ roles: new Map() })), user => member(user, 'roles').set('admin', true)],
+  'a Map in its user that was given another prototype': [
+    made(() => ({ roles: Object.setPrototypeOf(new Map(), null) })),
+    user => Map.prototype.set.call(member(user, 'roles'), 'admin', true),
+  ],
   'a Set deep in its user': [
     made(() => ({ all: [{ roles: new Set() }] })),
     user => member(user, 'all')[0].roles.add('admin'),
