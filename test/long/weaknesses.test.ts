@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { cases } from './token-cases.js'
-import { weakened } from './weakened.js'
-import { takenAway } from './weaknesses.js'
+import { cases } from '../security/token-cases.js'
+import { weakened } from '../security/weakened.js'
+import { takenAway } from '../security/weaknesses.js'
 
 const caseOf = (name: string) => {
   const found = cases.find(([one]) => one === name)

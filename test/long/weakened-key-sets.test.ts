@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { keySetCases, outageCases } from './key-set-cases.js'
-import { type Weakness, weakened } from './weakened.js'
+import { keySetCases, outageCases } from '../security/key-set-cases.js'
+import { type Weakness, weakened } from '../security/weakened.js'
 
 const cases = { ...keySetCases, ...outageCases }
 

@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import { expect, test, vi } from 'vitest'
-import { up } from '../examples/concurrent-index/migration.js'
-import { openTestDatabase } from './parts/database.js'
-import { startTypeScript } from './parts/running.js'
+import { up } from '../../examples/concurrent-index/migration.js'
+import { openTestDatabase } from '../parts/database.js'
+import { startTypeScript } from '../parts/running.js'
 
 type TestDatabase = Awaited<ReturnType<typeof openTestDatabase>>
 

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { compileCommands, printedSql } from './parts/commands.js'
-import { levelOf, ownedDatabase } from './parts/logins.js'
+import { compileCommands, printedSql } from '../parts/commands.js'
+import { levelOf, ownedDatabase } from '../parts/logins.js'
 
 const secret = randomBytes(32).toString('hex')
 

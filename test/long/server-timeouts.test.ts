@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ownIssuer, send, startRemote } from './parts/wire.js'
+import { ownIssuer, send, startRemote } from '../parts/wire.js'
 
 let issuer: Awaited<ReturnType<typeof ownIssuer>>
 let app: Awaited<ReturnType<typeof startRemote>>
