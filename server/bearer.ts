@@ -9,7 +9,7 @@ export type RequestLike =
   | { headers: { authorization?: Values } }
   | { raw: { headersDistinct?: { authorization?: Values }; headers: { authorization?: Values } } }
 
-/** Node drops what comes after a thousand headers in silence: a second Authorization may be among it. */
+/** Before 22 Node drops what comes after a thousand headers in silence: a second Authorization may be among it. */
 const mostRawHeaders = 2 * 1_000
 
 // RFC 6750 section 2.1: the scheme is case-insensitive (RFC 9110 section 11.1), the token is a b64token.

@@ -60,11 +60,6 @@ const sent: Sent[] = [
   ['an empty header', 'missing', get('Authorization:')],
   ['two headers', 'malformed', get(bearer(token), bearer(token))],
   ['two headers, in two cases', 'malformed', get(bearer(token), `authorization: Bearer ${token}`)],
-  [
-    'a second header behind 1,100 others',
-    'malformed',
-    get(bearer(token), ...Array.from({ length: 1_100 }, () => 'A:'), bearer(token)),
-  ],
   ['a good header behind another scheme', 'malformed', get('Authorization: Basic YTpi', bearer(token))],
   ['another scheme behind a good header', 'malformed', get(bearer(token), 'Authorization: Basic YTpi')],
   ['an empty header behind a good one', 'malformed', get(bearer(token), 'Authorization:')],
@@ -133,6 +128,14 @@ describe.each(['node', 'server'] as const)('%s', host => {
       error: { json: { data: { code: 'UNAUTHORIZED', reason: expected } } },
     })
     expect(headers.get('www-authenticate')).toBe(challengeOf(expected))
+  })
+
+  test('a second header behind 1,100 others is refused', async () => {
+    const others = Array.from({ length: 1_100 }, () => 'A:')
+    const { status, body } = await exchange(urls[host], get(bearer(token), ...others, bearer(token)))
+    // From Node 22 on it says so itself, by 431, where it does not count them all.
+    expect([401, 431]).toContain(status)
+    if (status === 401) expect(body).toContain('"malformed"')
   })
 })
 test('it answered as whom the token says', async () => {
