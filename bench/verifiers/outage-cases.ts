@@ -64,6 +64,8 @@ export const outageCases: Case[] = [
       await trial.pass(stale)
       trial.issuer.answer = answers.endless
       const first = await trial.judge(token)
+      // Longer than anybody's patience: what goes on in the background has ended when the clock goes on.
+      await setTimeout(5_500)
       await trial.pass(30)
       const second = await trial.judge(token)
       await setTimeout(200)
