@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { sql } from 'kysely'
 import pg from 'pg'
 import { describe, expect, inject, test, vi } from 'vitest'
-import { openDatabase } from '../db/index.js'
-import { startDatabaseChild } from './parts/child.js'
-import { dataDir } from './parts/database.js'
-import { temporaryFolder } from './parts/temporary-folder.js'
+import { openDatabase } from '../../db/index.js'
+import { startDatabaseChild } from '../parts/child.js'
+import { dataDir } from '../parts/database.js'
+import { temporaryFolder } from '../parts/temporary-folder.js'
 
 const titles = async ({ forUser }: Awaited<ReturnType<typeof openDatabase>>) =>
   (await forUser('alice').selectFrom('tasks').select('title').orderBy('title').execute()).map(

@@ -1,12 +1,12 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { createClient } from '../client/index.js'
-import { migrateToLatest, openDatabase } from '../db/index.js'
-import { readConfig, startServer } from '../server/index.js'
-import { emptyDatabase } from './parts/database.js'
-import { signUp } from './parts/people.js'
-import { refusalOf } from './parts/refusal.js'
-import { startTypeScript } from './parts/running.js'
+import { createClient } from '../../client/index.js'
+import { migrateToLatest, openDatabase } from '../../db/index.js'
+import { readConfig, startServer } from '../../server/index.js'
+import { emptyDatabase } from '../parts/database.js'
+import { signUp } from '../parts/people.js'
+import { refusalOf } from '../parts/refusal.js'
+import { startTypeScript } from '../parts/running.js'
 
 /** A Better Auth in a process of its own, on a database of its own. */
 async function startIssuer(databaseUrl: string, algorithm = 'EdDSA', port = '0') {

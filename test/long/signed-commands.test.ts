@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { openDatabase } from '../db/index.js'
-import { compileCommands, printedSql } from './parts/commands.js'
-import { levelOf, ownedDatabase } from './parts/logins.js'
-import { runStatements } from './parts/run-statements.js'
-import { ownIssuer } from './parts/wire.js'
+import { openDatabase } from '../../db/index.js'
+import { compileCommands, printedSql } from '../parts/commands.js'
+import { levelOf, ownedDatabase } from '../parts/logins.js'
+import { runStatements } from '../parts/run-statements.js'
+import { ownIssuer } from '../parts/wire.js'
 
 const secret = randomBytes(32).toString('hex')
 
@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => commands[Symbol.asyncDispose]())
 
 test('the three statements of the README and its two commands are all that signed needs', async () => {
-  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8')
+  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
   const [, block = ''] = /```sql\n(create role[^`]+)```/.exec(readme) ?? []
   const statements = block.trim().split('\n')
   expect(statements).toHaveLength(3)
