@@ -1,7 +1,6 @@
 import type { User } from '../shared/user.js'
 import { refuse, requireUser, type UserGuard } from './require-user.js'
-import { assertScopes, checkScope, type Scopes } from './scope.js'
-import { TokenError } from './token-error.js'
+import { assertScopes, lackOf, type Scopes } from './scope.js'
 
 /**
  * The guard of {@link requireUser}, for callers whose `user.scope` (the claim of RFC 8693 section 4.2, scopes with spaces between) has
@@ -16,11 +15,8 @@ export function requireScope<T extends { scope?: string | undefined } = User>(
 ): UserGuard<T> {
   assertScopes(scopes)
   return requireUser<T>().use(({ ctx, next }) => {
-    try {
-      checkScope(ctx.user, ...scopes)
-    } catch (error) {
-      throw error instanceof TokenError ? refuse(error) : error
-    }
+    const lack = lackOf(ctx.user, scopes)
+    if (lack !== undefined) throw refuse(lack)
     return next()
   })
 }

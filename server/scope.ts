@@ -12,6 +12,17 @@ export function assertScopes(scopes: readonly string[]): void {
     throw new TypeError('Name one or more scopes, without spaces and quotes: "tasks:write".')
 }
 
+/** What a caller is refused with who lacks one of the scopes. */
+export function lackOf(
+  user: { scope?: string | undefined },
+  scopes: readonly string[],
+): TokenError | undefined {
+  const granted = new Set(user.scope?.split(' '))
+  return scopes.every(scope => granted.has(scope))
+    ? undefined
+    : new TokenError('insufficient_scope', { scope: scopes.join(' ') })
+}
+
 /**
  * Lets a caller pass whose `scope` (the claim of RFC 8693 section 4.2, scopes with spaces between) has all of these.
  * On tRPC `requireScope` does it.
@@ -21,7 +32,6 @@ export function assertScopes(scopes: readonly string[]): void {
  */
 export function checkScope(user: { scope?: string | undefined }, ...scopes: Scopes): void {
   assertScopes(scopes)
-  const granted = new Set(user.scope?.split(' '))
-  if (!scopes.every(scope => granted.has(scope)))
-    throw new TokenError('insufficient_scope', { scope: scopes.join(' ') })
+  const lack = lackOf(user, scopes)
+  if (lack !== undefined) throw lack
 }
