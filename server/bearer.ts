@@ -30,19 +30,15 @@ export function bearerToken(request: RequestLike): string {
 }
 
 function authorizationOf(request: Exclude<RequestLike, { raw: object }>): string[] {
-  if (
-    'rawHeaders' in request &&
-    Array.isArray(request.rawHeaders) &&
-    request.rawHeaders.length >= mostRawHeaders
-  )
-    throw new TokenError('malformed')
+  const rawHeaders: unknown = 'rawHeaders' in request ? request.rawHeaders : undefined
+  if (Array.isArray(rawHeaders) && rawHeaders.length >= mostRawHeaders) throw new TokenError('malformed')
   // Node's `headers` drops a second Authorization in silence, Fetch joins the two with a comma.
   if ('headersDistinct' in request && request.headersDistinct)
     return list(request.headersDistinct.authorization)
   // http2's requests have no `headersDistinct`.
-  if ('rawHeaders' in request && Array.isArray(request.rawHeaders)) {
-    const names = request.rawHeaders.filter((_, index) => index % 2 === 0)
-    const values = request.rawHeaders.filter((_, index) => index % 2 === 1)
+  if (Array.isArray(rawHeaders)) {
+    const names = rawHeaders.filter((_, index) => index % 2 === 0)
+    const values = rawHeaders.filter((_, index) => index % 2 === 1)
     return values.filter((_, index) => String(names[index]).toLowerCase() === 'authorization')
   }
   if (!('headers' in request)) return []
