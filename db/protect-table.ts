@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from './any-kysely.js'
 import { quoteIdentifier } from './identifier.js'
-import { brokenTableRules, lacksIndex } from './table-rules.js'
+import { brokenTableRules, family, lacksIndex } from './table-rules.js'
 
 /**
  * Puts a table under the policy that every scoped handle obeys: each user sees and writes the rows whose `user_id` is
@@ -107,11 +107,7 @@ async function kindOf(
   relation: string,
 ): Promise<{ isTable?: boolean; isProtected?: boolean }> {
   const { rows } = await sql<{ isTable: boolean; isProtected: boolean }>`
-    with recursive family as (
-      select ${relation}::regclass::oid as oid
-      union
-      select h.inhrelid from family join pg_catalog.pg_inherits h on h.inhparent = family.oid
-    )
+    with recursive ${family(relation)}
     select bool_or(relkind in ('r', 'p')) filter (where c.oid = ${relation}::regclass) as "isTable",
       bool_or(relforcerowsecurity) as "isProtected"
     from family join pg_catalog.pg_class c on c.oid = family.oid`.execute(db)

@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from './any-kysely.js'
 
 /** A rule that a table breaks. */
@@ -8,12 +8,19 @@ export interface BrokenRule {
   mend: string | null
 }
 
-/** A table, with its partitions and the tables that inherit from it. */
-const family = (relation: string) => sql`family as (
-  select ${relation}::regclass::oid as oid, null::oid as parent
+/**
+ * Tables with their partitions and the tables that inherit from them, to stand behind `with recursive`.
+ *
+ * @param roots a query of the oids, as `oid`
+ */
+const familyOf = (roots: RawBuilder<unknown>) => sql`family as (
+  select oid, null::oid as parent from (${roots}) root
   union
   select h.inhrelid, h.inhparent from family join pg_catalog.pg_inherits h on h.inhparent = family.oid
 )`
+
+/** A table, as {@link familyOf} has it. */
+export const family = (relation: string) => familyOf(sql`select ${relation}::regclass::oid as oid`)
 
 /**
  * Rules that a table under the policy must keep, beyond the policy, with its partitions and the tables that inherit from it:
@@ -117,13 +124,10 @@ export async function lacksIndex(db: AnyKysely, relation: string): Promise<boole
  */
 export async function countingIndexes(db: AnyKysely, tables: readonly string[]): Promise<string[]> {
   const { rows } = await sql<{ name: string }>`
-    with recursive family as (
+    with recursive ${familyOf(sql`
       select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-      where pg_catalog.format('%I.%I', n.nspname, c.relname) = any (${tables})
-      union
-      select h.inhrelid from family join pg_catalog.pg_inherits h on h.inhparent = family.oid
-    )
-    select pg_catalog.format('%I.%I', n.nspname, x.relname) as name
+      where pg_catalog.format('%I.%I', n.nspname, c.relname) = any (${tables})`)}
+    select distinct pg_catalog.format('%I.%I', n.nspname, x.relname) as name
     from family
     join pg_catalog.pg_attribute a on a.attrelid = family.oid and a.attname = 'user_id' and not a.attisdropped
     join pg_catalog.pg_index i on i.indrelid = family.oid and i.indkey[0] <> a.attnum
