@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { type FenceGap, revoke } from './fence-gap.js'
+import { type FenceGap, isOfExtension, revoke } from './fence-gap.js'
 import type { Database } from './schema.js'
 
 /**
@@ -13,9 +13,7 @@ export async function gapsOfCatalogue(db: Kysely<Database>, role: string): Promi
       select 'pg_class'::regclass as class, c.oid, c.oid::regclass::text as name, relacl as list,
         nspname = 'information_schema' and relname !~ '^_pg_' as is_read_by_all
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = relnamespace
-      where nspname in ('pg_catalog', 'information_schema', 'pg_toast') and not exists (
-        select from pg_catalog.pg_depend d
-        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+      where nspname in ('pg_catalog', 'information_schema', 'pg_toast') and not ${isOfExtension}
       union all
       -- Such as pg_read_file: initdb takes them from everybody.
       select classoid, f.oid, 'function ' || f.oid::regprocedure, coalesce(proacl, acldefault('f', proowner)), false

@@ -12,6 +12,11 @@ export interface FenceGap {
 export const revoke = (privileges: string, name: string, from: readonly string[]) =>
   `revoke ${privileges} on ${name} from ${from.join(', ')};`
 
+/** That a relation `c` belongs to an extension, which answers for it. */
+export const isOfExtension = sql`exists (
+  select from pg_catalog.pg_depend d
+  where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')`
+
 /**
  * Those who lend the role what they were granted, as SQL takes an array: PUBLIC, the role itself, and whom it inherits from.
  *

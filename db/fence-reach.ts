@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { type FenceGap, lenders, revoke } from './fence-gap.js'
+import { type FenceGap, isOfExtension, lenders, revoke } from './fence-gap.js'
 import type { Database } from './schema.js'
 
 /** What the role has any privilege on, by itself, from PUBLIC or from whom it inherits; and the tables that callers need. */
@@ -92,9 +92,7 @@ export async function reachedBy(
       and (has_table_privilege(${role}, c.oid, 'select, insert, update, delete, truncate, references, trigger')
         or has_any_column_privilege(${role}, c.oid, 'select, insert, update, references')
         or p.is_bound or c.oid = ${tasks}::oid)
-      and not exists (
-        select from pg_catalog.pg_depend d
-        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+      and not ${isOfExtension}
     order by 1`.execute(db)
   return rows
 }

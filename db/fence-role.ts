@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { type FenceGap, lenders, revoke } from './fence-gap.js'
+import { type FenceGap, isOfExtension, lenders, revoke } from './fence-gap.js'
 import type { Database } from './schema.js'
 
 /** What a role may have been given that no policy binds: `alter role` names them so, and with `no` before it the lack of them. */
@@ -85,8 +85,7 @@ export async function gapsOfShared(db: Kysely<Database>, role: string): Promise<
         role,
       )} as lenders
     from pg_catalog.pg_class c
-    where case when relkind = 'S' then has_sequence_privilege(${role}, c.oid, 'update') end and not exists (
-      select from pg_catalog.pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+    where case when relkind = 'S' then has_sequence_privilege(${role}, c.oid, 'update') end and not ${isOfExtension}
     union all
     select format('parameter %s', parname), lower(given.privilege_type), ${lenders(
       sql`select a.grantee from aclexplode(paracl) a where a.privilege_type = given.privilege_type`,
