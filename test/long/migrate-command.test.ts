@@ -1,15 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { compileCommands, printedSql } from '../parts/commands.js'
 import { levelOf, ownedDatabase } from '../parts/logins.js'
 
 const secret = randomBytes(32).toString('hex')
 
-let commands: Awaited<ReturnType<typeof compileCommands>>
-beforeAll(async () => {
-  commands = await compileCommands()
-}, 60_000)
+const commands = await compileCommands()
 afterAll(() => commands[Symbol.asyncDispose]())
 
 /** A server that answers as a PostgreSQL without TLS does. */

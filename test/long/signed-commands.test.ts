@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, expect, inject, test } from 'vitest'
 import { openDatabase } from '../../db/index.js'
 import { compileCommands, printedSql } from '../parts/commands.js'
 import { levelOf, ownedDatabase } from '../parts/logins.js'
@@ -9,10 +9,7 @@ import { ownIssuer } from '../parts/wire.js'
 
 const secret = randomBytes(32).toString('hex')
 
-let commands: Awaited<ReturnType<typeof compileCommands>>
-beforeAll(async () => {
-  commands = await compileCommands()
-}, 60_000)
+const commands = await compileCommands()
 afterAll(() => commands[Symbol.asyncDispose]())
 
 test('the three statements of the README and its two commands are all that signed needs', async () => {
