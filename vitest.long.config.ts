@@ -6,8 +6,13 @@ export default defineConfig({
   ...config,
   test: {
     ...config.test,
-    include: ['test/long/*.test.ts', 'test/property.test.ts'],
-    env: { PROPERTY_RUNS: '5000' },
+    include: [
+      'test/long/*.test.ts',
+      'test/property.test.ts',
+      'test/leftovers-fuzz.test.ts',
+      'test/given-back.test.ts',
+    ],
+    env: { PROPERTY_RUNS: '5000', FUZZ_STATEMENTS: '30000', TURNS: '0 1 2 3 4 5 6 8 10 14 20' },
     testTimeout: 600_000,
     coverage: { enabled: false },
   },

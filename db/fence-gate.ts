@@ -16,32 +16,47 @@ export class FenceError extends DatabaseUnavailableError {
 /** Lets scoped statements pass once the fence is proved to stand. */
 export interface FenceGate {
   /**
-   * Resolves at once when the last proof held, and renews it behind the statement once a minute; proves first where there is none,
-   * or the last one failed seconds ago.
+   * Resolves at once if the last proof held, and renews it behind the statement once a minute. Proves first if there is no good
+   * proof of the last three minutes, or if the last one found a gap more than five seconds ago.
    */
   pass(): Promise<void>
   /** Proves again, for `/readyz` and for who wants to know: a migration may have opened a gap. */
   prove(): Promise<FenceReport>
 }
 
+/** Options of {@link createFenceGate}. */
+export interface FenceGateOptions {
+  /** Milliseconds since the epoch. @default Date.now */
+  now?: () => number
+  /** Hears of each proof that failed behind a statement. */
+  onProblem?: (problem: string, error: unknown) => void
+}
+
 const retryAfter = 5_000
 const renewAfter = 60_000
+const closeAfter = 3 * 60_000
 const passed = Promise.resolve()
 
 /**
  * @param find looks for gaps: `proveFence`
  */
-export function createFenceGate(find: () => Promise<FenceReport>, now = Date.now): FenceGate {
+export function createFenceGate(
+  find: () => Promise<FenceReport>,
+  { now = Date.now, onProblem = () => {} }: FenceGateOptions = {},
+): FenceGate {
   let gaps: readonly FenceGap[] | null = null
   let lookedAt = 0
+  let provedAt = 0
   let proving: Promise<FenceReport> | null = null
 
   const prove = () => {
     if (proving !== null) return proving
-    lookedAt = now()
+    const startedAt = now()
+    lookedAt = startedAt
     proving = find()
       .then(found => {
         gaps = found.gaps
+        provedAt = startedAt
         return found
       })
       .finally(() => {
@@ -50,8 +65,11 @@ export function createFenceGate(find: () => Promise<FenceReport>, now = Date.now
     return proving
   }
 
+  /** A clock that was set back must not keep an old proof alive. */
+  const isPast = (time: number, age: number) => now() - time > age || now() < time
+
   const passOrProve = async () => {
-    if (gaps === null || now() - lookedAt > retryAfter) {
+    if (gaps === null || isPast(provedAt, closeAfter) || isPast(lookedAt, retryAfter)) {
       await prove().catch(cause => {
         throw isStatementTimeout(cause) ? cause : new DatabaseUnavailableError({ cause })
       })
@@ -59,10 +77,17 @@ export function createFenceGate(find: () => Promise<FenceReport>, now = Date.now
     if (gaps !== null && gaps.length > 0) throw new FenceError(gaps)
   }
 
+  const renew = () =>
+    prove().catch(error =>
+      onProblem(
+        'The fence could not be proved again. After three minutes without a proof protected calls answer 503.',
+        error,
+      ),
+    )
+
   const pass = () => {
-    if (gaps?.length !== 0) return passOrProve()
-    // Where it fails the statement says so itself.
-    if (now() - lookedAt > renewAfter) prove().catch(() => {})
+    if (gaps?.length !== 0 || isPast(provedAt, closeAfter)) return passOrProve()
+    if (isPast(lookedAt, renewAfter)) renew()
     return passed
   }
 

@@ -11,8 +11,8 @@ export interface Scope {
   statementTimeout: number
 }
 
-// Identity first, then the role, then the time limit: after the role is set no more is needed than it may do.
-const identify = `select set_config('app.user_id', $1, true), set_config('role', $2, true), set_config('statement_timeout', $3, true)`
+// Identity first, then the role: after the role is set no more is needed than it may do.
+const settings = ['app.user_id', 'role', 'statement_timeout', 'search_path']
 const maxSignatures = 10_000
 
 /** Makes the statement that sets an identity for the rest of a transaction. */
@@ -24,8 +24,8 @@ export interface IdentifyOptions {
   secret?: string | undefined
   /** Keeps the statement prepared on each connection. */
   prepare: boolean
-  /** The search path of the login, where it names the login's own schema: the role would look into another. */
-  searchPath: () => string | undefined
+  /** Schemas that statements find tables in, with `pg_temp` last: first, as it is by default, a temporary table would hide ours. */
+  searchPath: () => string
 }
 
 export function createIdentify({ secret, prepare, searchPath }: IdentifyOptions): Identify {
@@ -38,22 +38,14 @@ export function createIdentify({ secret, prepare, searchPath }: IdentifyOptions)
     return signature
   }
   // Made once: text and name are the same for every caller.
-  const shape = (settings: string[]) => ({
-    text: settings.reduce(
-      (text, setting, n) => `${text}, set_config('${setting}', $${n + 4}, true)`,
-      identify,
-    ),
-    ...(prepare && { name: ['trpc_bearer_identity', ...settings].join('_') }),
-  })
-  const signature = secret === undefined ? [] : ['app.user_signature']
-  const usual = shape(signature)
-  const withPath = shape([...signature, 'search_path'])
+  const names = secret === undefined ? settings : [...settings, 'app.user_signature']
+  const statement = {
+    text: `select ${names.map((name, n) => `set_config('${name}', $${n + 1}, true)`).join(', ')}`,
+    ...(prepare && { name: 'trpc_bearer_identity' }),
+  }
   return ({ userId, role, statementTimeout }) => {
-    const values = [userId, role, String(statementTimeout)]
+    const values = [userId, role, String(statementTimeout), searchPath()]
     if (secret !== undefined) values.push(sign(userId, secret))
-    const path = searchPath()
-    if (path === undefined) return { ...usual, values }
-    values.push(path)
-    return { ...withPath, values }
+    return { ...statement, values }
   }
 }

@@ -22,19 +22,30 @@ const harmless = new Set(
   websearch_to_tsquery width_bucket trpc_bearer.user_id`.split(/\s+/),
 )
 
-const insertInto = /\b(insert|merge)\s+into\s+("\w+"|\w+)(\s*\.\s*("\w+"|\w+))?/gi
-const called = /((?<![\w$.\u0080-\uffff])[\w$.\u0080-\uffff]+|(?<!")"(?:[^"]|"")*")\s*\(/g
+const called = /(\.\s+)?((?<![\w$.\u0080-\uffff])[\w$.\u0080-\uffff]+|(?<!")"(?:[^"]|"")*")\s*\(/g
+
+/** The table that a statement writes to, and what brackets follow it. PostgreSQL takes SELECT INTO in no such statement. */
+const written = /^\s*(insert|merge)\s+into\s+("\w+"|\w+)(\s*\.\s*("\w+"|\w+))?|^\s*(update|delete)\b/i
+
+/** A setting changed by a view, or what hides a name from this search: a comment, an escape. */
+const hidden = /pg_settings|--|\/\*|u&"/i
+
+/** A function called as a field of its argument: `(42).pg_advisory_lock`, `$1.setseed`. */
+const calledAsField = /(?:[)\]]|\$\d+)\s*\.\s*[^\s*]/
 
 /**
  * True unless it is plain that a query leaves nothing in the session: a setting (`set_config`, `update pg_settings`), a lock
  * (`pg_advisory_lock`), a temporary table (`select … into`), whether it calls for that itself or through a function that runs
- * text (`query_to_xml`). It errs on the safe side: any function that is not known to be harmless counts, and any comment, as
- * one may stand between a name and its bracket.
+ * text (`query_to_xml`). It errs on the safe side: names in strings count, and any function that is not known to be harmless.
+ *
+ * @param text a statement that `requireQuery` lets through
  */
 export function mayLeaveBehind(text: string): boolean {
-  const rest = text.replace(insertInto, '')
-  if (/\binto\b|pg_settings|--|\/\*|u&"/i.test(rest)) return true
-  return [...rest.matchAll(called)].some(([, name = '']) => !harmless.has(name.toLowerCase()))
+  if (hidden.test(text) || calledAsField.test(text)) return true
+  if (/\binto\b/i.test(text) && !written.test(text)) return true
+  return [...text.replace(written, '').matchAll(called)].some(
+    ([, qualified, name = '']) => qualified !== undefined || !harmless.has(name.toLowerCase()),
+  )
 }
 
 // A query makes one where an extension runs text that may be anything (xml2), under a name of ours too.
@@ -46,8 +57,11 @@ const forgetPrepared = `do $$
     end loop;
   end $$`
 
-/** Takes back what a query can leave in a session. */
-export const cleanSession = [
+/** Before a transaction: or `lastval()` and `currval()` tell the numbers of the caller before. */
+export const forgetSequences = { text: 'discard sequences' }
+
+/** Statements that take back what a query can leave in a session. */
+export const cleanSession: readonly string[] = [
   'set constraints all immediate',
   'close all',
   'reset session authorization',
@@ -56,8 +70,8 @@ export const cleanSession = [
   'unlisten *',
   'select pg_advisory_unlock_all()',
   'discard temp',
-  'discard sequences',
+  forgetSequences.text,
   // Not by random(), which goes on from the seed that was left.
   'select setseed(hashtext(gen_random_uuid()::text) / 2147483648.0)',
   forgetPrepared,
-].join('; ')
+]

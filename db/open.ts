@@ -36,6 +36,8 @@ export interface DatabaseOptions {
   requiredFence?: FenceLevel | undefined
   /** Keep statements prepared on each connection. Off for PgBouncer before 1.21 in transaction mode. @default true */
   preparedStatements?: boolean | undefined
+  /** Hears of what goes wrong behind the callers: a proof of the fence that failed. @default console.warn */
+  onProblem?: ((problem: string, error: unknown) => void) | undefined
   /** Use the embedded database that another process has open, instead of being refused. For the kysely command. @default false */
   join?: boolean | undefined
 }
@@ -83,6 +85,7 @@ export async function openDatabase({
   preparedStatements = true,
   fenceSecret,
   requiredFence,
+  onProblem = console.warn,
   join = false,
 }: DatabaseOptions = {}): Promise<OpenDatabase> {
   if (fenceSecret !== undefined) requireFenceSecret(fenceSecret)
@@ -99,7 +102,7 @@ export async function openDatabase({
   // The embedded database is one session: a statement that one connection prepared is there for the next one too.
   const prepare = preparedStatements && embedded === null
   const know = createStatementCache({ prepare })
-  let searchPath: string | undefined
+  let searchPath = 'pg_temp'
   const identify = createIdentify({ secret: fenceSecret, prepare, searchPath: () => searchPath })
   const connect = () =>
     pool.connect().catch(cause => {
@@ -127,18 +130,21 @@ export async function openDatabase({
     const scope = { userId: id, role, statementTimeout: statementTimeout * 1000 }
     return new Kysely<Database>({ dialect: scopedDialect(pool, { scope, identify, know, ...options }) })
   }
-  const gate = createFenceGate(async () => {
-    searchPath = await ownSearchPath(db)
-    return proveFence({
-      db,
-      role,
-      forNobody: scoped(randomUUID(), { pass: async () => {} }),
-      timeout: statementTimeout * 1000,
-      required: requiredFence,
-    }).catch(error => {
-      throw fromProof(error)
-    })
-  })
+  const gate = createFenceGate(
+    async () => {
+      searchPath = await searchPathOf(db)
+      return proveFence({
+        db,
+        role,
+        forNobody: scoped(randomUUID(), { pass: async () => {} }),
+        timeout: statementTimeout * 1000,
+        required: requiredFence,
+      }).catch(error => {
+        throw fromProof(error)
+      })
+    },
+    { onProblem },
+  )
   return {
     db,
     forUser: (id, { signal } = {}) => scoped(requireUserId(id), { pass: gate.pass, signal }),
@@ -158,12 +164,21 @@ async function embed(dataDir: string, join: boolean): Promise<EmbeddedDatabase> 
   return (join ? await joinEmbedded(dataDir) : null) ?? (await startEmbedded(dataDir))
 }
 
-/** The schemas that the login finds tables in, where one of them is its own (`"$user"`); else undefined. */
-async function ownSearchPath(db: Kysely<Database>): Promise<string | undefined> {
-  const { rows } = await sql<{ path: string; isOwn: boolean }>`
-    select session_user = any (current_schemas(false)) as "isOwn",
-      (select string_agg(quote_ident(name), ', ') from unnest(current_schemas(false)) name) as path`.execute(
+/**
+ * The search path of the login, with `pg_temp` last. The role would look for the login's own schema (`"$user"`) under its own name,
+ * so that one is named.
+ */
+async function searchPathOf(db: Kysely<Database>): Promise<string> {
+  const { rows } = await sql<{ path: string; own: string | null }>`
+    select current_setting('search_path') as path,
+      case when session_user = any (current_schemas(false)) then quote_ident(session_user) end as own`.execute(
     db,
   )
-  return rows[0]?.isOwn ? rows[0].path : undefined
+  const { path = '', own = null } = rows[0] ?? {}
+  const schemas = path.match(/"(?:[^"]|"")*"|[^\s,"]+/g) ?? []
+  return schemas
+    .map(schema => (schema === '"$user"' ? (own ?? schema) : schema))
+    .filter(schema => !/^"?pg_temp(_\d+)?"?$/i.test(schema))
+    .concat('pg_temp')
+    .join(', ')
 }

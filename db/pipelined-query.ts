@@ -3,6 +3,7 @@ import { fromIdentity } from './unavailable.js'
 import {
   type CommandComplete,
   type DataRow,
+  outOfTurn,
   parseOnce,
   type RowDescription,
   type Submittable,
@@ -26,6 +27,11 @@ export class PipelinedQuery implements PgSubmittable {
   readonly #preambles: readonly Preamble[]
   readonly #main: Submittable
   #done = 0
+  #wire: Wire | undefined
+  #isDescribed = false
+  #isComplete = false
+  /** It was a `select … into`. */
+  hasMadeTable = false
 
   constructor(preambles: readonly Preamble[], main: Submittable) {
     this.#preambles = preambles
@@ -42,8 +48,14 @@ export class PipelinedQuery implements PgSubmittable {
     return (this.#preambles[this.#done] ?? this.#main).text
   }
 
+  /** The answers that come now are those of the statement itself. */
+  get #isOwn() {
+    return this.#done === this.#preambles.length
+  }
+
   submit(connection: Connection) {
     const wire = wireOf(connection)
+    this.#wire = wire
     wire.stream.cork()
     try {
       for (const preamble of this.#preambles) {
@@ -58,26 +70,60 @@ export class PipelinedQuery implements PgSubmittable {
   }
 
   handleRowDescription(message: RowDescription) {
-    this.#main.handleRowDescription(message)
+    if (this.#isOwn && !this.#isDescribed) {
+      this.#isDescribed = true
+      this.#main.handleRowDescription(message)
+    } else this.#refuse()
   }
 
   handleDataRow(message: DataRow) {
-    if (this.#done === this.#preambles.length) this.#main.handleDataRow(message)
+    if (!this.#isOwn) return
+    if (this.#isDescribed && !this.#isComplete) this.#main.handleDataRow(message)
+    else this.#refuse()
   }
 
   handleCommandComplete(message: CommandComplete, wire: Wire) {
-    if (this.#done === this.#preambles.length) this.#main.handleCommandComplete(message, wire)
-    else this.#done++
+    if (!this.#isOwn) {
+      this.#done++
+      return
+    }
+    if (this.#isComplete) return this.#refuse()
+    this.#isComplete = true
+    // A query that answers no columns has made a table of them: SELECT INTO.
+    this.hasMadeTable = !this.#isDescribed && message.text.startsWith('SELECT')
+    this.#main.handleCommandComplete(message, wire)
   }
 
   handlePortalSuspended(wire: Wire) {
-    this.#main.handlePortalSuspended(wire)
+    if (this.#isDescribed && !this.#isComplete) this.#main.handlePortalSuspended(wire)
+    else this.#refuse()
   }
+
   handleEmptyQuery(wire: Wire) {
+    if (!this.#isOwn || this.#isComplete) return this.#refuse()
+    this.#isComplete = true
     this.#main.handleEmptyQuery(wire)
   }
+
   handleReadyForQuery(wire: Wire) {
-    this.#main.handleReadyForQuery(wire)
+    if (this.#isComplete || this.#main.isLeft) this.#main.handleReadyForQuery(wire)
+    else this.#refuse()
+  }
+
+  handleCopyInResponse() {
+    this.#refuse()
+  }
+
+  handleCopyData() {
+    this.#refuse()
+  }
+
+  /** The rows of what comes next may be somebody else's. */
+  #refuse() {
+    const error = outOfTurn()
+    if (this.#wire === undefined) throw error
+    this.#main.handleError(error, this.#wire)
+    this.#wire.stream.destroy(error)
   }
 
   handleError(error: Error, wire: Wire) {
@@ -85,7 +131,6 @@ export class PipelinedQuery implements PgSubmittable {
     for (const { name } of [...this.#preambles.slice(this.#done), this.#main]) {
       if (name) delete wire.submittedNamedStatements[name]
     }
-    const isOwn = this.#done === this.#preambles.length
-    this.#main.handleError(isOwn ? error : fromIdentity(error), wire)
+    this.#main.handleError(this.#isOwn ? error : fromIdentity(error), wire)
   }
 }

@@ -45,7 +45,9 @@ export class RowCursor<R> {
   /** @throws what PostgreSQL said of the end of the statement, or had said since the last rows */
   close(): Promise<void> {
     return this.#orError(async () => {
-      if (!this.#hasFailed) await this.#cursor.close()
+      if (this.#hasFailed) return
+      this.handler.isLeft = true
+      await this.#cursor.close()
     })
   }
 

@@ -7,9 +7,9 @@ import {
 } from 'kysely'
 import pg, { type PoolClient } from 'pg'
 import type { Identify, Scope } from './identity.js'
-import { cleanSession } from './leftovers.js'
+import { cleanSession, forgetSequences } from './leftovers.js'
 import type { Preamble } from './pipelined-query.js'
-import { Session } from './session.js'
+import { returned, Session } from './session.js'
 import { requireChunkSize, requireFewValues } from './statement.js'
 import { isStalePlan, type KnownStatement } from './statement-cache.js'
 import { Turn } from './turn.js'
@@ -26,7 +26,6 @@ export interface ScopeOptions {
   signal?: AbortSignal
 }
 
-const ended = 'The transaction, or the connection, of this statement has ended: await each statement in it.'
 const uncommitted = 'The transaction could not be committed, and takes nothing more: roll it back.'
 
 /**
@@ -45,6 +44,8 @@ export class ScopedConnection implements DatabaseConnection {
   #isReleased = false
   /** A statement in a transaction of its own, whose end the others on the connection wait for. */
   readonly #alone = new Turn()
+  /** Calls that have begun and not ended, each of which may send more. */
+  #underWay = 0
 
   constructor(client: PoolClient, { scope, identify, know, signal }: ScopeOptions) {
     this.#session = new Session(client, { signal, patience: scope.statementTimeout + 5_000 })
@@ -52,33 +53,50 @@ export class ScopedConnection implements DatabaseConnection {
     this.#identity = identify(scope)
   }
 
-  async begin(settings: TransactionSettings) {
-    while (this.#alone.ended !== null) await this.#alone.ended
-    this.#requireOpen()
-    if (this.#inTransaction) throw new Error('A transaction is open on this connection: one at a time.')
-    return this.#begin(settings)
+  /** Counts a call until all that it sends is answered: a connection that is given back before that is ended. */
+  async #track<T>(call: () => Promise<T>): Promise<T> {
+    this.#underWay++
+    try {
+      return await call()
+    } finally {
+      this.#underWay--
+    }
+  }
+
+  begin(settings: TransactionSettings) {
+    return this.#track(async () => {
+      while (this.#alone.ended !== null) await this.#alone.ended
+      this.#requireOpen()
+      if (this.#inTransaction) throw new Error('A transaction is open on this connection: one at a time.')
+      return this.#begin(settings)
+    })
   }
 
   async #begin({ isolationLevel, accessMode }: TransactionSettings) {
     const level = isolationLevel ? ` isolation level ${isolationLevel}` : ''
     const begin = `begin${level}${accessMode ? ` ${accessMode}` : ''}`
     try {
-      await this.#session.send([{ text: begin }], this.#identity)
+      await this.#session.send([{ text: begin }, forgetSequences], this.#identity)
       this.#inTransaction = true
     } catch (error) {
-      await this.rollback()
+      await this.#rollback()
+      if (isStalePlan(error)) throw new DatabaseUnavailableError({ cause: error })
       throw fromIdentity(error)
     }
     this.#expect('T')
   }
 
   /** Where it fails all is rolled back, and what comes is refused until the caller rolls back too. */
-  async commit() {
+  commit() {
+    return this.#track(() => this.#commit())
+  }
+
+  async #commit() {
     this.#requireOpen()
     this.#session.requireStreamsEnded()
-    this.#refusal = ended
+    this.#refusal = returned
     const command = await this.#cleanAndCommit().catch(async error => {
-      await this.rollback()
+      await this.#rollback()
       if (isAborted(error)) throw new AbortedTransactionError()
       this.#refusal = uncommitted
       throw error
@@ -95,14 +113,18 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   /** Never fails: a connection that cannot roll back is not given back, and the error that led here is the one to tell. */
-  async rollback() {
+  rollback() {
+    return this.#track(() => this.#rollback())
+  }
+
+  async #rollback() {
     if (this.#session.hasOpenStream) this.#session.isBroken = true
     if (this.#session.isBroken) return
     if (this.#refusal === uncommitted) return this.#ended()
-    this.#refusal = ended
+    this.#refusal = returned
     try {
       // Locks and prepared statements outlive a rollback: cleaned in the same message, behind a pooler in the same session too.
-      await this.#session.run(this.#isUnclean ? `rollback; ${cleanSession}` : 'rollback')
+      await this.#session.run(this.#isUnclean ? ['rollback', ...cleanSession] : ['rollback'])
       this.#isUnclean = false
       this.#ended()
     } catch {
@@ -111,12 +133,18 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   /** Sends a statement of ours inside the transaction. */
-  async control({ sql: text }: CompiledQuery) {
-    this.#requireOpen()
-    await this.#session.send([], { text })
+  control({ sql: text }: CompiledQuery) {
+    return this.#track(async () => {
+      this.#requireOpen()
+      await this.#session.send([], { text })
+    })
   }
 
-  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+  executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    return this.#track(() => this.#executeQuery<R>(query))
+  }
+
+  async #executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     const known = this.#know(query.sql)
     while (this.#alone.ended !== null) await this.#alone.ended
     this.#requireOpen()
@@ -128,10 +156,10 @@ export class ScopedConnection implements DatabaseConnection {
     try {
       await this.#begin({})
       const result = await this.#execute<R>(query, known)
-      await this.commit()
+      await this.#commit()
       return result
     } catch (error) {
-      await this.rollback()
+      await this.#rollback()
       throw error
     } finally {
       end()
@@ -162,6 +190,15 @@ export class ScopedConnection implements DatabaseConnection {
 
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
     requireChunkSize(chunkSize)
+    this.#underWay++
+    try {
+      yield* this.#streamQuery<R>(query, chunkSize)
+    } finally {
+      this.#underWay--
+    }
+  }
+
+  async *#streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncGenerator<QueryResult<R>, void> {
     const { mayLeaveBehind } = this.#know(query.sql)
     while (this.#alone.ended !== null) await this.#alone.ended
     this.#requireOpen()
@@ -182,13 +219,13 @@ export class ScopedConnection implements DatabaseConnection {
     try {
       yield* this.#stream<R>(query, chunkSize)
     } catch (error) {
-      await this.rollback()
+      await this.#rollback()
       throw error
     } finally {
       // Also where the reader has left in the middle.
       if (this.#inTransaction && !this.#session.isBroken) {
-        await this.commit().catch(async error => {
-          await this.rollback()
+        await this.#commit().catch(async error => {
+          await this.#rollback()
           throw error
         })
       }
@@ -209,12 +246,12 @@ export class ScopedConnection implements DatabaseConnection {
     this.#session.cancel()
   }
 
-  /** Gives the connection back: clean, or not at all. */
+  /** Gives the connection back: idle and clean, or not at all. */
   release() {
     this.#isReleased = true
+    if (this.#underWay > 0 || this.#inTransaction) this.#session.isBroken = true
     return this.#session.release(async () => {
-      if (this.#inTransaction) this.#session.isBroken = true
-      if (this.#isUnclean && !this.#session.isBroken) await this.#clean()
+      if (this.#isUnclean) await this.#clean()
     })
   }
 
@@ -229,7 +266,7 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   #requireOpen() {
-    const refusal = this.#isReleased ? ended : this.#refusal
+    const refusal = this.#isReleased ? returned : this.#refusal
     if (refusal !== null) throw new Error(refusal)
   }
 

@@ -4,6 +4,7 @@ import { type Answer, ExtendedQuery, type Statement } from './extended-query.js'
 import { PipelinedQuery, type Preamble } from './pipelined-query.js'
 import { RowCursor } from './row-cursor.js'
 import { DatabaseUnavailableError, fromStatement } from './unavailable.js'
+import { outOfTurn } from './wire.js'
 
 /** Options of a {@link Session}. */
 export interface SessionOptions {
@@ -13,6 +14,10 @@ export interface SessionOptions {
   signal: AbortSignal | undefined
 }
 
+/** Why a statement is refused whose connection its caller no longer has. */
+export const returned =
+  'The transaction, or the connection, of this statement has ended: await each statement in it.'
+
 /** A pooled connection that sends statements: each in a bounded time and cancellable. A broken one is not used again. */
 export class Session {
   readonly #client: PoolClient
@@ -21,7 +26,11 @@ export class Session {
   /** Of what was sent last: an abort is told at once, and its connection waits for the answer. */
   #answered: Promise<unknown> = Promise.resolve()
   #openStreams = 0
+  /** Its caller has given it back: nothing that still runs for them may send more. */
+  #isReturned = false
   #isLetGo = false
+  /** A statement made a table (`select … into`). The connection ends with its caller. */
+  #hasMadeTable = false
   /** Resolves when the last request to cancel has ended. */
   #cancelling: Promise<void> | null = null
   /** It is not given back, and nothing more is sent on it. */
@@ -56,9 +65,12 @@ export class Session {
   async send<R>(before: readonly Preamble[], statement: Statement): Promise<Answer<R>> {
     this.#requireUsable()
     const query = new ExtendedQuery<R>(statement)
-    this.#client.query(new PipelinedQuery(before, query))
+    const pipeline = new PipelinedQuery(before, query)
+    this.#client.query(pipeline)
     try {
-      return await this.#answer(query.answer)
+      const answer = await this.#answer(query.answer)
+      this.#hasMadeTable ||= pipeline.hasMadeTable
+      return answer
     } catch (error) {
       if (error instanceof Error) Error.captureStackTrace(error)
       throw this.#judged(error)
@@ -74,11 +86,11 @@ export class Session {
     this.#requireUsable()
     this.#openStreams++
     const cursor = new RowCursor<R>(text, values)
-    this.#client.query(new PipelinedQuery(before, cursor.handler))
+    const pipeline = new PipelinedQuery(before, cursor.handler)
+    this.#client.query(pipeline)
     const read = async () => {
       // Or the request to cancel would overtake what it is for.
       this.#requireUsable()
-      if (this.#isLetGo) throw new Error('The transaction, or the connection, of this stream has ended.')
       return this.#answer(cursor.read(chunkSize))
     }
     try {
@@ -94,6 +106,7 @@ export class Session {
       throw this.#judged(error)
     } finally {
       this.#openStreams--
+      this.#hasMadeTable ||= pipeline.hasMadeTable
       // Of a connection that is gone no cursor can be closed.
       if (!this.isBroken) await this.#close(cursor)
     }
@@ -127,8 +140,11 @@ export class Session {
   }
 
   /** Sends statements of ours in one message, once what was sent before has been answered. */
-  async run(text: string): Promise<void> {
-    const ran = this.#answered.then(() => this.#inTime(this.#client.query(text)))
+  async run(statements: readonly string[]): Promise<void> {
+    const ran = this.#answered.then(() => {
+      if (this.#isLetGo) throw new Error(returned)
+      return this.#inTime(this.#client.query(statements.join('; ')).then(requireAnswers(statements.length)))
+    })
     this.#answered = ran.catch(() => {})
     await ran.catch(error => {
       throw this.#judged(error)
@@ -143,10 +159,13 @@ export class Session {
 
   /** Gives the connection back once it has been answered, and cleaned; ends it where it is broken. Who has gone does not wait. */
   async release(clean: () => Promise<void>) {
+    this.#isReturned = true
     // Its rows stand in the way of whoever comes next.
     if (this.hasOpenStream) this.isBroken = true
     const released = this.#answered
-      .then(clean)
+      .then(async () => {
+        if (!this.isBroken) await clean()
+      })
       .catch(() => {
         this.isBroken = true
       })
@@ -155,7 +174,7 @@ export class Session {
     if (!this.#signal?.aborted) return released
   }
 
-  #letGo(isBroken = this.isBroken) {
+  #letGo(isBroken = this.isBroken || this.#hasMadeTable) {
     if (this.#isLetGo) return
     this.#isLetGo = true
     this.#client.release(isBroken)
@@ -163,6 +182,7 @@ export class Session {
 
   #requireUsable() {
     this.#signal?.throwIfAborted()
+    if (this.#isReturned || this.#isLetGo) throw new Error(returned)
     if (this.#cancelling !== null) {
       const cause = new Error('The connection is not used again: what it ran was cancelled.')
       throw new DatabaseUnavailableError({ cause })
@@ -193,3 +213,10 @@ export class Session {
     })
   }
 }
+
+/** An answer that came too early would leave the true one to the next caller. */
+const requireAnswers =
+  (count: number) => (results: { command: string | null } | { command: string | null }[]) => {
+    const answers = [results].flat()
+    if (answers.length !== count || answers.some(({ command }) => !command)) throw outOfTurn()
+  }

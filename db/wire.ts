@@ -25,6 +25,8 @@ export interface Submittable {
   handleEmptyQuery(wire: Wire): void
   handleReadyForQuery(wire: Wire): void
   handleError(error: unknown, wire: Wire): void
+  /** True when its end was asked for before its last row: it ends without a CommandComplete. */
+  isLeft?: boolean
 }
 
 /** A column of a result. */
@@ -45,6 +47,13 @@ export interface CommandComplete {
   /** The command's tag, such as `INSERT 0 1`. */
   text: string
 }
+
+/**
+ * An answer that belongs to no statement that is under way. What comes after it on this connection may be somebody else's: the
+ * message is one of those that count as an outage.
+ */
+export const outOfTurn = () =>
+  new Error('Connection terminated: the server, or a pooler before it, has sent an answer out of turn.')
 
 /** Sends the statement to be parsed, where the connection has not got it under its name already. */
 export function parseOnce(

@@ -33,7 +33,7 @@ test('while the fence is proved anew nobody waits, and it is proved once', async
         finish = done
       }),
   )
-  const gate = createFenceGate(find, () => now)
+  const gate = createFenceGate(find, { now: () => now })
   const first = gate.pass()
   finish({ level: 'plain', gaps: [] })
   await first
@@ -42,6 +42,63 @@ test('while the fence is proved anew nobody waits, and it is proved once', async
   expect(find).toHaveBeenCalledTimes(2)
   finish({ level: 'plain', gaps: [{ object: 'tasks', problem: 'is open', mend: 'close it' }] })
   await vi.waitFor(() => expect(gate.pass()).rejects.toThrow(FenceError))
+})
+
+test('proofs that fail close the gate after three minutes, and say so before', async () => {
+  let now = 0
+  const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [] }))
+  const onProblem = vi.fn()
+  const gate = createFenceGate(find, { now: () => now, onProblem })
+  await gate.pass()
+  const failure = new Error('permission denied for table pg_class')
+  find.mockRejectedValue(failure)
+  for (let minute = 1; minute < 3; minute++) {
+    now += 60_001
+    await gate.pass()
+    await vi.waitFor(() => expect(onProblem).toHaveBeenCalledTimes(minute))
+  }
+  expect(onProblem).toHaveBeenCalledWith(
+    expect.stringContaining('The fence could not be proved again'),
+    failure,
+  )
+  now += 60_000
+  await expect(gate.pass()).rejects.toMatchObject({ name: 'DatabaseUnavailableError', cause: failure })
+  now += 60_000
+  await expect(gate.pass()).rejects.toMatchObject({ name: 'DatabaseUnavailableError', cause: failure })
+  find.mockResolvedValue({ level: 'plain', gaps: [] })
+  await gate.pass()
+})
+
+test.each([
+  ['a day without a caller', 86_400_000],
+  ['a clock that is set back', -86_400_000],
+])('after %s the fence is proved before the next caller passes', async (_, time) => {
+  let now = 1e12
+  const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [] }))
+  const gate = createFenceGate(find, { now: () => now })
+  await gate.pass()
+  find.mockResolvedValue({
+    level: 'plain',
+    gaps: [{ object: 'tasks', problem: 'is open', mend: 'close it' }],
+  })
+  now += time
+  await expect(gate.pass()).rejects.toThrow(FenceError)
+})
+
+test('a proof that the database refuses closes protected calls, is logged, and opens them again', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  const onProblem = vi.fn()
+  await using database = await openTestDatabase('PostgreSQL', { onProblem })
+  const list = () => database.forUser('alice').selectFrom('tasks').select('id').execute()
+  await list()
+  await sql`alter function trpc_bearer.shared_tables() rename to not_there`.execute(database.db)
+  vi.setSystemTime(Date.now() + 60_001)
+  await list()
+  await vi.waitFor(() => expect(onProblem).toHaveBeenCalledOnce(), { timeout: 5_000 })
+  vi.setSystemTime(Date.now() + 120_001)
+  await expect(list()).rejects.toMatchObject({ name: 'DatabaseUnavailableError' })
+  await sql`alter function trpc_bearer.not_there() rename to shared_tables`.execute(database.db)
+  expect(await list()).toEqual([])
 })
 
 test('under load the fence is proved beside the statements, and a gap closes it for all of them', async () => {

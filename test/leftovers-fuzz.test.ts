@@ -1,0 +1,57 @@
+import { sql } from 'kysely'
+import pg from 'pg'
+import { expect, test } from 'vitest'
+import { openTestDatabase } from './parts/database.js'
+import { findMisjudged, lookBehind } from './parts/left-behind.js'
+import { statementsOf } from './parts/statements.js'
+
+const count = Number(process.env.FUZZ_STATEMENTS ?? 600)
+const seed = Number(process.env.FUZZ_SEED ?? 20_261_127)
+
+async function connect(url: string | null) {
+  const client = new pg.Client({ connectionString: url ?? '' })
+  await client.connect()
+  return { client, [Symbol.asyncDispose]: () => client.end() }
+}
+
+test('no generated statement that leaves something in its session is called harmless', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await using connection = await connect(database.url)
+  const { ran, left, misjudged } = await findMisjudged(connection.client, { seed, count })
+  expect(misjudged).toEqual([])
+  expect(Math.min(ran, left)).toBeGreaterThan(count / 10)
+})
+
+/** What was asked until 0.1.0: it took `insert into a` out of a text wherever it stood. */
+const judgedBefore = (text: string) => {
+  const rest = text.replace(/\b(insert|merge)\s+into\s+("\w+"|\w+)(\s*\.\s*("\w+"|\w+))?/gi, '')
+  return /\binto\b|pg_settings|--|\/\*|u&"|advisory|set_config|to_xml|setseed/i.test(rest)
+}
+
+test('and such a statement would be found', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await using connection = await connect(database.url)
+  const { misjudged } = await findMisjudged(connection.client, { seed, count, judge: judgedBefore })
+  expect(misjudged.length).toBeGreaterThan(0)
+})
+
+test('a scoped handle that runs generated statements in every way leaves nothing for the next caller', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const next = statementsOf(seed + 1)
+  const alice = database.forUser('alice')
+  const ways: ((text: string) => Promise<unknown>)[] = [
+    text => sql.raw(text).execute(alice),
+    text => alice.transaction().execute(trx => sql.raw(text).execute(trx)),
+    text => alice.connection().execute(connection => sql.raw(text).execute(connection)),
+    async text => {
+      for await (const _ of alice.getExecutor().stream(sql.raw<object>(text).compile(alice), 2));
+    },
+  ]
+  await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
+  for (let n = 0; n < count; n++) {
+    const text = next()
+    await ways[n % ways.length]?.(text).catch(() => {})
+    const { rows } = await sql.raw<{ left_behind: string[] }>(lookBehind).execute(database.db)
+    expect([text, ...(rows[0]?.left_behind ?? [])]).toEqual([text])
+  }
+})
