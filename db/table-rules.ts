@@ -42,6 +42,12 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
       from family join pg_catalog.pg_class c on c.oid = family.oid
       left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = 'user_id' and not a.attisdropped
     ),
+    -- Each shows the rows of all below it, so it is not enough that the next one is protected.
+    ancestors as (
+      select h.inhparent as oid, h.inhrelid as child from mine join pg_catalog.pg_inherits h on h.inhrelid = mine.oid
+      union
+      select h.inhparent, h.inhrelid from ancestors join pg_catalog.pg_inherits h on h.inhrelid = ancestors.oid
+    ),
     keys as (
       select i.indexrelid, i.indkey[0] = mine.user_id as is_own,
         k.conexclop[1] is distinct from 'pg_catalog.=(text,text)'::regoperator and i.indisexclusion as is_loose,
@@ -68,10 +74,10 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
     select pg_catalog.format('the user_id of %s must have a deterministic collation', oid::regclass), null
     from mine where is_table and is_text and not is_strict
     union all
-    select pg_catalog.format('%s inherits from %s, which shows its rows without the policy', h.inhrelid::regclass, p.oid::regclass),
-      case when mine.relispartition then pg_catalog.format('alter table %s detach partition %s;', p.oid::regclass, mine.oid::regclass)
-        else pg_catalog.format('alter table %s no inherit %s;', mine.oid::regclass, p.oid::regclass) end
-    from mine join pg_catalog.pg_inherits h on h.inhrelid = mine.oid join pg_catalog.pg_class p on p.oid = h.inhparent
+    select pg_catalog.format('%s inherits from %s, which shows its rows without the policy', child::regclass, p.oid::regclass),
+      case when c.relispartition then pg_catalog.format('alter table %s detach partition %s;', p.oid::regclass, c.oid::regclass)
+        else pg_catalog.format('alter table %s no inherit %s;', c.oid::regclass, p.oid::regclass) end
+    from ancestors join pg_catalog.pg_class p on p.oid = ancestors.oid join pg_catalog.pg_class c on c.oid = ancestors.child
     where not p.relforcerowsecurity and p.oid not in (select oid from mine)
     union all
     select pg_catalog.format('its key %s does not start with user_id', indexrelid::regclass), mend

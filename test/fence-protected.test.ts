@@ -68,6 +68,19 @@ describe.each(databaseKinds)('the fence round protected tables on %s', kind => {
       'gap.notes',
     ],
     [
+      'a shared table that shows the rows of one far below it',
+      [
+        'create table gap.oldest (body text)',
+        'create table gap.between () inherits (gap.oldest)',
+        'alter table gap.between enable row level security, force row level security',
+        'PROTECT gap.notes',
+        'alter table gap.notes inherit gap.between',
+        'grant select on gap.oldest to public',
+        "insert into trpc_bearer.shared_table values ('gap.oldest')",
+      ],
+      'gap.notes',
+    ],
+    [
       'a partition with a key of its own',
       [
         'create table gap.parted (user_id text, id int, primary key (user_id, id)) partition by list (id)',

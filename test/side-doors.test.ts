@@ -56,6 +56,12 @@ describe.each(databaseKinds)('the keys of a table on %s', kind => {
       'create table door.base (body text); create table door.bad (user_id text) inherits (door.base)',
     ],
     [
+      'a table far above that shows its rows',
+      `create table door.oldest (body text); create table door.between () inherits (door.oldest);
+       alter table door.between enable row level security, force row level security;
+       create table door.bad (user_id text) inherits (door.between)`,
+    ],
+    [
       'a foreign key to rows of others',
       `create table door.bad (user_id text, id int, other text, foreign key (other, id) references door.notes (user_id, id))`,
     ],
