@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { PGlite } from '@electric-sql/pglite'
 import type { PoolConfig } from 'pg'
 import { openDataDir, socketsOfOwner } from './data-dir.js'
+import { cleanSession } from './leftovers.js'
 
 const packages = '@electric-sql/pglite@0.5.14 @electric-sql/pglite-socket@0.2.17'
 
@@ -24,6 +26,10 @@ const connectionTo = (sockets: string): PoolConfig => ({
   user: 'postgres',
   database: 'postgres',
   max: 1,
+  // All connections share PGlite's one session: what a dropped one has left there would be the next one's.
+  onConnect: async client => {
+    await client.query(['rollback', ...cleanSession].join('; '))
+  },
 })
 
 /**
@@ -54,7 +60,7 @@ export async function startEmbedded(dataDir: string): Promise<EmbeddedDatabase> 
     stops.unshift(() => pglite.close())
     const path = join(folder.sockets, '.s.PGSQL.5432')
     await rm(path, { force: true })
-    const server = new PGLiteSocketServer({ db: pglite, path, maxConnections: 10 })
+    const server = new PGLiteSocketServer({ db: keepPipelinesWhole(pglite), path, maxConnections: 10 })
     await server.start()
     stops.unshift(
       () => server.stop(),
@@ -66,6 +72,32 @@ export async function startEmbedded(dataDir: string): Promise<EmbeddedDatabase> 
     await close()
     throw error
   }
+}
+
+/** Types of the messages that leave a transaction open until a Sync: Parse, Bind, Describe, Execute, Close, Flush. */
+const pipelined = new Set(Buffer.from('PBDECH'))
+
+/**
+ * Makes the socket server take statements behind one Sync for a transaction. It would let another connection's messages in between
+ * them otherwise, and their Sync would end the identity before the statement it was set for.
+ */
+function keepPipelinesWhole(pglite: PGlite): PGlite {
+  let isInPipeline = false
+  return new Proxy(pglite, {
+    get(target, name) {
+      if (name === 'isInTransaction') return () => isInPipeline || target.isInTransaction()
+      if (name === 'execProtocolRawStream') {
+        return async (...[message, options]: Parameters<PGlite['execProtocolRawStream']>) => {
+          await target.execProtocolRawStream(message, options)
+          isInPipeline = pipelined.has(message[0] ?? 0)
+        }
+      }
+      // The server calls it to roll back what a dropped connection has left.
+      if (name === 'exec') isInPipeline = false
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
 }
 
 /**

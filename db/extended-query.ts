@@ -82,7 +82,6 @@ export class ExtendedQuery<R> implements Submittable {
   }
 
   handlePortalSuspended() {}
-  handleEmptyQuery() {}
 
   handleReadyForQuery() {
     if (this.#unreadable !== undefined) return this.#fail(this.#unreadable)

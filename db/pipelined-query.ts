@@ -99,10 +99,9 @@ export class PipelinedQuery implements PgSubmittable {
     else this.#refuse()
   }
 
-  handleEmptyQuery(wire: Wire) {
-    if (!this.#isOwn || this.#isComplete) return this.#refuse()
-    this.#isComplete = true
-    this.#main.handleEmptyQuery(wire)
+  /** No statement that is sent is empty. */
+  handleEmptyQuery() {
+    this.#refuse()
   }
 
   handleReadyForQuery(wire: Wire) {

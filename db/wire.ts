@@ -22,7 +22,6 @@ export interface Submittable {
   handleDataRow(message: DataRow): void
   handleCommandComplete(message: CommandComplete, wire: Wire): void
   handlePortalSuspended(wire: Wire): void
-  handleEmptyQuery(wire: Wire): void
   handleReadyForQuery(wire: Wire): void
   handleError(error: unknown, wire: Wire): void
   /** True when its end was asked for before its last row: it ends without a CommandComplete. */

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { protectTable } from '../db/index.js'
 import { mayLeaveBehind } from '../db/leftovers.js'
 import { root } from './parts/child.js'
 import { databaseKinds, openTestDatabase } from './parts/database.js'
@@ -152,4 +153,27 @@ test('the seed that a caller leaves does not tell the random numbers of the next
     return (await sql`select random()`.execute(database.forUser('bob'))).rows
   }
   expect(await random()).not.toEqual(await random())
+})
+
+test('the number of a sequence that a caller drew is not told to the next', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  await run('create table invoices (user_id text, id serial, primary key (user_id, id))')
+  await protectTable(database.db, 'invoices')
+  const numbers = ['lastval()', "currval('invoices_id_seq')", '(invoices_id_seq).last_value']
+  const alice = database.forUser('alice')
+  const bob = database.forUser('bob')
+  const invoice = (handle: typeof alice) => sql`insert into invoices default values`.execute(handle)
+  for (const number of numbers) {
+    await invoice(alice)
+    const ask = (handle: typeof bob) => sql.raw(`select ${number} as number`).execute(handle)
+    await expect(ask(bob)).rejects.toThrow()
+    await expect(bob.transaction().execute(ask)).rejects.toThrow()
+    await expect(bob.connection().execute(ask)).rejects.toThrow()
+  }
+  const own = await alice.transaction().execute(async trx => {
+    await invoice(trx)
+    return (await sql<{ number: string }>`select lastval() as number`.execute(trx)).rows
+  })
+  expect(own).toEqual([{ number: '4' }])
 })
