@@ -29,6 +29,7 @@ export async function findFenceLevel(
 ): Promise<{ level: FenceLevel; obstacles: FenceGap[] }> {
   const causes = await powersOfLogin(db, role)
   if (!(await refusesForgery(db, timeout, role))) causes.push(forgeryBelieved)
+  else if (!(await putsPoliciesFirst(db, timeout))) causes.push(policiesLast)
   const closed = [...tables, 'trpc_bearer.fence_key']
   for (const name of await openToPublic(db, closed))
     causes.push({ problem: `everybody may read ${name}`, mend: revoke('all', name, ['public']) })
@@ -56,6 +57,24 @@ export async function findFenceLevel(
 const forgeryBelieved = {
   problem: 'an identity without a signature is believed, as the database has no secret',
   mend: '-- npm run migrate, with FENCE_SECRET',
+}
+
+const policiesLast = {
+  problem: 'a condition that SQL injects may be tried on rows of others, before the policy',
+  mend: '-- npm run migrate, with FENCE_SECRET',
+}
+
+async function putsPoliciesFirst(db: Kysely<Database>, timeout: number): Promise<boolean> {
+  try {
+    await within(db, timeout, async trx => {
+      await sql`select set_config('cpu_operator_cost', '0.0025', true)`.execute(trx)
+      await sql`select trpc_bearer.policies_first()`.execute(trx)
+    })
+    return false
+  } catch (error) {
+    if (isNotBelieved(error)) return true
+    throw error
+  }
 }
 
 async function openToPublic(db: Kysely<Database>, tables: readonly string[]): Promise<string[]> {

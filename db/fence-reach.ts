@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { type FenceGap, isOfExtension, lenders, revoke } from './fence-gap.js'
 import type { Database } from './schema.js'
+import { ownRows, printedOwnRows } from './table-rules.js'
 
 /** What the role has any privilege on, by itself, from PUBLIC or from whom it inherits; and the tables that callers need. */
 export interface Reached {
@@ -28,10 +29,6 @@ export interface Reached {
   /** Policies that let the role see or write more than its own rows. */
   strangePolicies: string[]
 }
-
-const ownRows = 'user_id = (select trpc_bearer.user_id())'
-/** As PostgreSQL prints it with an empty search path: under another, `user_id()` might be anybody's. */
-const ourPolicy = '(user_id = ( SELECT trpc_bearer.user_id() AS user_id))'
 
 /**
  * Everything that the role has a privilege on, but for PostgreSQL's own. In a schema that it may not use too: a view reads there
@@ -81,8 +78,8 @@ export async function reachedBy(
       from (
         select *, polpermissive and (0 = any (polroles)
             or exists (select from unnest(polroles) r where pg_has_role(${role}, r, 'usage'))) as is_bound,
-          pg_get_expr(polqual, polrelid) = ${ourPolicy} as is_read,
-          pg_get_expr(polwithcheck, polrelid) = ${ourPolicy} as is_write
+          pg_get_expr(polqual, polrelid) = ${printedOwnRows.using} as is_read,
+          pg_get_expr(polwithcheck, polrelid) = ${printedOwnRows.check} as is_write
         from pg_catalog.pg_policy
       ) policy
       group by polrelid
@@ -146,7 +143,7 @@ function gapsOfProtected(reached: Reached, role: string): FenceGap[] {
       ? [
           ...drops.filter(drop => drop !== `drop policy own_rows on ${name};`),
           `drop policy if exists own_rows on ${name};`,
-          `create policy own_rows on ${name} to ${role} using (${ownRows}) with check (${ownRows});`,
+          `create policy own_rows on ${name} to ${role} using (${ownRows.using}) with check (${ownRows.check});`,
         ]
       : drops
   if (strangePolicies.length > 0)

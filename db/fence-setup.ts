@@ -69,6 +69,22 @@ async function sign(db: AnyKysely, secret: string): Promise<void> {
         select current_setting('app.user_id', true) from trpc_bearer.fence_key where ${isSigned}
       ), trpc_bearer.refuse_identity()) end;
     end $$`.execute(db)
+  await putPoliciesFirst(db)
+}
+
+/**
+ * PostgreSQL evaluates a leakproof condition before a policy if it costs less than ten times `cpu_operator_cost`: none does where that
+ * is 0. Being immutable, the function is called while a statement is planned, by the cost that it is planned with.
+ */
+async function putPoliciesFirst(db: AnyKysely): Promise<void> {
+  await sql`
+    create or replace function trpc_bearer.policies_first() returns boolean
+      language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+    begin
+      if current_setting('cpu_operator_cost') = '0' then return true; end if;
+      raise exception ${sql.lit(`${notBelieved} (FENCE_SECRET is missing, or SQL has set another cpu_operator_cost than 0).`)}
+        using errcode = 'invalid_authorization_specification';
+    end $$`.execute(db)
 }
 
 /** The signature of the identity is by a key of the table: HMAC-SHA-256 with both pads. */

@@ -13,10 +13,20 @@ export interface Scope {
 
 // Identity first, then the role: after the role is set no more is needed than it may do.
 const settings = ['app.user_id', 'role', 'statement_timeout', 'search_path']
+// See `policies_first()`. With operators that cost nothing PostgreSQL takes planning for free, and plans known statements anew each time.
+const signedSettings = [...settings, 'app.user_signature', 'cpu_operator_cost', 'plan_cache_mode']
 const maxSignatures = 10_000
 
-/** Makes the statement that sets an identity for the rest of a transaction. */
-export type Identify = (scope: Scope) => Preamble
+/** The statements that set an identity for the rest of a transaction. */
+export interface Identity {
+  /** Before a statement that is kept prepared: its plan is kept too. */
+  repeated: Preamble
+  /** Before any other statement, and for a transaction. */
+  usual: Preamble
+}
+
+/** Makes the statements that set an identity. */
+export type Identify = (scope: Scope) => Identity
 
 /** Options of {@link createIdentify}. */
 export interface IdentifyOptions {
@@ -38,14 +48,21 @@ export function createIdentify({ secret, prepare, searchPath }: IdentifyOptions)
     return signature
   }
   // Made once: text and name are the same for every caller.
-  const names = secret === undefined ? settings : [...settings, 'app.user_signature']
+  const names = secret === undefined ? settings : signedSettings
   const statement = {
     text: `select ${names.map((name, n) => `set_config('${name}', $${n + 1}, true)`).join(', ')}`,
     ...(prepare && { name: 'trpc_bearer_identity' }),
   }
   return ({ userId, role, statementTimeout }) => {
     const values = [userId, role, String(statementTimeout), searchPath()]
-    if (secret !== undefined) values.push(sign(userId, secret))
-    return { ...statement, values }
+    if (secret === undefined) {
+      const usual = { ...statement, values }
+      return { repeated: usual, usual }
+    }
+    values.push(sign(userId, secret), '0')
+    return {
+      repeated: { ...statement, values: [...values, 'force_generic_plan'] },
+      usual: { ...statement, values: [...values, 'auto'] },
+    }
   }
 }

@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from './any-kysely.js'
 import { quoteIdentifier } from './identifier.js'
-import { brokenTableRules, family, lacksIndex } from './table-rules.js'
+import { brokenTableRules, family, lacksIndex, ownRows } from './table-rules.js'
 
 /**
  * Puts a table under the policy that every scoped handle obeys: each user sees and writes the rows whose `user_id` is
@@ -56,8 +56,8 @@ async function protect(db: AnyKysely, table: string): Promise<void> {
       force row level security`.execute(db)
   await sql`
     create policy own_rows on ${name} to ${role}
-      using (user_id = (select trpc_bearer.user_id()))
-      with check (user_id = (select trpc_bearer.user_id()))`.execute(db)
+      using (${sql.raw(ownRows.using)})
+      with check (${sql.raw(ownRows.check)})`.execute(db)
   await openSchema(db, relation, role)
   await sql`delete from trpc_bearer.shared_table where relation = ${relation}::regclass`.execute(db)
   // Default privileges may have given more, which no policy binds (truncate).

@@ -6,7 +6,7 @@ import {
   type TransactionSettings,
 } from 'kysely'
 import pg, { type PoolClient } from 'pg'
-import type { Identify, Scope } from './identity.js'
+import type { Identify, Identity, Scope } from './identity.js'
 import { cleanSession, forgetSequences } from './leftovers.js'
 import type { Preamble } from './pipelined-query.js'
 import { returned, Session } from './session.js'
@@ -35,7 +35,7 @@ const uncommitted = 'The transaction could not be committed, and takes nothing m
 export class ScopedConnection implements DatabaseConnection {
   readonly #session: Session
   readonly #know: ScopeOptions['know']
-  readonly #identity: Preamble
+  readonly #identity: Identity
   #inTransaction = false
   #isUnclean = false
   /** Why nothing is taken: COMMIT or ROLLBACK is on its way or has failed, and what came behind it would be in no transaction. */
@@ -76,7 +76,7 @@ export class ScopedConnection implements DatabaseConnection {
     const level = isolationLevel ? ` isolation level ${isolationLevel}` : ''
     const begin = `begin${level}${accessMode ? ` ${accessMode}` : ''}`
     try {
-      await this.#session.send([{ text: begin }, forgetSequences], this.#identity)
+      await this.#session.send([{ text: begin }, forgetSequences], this.#identity.usual)
       this.#inTransaction = true
     } catch (error) {
       await this.#rollback()
@@ -173,13 +173,13 @@ export class ScopedConnection implements DatabaseConnection {
     requireFewValues(values)
     const statement = { text, values, name: known.name, kept: known }
     const { command, count, rows } = await this.#session
-      .send<R>(this.#preambles(), statement)
+      .send<R>(this.#preambles(known.name !== undefined), statement)
       .catch(error => {
         if (!isStalePlan(error)) throw error
         // A migration has changed what the prepared statement answers, or it is gone. Nothing has run: once more, as new ones.
         this.#session.isBroken = true
         if (this.#inTransaction) throw new DatabaseUnavailableError({ cause: error })
-        const { name: _, ...identity } = this.#identity
+        const { name: _, ...identity } = this.#identity.usual
         return this.#session.send<R>([identity], { ...statement, name: undefined })
       })
     this.#expect(this.#inTransaction ? 'T' : 'I')
@@ -270,8 +270,9 @@ export class ScopedConnection implements DatabaseConnection {
     if (refusal !== null) throw new Error(refusal)
   }
 
-  #preambles(): Preamble[] {
-    return this.#inTransaction ? [] : [this.#identity]
+  #preambles(isRepeated = false): Preamble[] {
+    if (this.#inTransaction) return []
+    return [isRepeated ? this.#identity.repeated : this.#identity.usual]
   }
 
   /** A statement that has ended the transaction, or left one open, has ended the scope with it. */

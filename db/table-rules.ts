@@ -1,6 +1,18 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from './any-kysely.js'
 
+/** The conditions of the policy `own_rows`. A caller's conditions see no row before `policies_first()` is true. */
+export const ownRows = {
+  using: 'trpc_bearer.policies_first() and user_id = (select trpc_bearer.user_id())',
+  check: 'user_id = (select trpc_bearer.user_id())',
+}
+
+/** The same as PostgreSQL prints it with an empty search path: under another, `user_id()` might be anybody's. */
+export const printedOwnRows = {
+  using: '(trpc_bearer.policies_first() AND (user_id = ( SELECT trpc_bearer.user_id() AS user_id)))',
+  check: '(user_id = ( SELECT trpc_bearer.user_id() AS user_id))',
+}
+
 /** A rule that a table breaks. */
 export interface BrokenRule {
   problem: string

@@ -27,7 +27,7 @@ describe.each(databaseKinds)('the fence on %s', kind => {
     await database.run('create policy own_rows on gap.others using (owner = current_user)')
     await database.run('create table gap.split (user_id text primary key)')
     await database.run(
-      'create policy r on gap.split for select using (user_id = (select trpc_bearer.user_id()))',
+      'create policy r on gap.split for select using (trpc_bearer.policies_first() and user_id = (select trpc_bearer.user_id()))',
     )
     await database.run(
       'create policy w on gap.split for insert with check (user_id = (select trpc_bearer.user_id()))',

@@ -21,6 +21,11 @@ export async function up(db: Kysely<Database>, role: string): Promise<void> {
     create or replace function trpc_bearer.user_id() returns text
       language sql stable parallel safe
       return nullif(pg_catalog.current_setting('app.user_id', true), '')`.execute(db)
+  // Folded into the plan. At the level signed it refuses a plan in which a caller's condition may go before the policy.
+  await sql`
+    create or replace function trpc_bearer.policies_first() returns boolean
+      language sql immutable parallel safe
+      return true`.execute(db)
   // To everybody: whatever login serves looks at it to prove the fence.
   await sql`grant usage on schema trpc_bearer to public`.execute(db)
   await sql`create table trpc_bearer.shared_table (relation regclass primary key)`.execute(db)
