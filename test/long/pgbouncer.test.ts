@@ -130,6 +130,36 @@ describe('what a caller leaves in a session meets nobody, though all of them sha
   })
 })
 
+test('a temporary table that a caller makes meets nobody in another process, though both share a session', async () => {
+  await using empty = await emptyDatabase()
+  await using narrow = await startPgBouncer({ poolSize: 1 })
+  const url = narrow.urlOf(empty.url)
+  const [hers, his] = [
+    await openDatabase({ url, poolMax: 1, preparedStatements: false }),
+    await openDatabase({ url, poolMax: 1, preparedStatements: false }),
+  ]
+  try {
+    await migrateToLatest(hers.db)
+    await hers
+      .forUser('alice')
+      .insertInto('tasks')
+      .values({ id: crypto.randomUUID(), title: 'hers' })
+      .execute()
+    await his.forUser('bob').insertInto('tasks').values({ id: crypto.randomUUID(), title: 'his' }).execute()
+    for (const list of ['*, 1 insert into temp tasks', '*, 1 merge into temporary table tasks']) {
+      await sql.raw(`select ${list} from public.tasks`).execute(hers.forUser('alice'))
+      const bob = his.forUser('bob')
+      expect(await bob.selectFrom('tasks').select('title').execute()).toEqual([{ title: 'his' }])
+      const { rows } =
+        await sql`select relname from pg_class where relnamespace = pg_my_temp_schema()`.execute(bob)
+      expect(rows).toEqual([])
+    }
+  } finally {
+    await hers.close()
+    await his.close()
+  }
+})
+
 test('a statement whose request to cancel has overtaken it is cancelled all the same', async () => {
   await using empty = await emptyDatabase()
   await using proxy = await startPostgresProxy(bouncer.urlOf(empty.url))

@@ -182,7 +182,7 @@ const rules: [rule: string, weakness: Weakness, notices: string][] = [
   ],
   [
     'metadata cannot name an unsafe place',
-    inDiscovery('return checkUrl(keysUrl)', 'return new URL(keysUrl)'),
+    inDiscovery('return checkUrl(keysUrl, place)', 'return new URL(keysUrl)'),
     'metadata with keys in the URL',
   ],
   [
