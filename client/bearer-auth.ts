@@ -39,8 +39,16 @@ interface Held {
 }
 
 const renewBefore = 30_000
-const sentToken = 'trpc-bearer.token'
-const startedIn = 'trpc-bearer.generation'
+/** Where an operation's context holds the handle of its {@link Call}. */
+const callHandle = 'trpc-bearer.call'
+
+/** What is known of a call under way. It is kept apart from the operation, which tRPC's `loggerLink` prints. */
+interface Call {
+  /** The sign-in that it was made in. */
+  since: number
+  /** The token that it was last sent with. */
+  token: string | null
+}
 
 /**
  * Keeps a caller's token for a tRPC client: in memory only, sent as `Authorization: Bearer` (RFC 6750 section 2.1), renewed
@@ -58,7 +66,13 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
   /** Rises when a person signs out: nothing of before may go on as whoever is signed in then. */
   let generation = 0
   let signedOut = false
-  let lastRefused: unknown
+  let lastRefused: string | null = null
+  const calls = new WeakMap<object, Call>()
+
+  const callOf = ({ context }: Sent): Call | undefined => {
+    const handle = context[callHandle]
+    return typeof handle === 'object' && handle !== null ? calls.get(handle) : undefined
+  }
 
   const fetchToken = async (): Promise<string | null> => {
     const before = generation
@@ -78,30 +92,29 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
     return fetching
   }
 
-  const forget = (token: unknown) => {
+  const forget = (token: string | null) => {
     if (held?.token === token) held = null
   }
 
   const headers: BearerAuth['headers'] = async options => {
     const current = await currentToken()
-    const sent = options === undefined ? [] : 'opList' in options ? options.opList : [options.op]
+    const ops = options === undefined ? [] : 'opList' in options ? options.opList : [options.op]
+    const sent = ops.map(callOf).filter(call => call !== undefined)
     // Of several people in one request none speaks for the others: who is here now is refused and asks again.
-    const token = sent.every(({ context }) => (context[startedIn] ?? generation) === generation)
-      ? current
-      : null
-    for (const { context } of sent) context[sentToken] = token
+    const token = sent.every(({ since }) => since === generation) ? current : null
+    for (const call of sent) call.token = token
     const header: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` }
     return header
   }
 
   /** True when the call may be repeated: for the same person, with another token than the one that was refused. */
-  const renew = async (refused: unknown, since: number): Promise<boolean> => {
+  const renew = async ({ token: refused, since }: Call): Promise<boolean> => {
     if (since !== generation) return false
     forget(refused)
     return (await currentToken()) !== null && since === generation
   }
 
-  const tellSignedOut = (refused: unknown) => {
+  const tellSignedOut = (refused: string | null) => {
     lastRefused = refused
     if (!signedOut) onSignedOut?.()
     signedOut = true
@@ -110,8 +123,11 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
   const link: BearerAuth['link'] = () => {
     return ({ op, next }) =>
       observable(observer => {
-        const since = generation
-        op.context[startedIn] = since
+        const call: Call = { since: generation, token: null }
+        const handle = Object.freeze({})
+        calls.set(handle, call)
+        // A copy: callers may give several calls the same context object.
+        const ownOp = { ...op, context: { ...op.context, [callHandle]: handle } }
         let subscription = { unsubscribe() {} }
         let closed = false
         const close = () => {
@@ -123,32 +139,30 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
           closed = true
         }
         const refused = (error: Parameters<typeof observer.error>[0]) => {
-          tellSignedOut(op.context[sentToken])
+          tellSignedOut(call.token)
           fail(error)
         }
         const abort = () =>
           fail(TRPCClientError.from(new DOMException('Aborted while the token was renewed.', 'AbortError')))
         const attempt = (mayRenew: boolean) => {
-          subscription = next(op).subscribe({
+          subscription = next(ownOp).subscribe({
             next(value) {
-              const token = op.context[sentToken]
-              if (token && token !== lastRefused) signedOut = false
+              if (call.token && call.token !== lastRefused) signedOut = false
               observer.next(value)
             },
             error(error) {
-              const sent = op.context[sentToken]
               if (inData(error, 'code') !== 'UNAUTHORIZED') return fail(error)
               const isRevoked = inData(error, 'reason') === 'revoked'
-              if (isRevoked) forget(sent)
+              if (isRevoked) forget(call.token)
               if (!mayRenew || isRevoked) return refused(error)
               op.signal?.addEventListener('abort', abort, { once: true })
-              renew(sent, since)
+              renew(call)
                 .finally(() => op.signal?.removeEventListener('abort', abort))
                 .then(
                   renewed => {
                     if (closed) return
                     if (renewed) attempt(false)
-                    else if (since === generation) refused(error)
+                    else if (call.since === generation) refused(error)
                     else fail(error)
                   },
                   // Not signed out: whoever gives the tokens could not be asked.
@@ -170,7 +184,7 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
       held = null
       pending = null
       signedOut = false
-      lastRefused = undefined
+      lastRefused = null
       generation++
     },
   }

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { minFenceSecret } from '../db/fence-secret.js'
 import { defaultRole, rolePattern } from '../db/role.js'
-import { isSafeUrl } from './verifier/safe-url.js'
+import { isLoopback, isSafeUrl } from './verifier/safe-url.js'
 
 /** Something in the environment is wrong. The message has one line for each variable: its name, what was found, what is expected. */
 export class ConfigError extends Error {
@@ -77,9 +77,11 @@ const postgresUrl = text
   })
   .refine(isDecodable, 'a URL in which a % of the password is written %25')
 
+const hostPattern = /^[\w.:-]+$/
+
 const variables = z.object({
   PORT: wholeNumber(0, 65_535).default(4000),
-  HOST: text.regex(/^[\w.:-]+$/, 'a host name or an IP address to listen on').default('127.0.0.1'),
+  HOST: text.regex(hostPattern, 'a host name or an IP address to listen on').default('127.0.0.1'),
   NODE_ENV: text.optional(),
   DATABASE_URL: postgresUrl.optional(),
   DATA_DIR: text.default('.data'),
@@ -122,7 +124,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     Object.entries(env).filter(([, value]) => value !== '' && value !== undefined),
   )
   const parsed = variables.safeParse(set)
-  const problems = [...wrong(parsed.error, set), ...missing(set), ...unsafe(set)]
+  const problems = [...wrong(parsed.error, set), ...missing(set), ...unsafe(set), ...exposed(set)]
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
   const { data } = parsed
   return {
@@ -194,6 +196,23 @@ function unsafe(set: Record<string, string | undefined>): string[] {
   const url = set[name]
   if (url === undefined || !URL.canParse(url) || isSafeUrl(new URL(url)) || mayUseHttp(set)) return []
   return [`${name}: found plain http to another machine, expected https://, or JWKS_ALLOW_HTTP=true`]
+}
+
+/** A host as a URL has it: IPv6 in brackets (RFC 3986 section 3.2.2). */
+export const hostInUrl = (host: string) => (host.includes(':') ? `[${host}]` : host)
+
+const issuerVariables = ['BETTER_AUTH_URL', 'JWKS_URL', 'JWT_ISSUER', 'JWT_AUDIENCE']
+
+/** The issuer in this process is for trying things out: on a network anybody could sign up there. */
+function exposed(set: Record<string, string | undefined>): string[] {
+  const { HOST, NODE_ENV } = set
+  const isElsewhere = NODE_ENV === 'production' || issuerVariables.some(name => set[name] !== undefined)
+  if (isElsewhere || HOST === undefined || !hostPattern.test(HOST)) return []
+  const url = `http://${hostInUrl(HOST)}`
+  if (URL.canParse(url) && isLoopback(new URL(url))) return []
+  return [
+    `HOST: found "${HOST}", expected a loopback address (127.0.0.1, ::1 or localhost) for the issuer in this process, or BETTER_AUTH_URL (or JWKS_URL) set to your issuer`,
+  ]
 }
 
 function issuerOf(data: Variables): IssuerConfig {

@@ -8,6 +8,7 @@ import { accessOf, type ContextOptions, createContextFactory } from './context.j
 import { describeError } from './describe-error.js'
 import { RequestFailure } from './errors.js'
 import { requestIdOf } from './request-id.js'
+import { isPlainTarget, plainPathAdvice } from './request-target.js'
 import { appRouter } from './routers/app.js'
 
 /** Options of `createNodeHandler` and `createFetchHandler`. */
@@ -43,7 +44,7 @@ export function createEndpoint({
 
   return async function answer(
     request: Request,
-    source: RequestLike & BodySource = request,
+    source: RequestLike & BodySource & { url?: string | undefined } = request,
   ): Promise<Response> {
     const started = performance.now()
     const requestId = requestIdOf(request.headers)
@@ -56,6 +57,8 @@ export function createEndpoint({
       if (ours.has(error.code)) onError({ error, requestId, procedure })
     }
     const respond = async (): Promise<Response> => {
+      if (!isPlainTarget(source.url ?? request.url, pathname))
+        throw new TRPCError({ code: 'BAD_REQUEST', message: plainPathAdvice })
       const path = procedurePath(pathname, prefix)
       if (path === null) throw new TRPCError({ code: 'NOT_FOUND', message: 'There is nothing at this path.' })
       checkMethod(request)

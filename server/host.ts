@@ -1,16 +1,18 @@
-import { Hono } from 'hono'
+import { type Context, Hono, type Next } from 'hono'
 import { cors } from 'hono/cors'
 import { secureHeaders } from 'hono/secure-headers'
 import type { Logger } from 'pino'
 import type { OpenDatabase } from '../db/open.js'
 import type { Answer } from './answer.js'
-import type { Config } from './config.js'
+import { type Config, hostInUrl } from './config.js'
 import { describeError } from './describe-error.js'
 import { createFetchHandler } from './handlers.js'
 import { warnBy } from './log.js'
 import { createMetrics } from './metrics.js'
+import { printable } from './printable.js'
 import { checkReadiness } from './readiness.js'
 import { requestIdOf } from './request-id.js'
+import { isPlainTarget, plainPathAdvice } from './request-target.js'
 import type { Verifier } from './verifier/create-verifier.js'
 import { welcomePage } from './welcome.js'
 
@@ -24,6 +26,11 @@ export interface HostParts {
   log: Logger
   /** Fetch handler of the in-process issuer, where there is one. */
   auth: ((request: Request) => Promise<Response>) | null
+}
+
+/** Node's own request, which has the target as it was sent. */
+export interface NodeRequest {
+  incoming: { url?: string | undefined }
 }
 
 /** Everything that `npm start` serves, as one Hono application. */
@@ -42,7 +49,8 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
       answers.set(answer.request, answer)
     },
   })
-  const app = new Hono()
+  // Hono decodes a path before it routes: what a proxy took for another path would be `/metrics` here.
+  const app = new Hono<{ Bindings: NodeRequest }>({ getPath: request => new URL(request.url).pathname })
 
   app.use(async (c, next) => {
     const started = performance.now()
@@ -58,11 +66,15 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
       path: answer?.calls.length
         ? `/trpc/${answer.calls.map(call => call.procedure)}`
         : knownPath(c.req.path),
-      user: answer?.userId ?? null,
+      user: answer?.userId ? printable(answer.userId) : null,
       ...(answer?.refusal && { refused: answer.refusal }),
       status: c.res.status,
       ms: Math.round((performance.now() - started) * 10) / 10,
     })
+  })
+  app.use(async (c, next) => {
+    if (!isPlainTarget(c.env.incoming.url ?? '', c.req.path)) return c.json({ error: plainPathAdvice }, 400)
+    await next()
   })
   if (auth !== null) app.use(onlyLoopbackHosts(config.host))
 
@@ -117,14 +129,15 @@ function knownPath(path: string): string {
   return ['/', '/healthz', '/readyz', '/metrics'].includes(path) ? path : '(unknown)'
 }
 
-/** A host as a URL has it: IPv6 in brackets (RFC 3986 section 3.2.2). */
-export const hostInUrl = (host: string) => (host.includes(':') ? `[${host}]` : host)
-
 /** Against DNS rebinding: a page elsewhere may point its own name at this machine, but cannot change the Host it sends. */
 function onlyLoopbackHosts(host: string) {
   const allowed = new Set(['localhost', '127.0.0.1', '[::1]', new URL(`http://${hostInUrl(host)}`).hostname])
-  return async (c: { req: { raw: Request } }, next: () => Promise<void>) => {
-    if (!allowed.has(new URL(c.req.raw.url).hostname)) {
+  const isAllowed = (given: string) =>
+    URL.canParse(`http://${given}`) && allowed.has(new URL(`http://${given}`).hostname)
+  return async ({ req }: Context, next: Next) => {
+    // An absolute request target names a host too, and the URL has that one (RFC 9112 section 3.2.2).
+    const { host: named } = new URL(req.url)
+    if (![named, req.header('host') ?? named].every(isAllowed)) {
       const error = `With the in-process issuer the Host must be a loopback name or HOST (${host}).`
       return Response.json({ error }, { status: 403 })
     }

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createAdaptorServer } from '@hono/node-server'
 import type { Logger } from 'pino'
 import { type OpenDatabase, openDatabase } from '../db/open.js'
-import type { Config } from './config.js'
-import { createHost, hostInUrl } from './host.js'
+import { type Config, hostInUrl } from './config.js'
+import { createHost, type NodeRequest } from './host.js'
 import { startIssuer } from './issuer.js'
 import { createLog, warnBy } from './log.js'
 import { checkReadiness } from './readiness.js'
@@ -24,7 +24,7 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
-type FetchHandler = (request: Request) => Response | Promise<Response>
+type FetchHandler = (request: Request, node: NodeRequest) => Response | Promise<Response>
 
 const stopWithin = 10_000
 
@@ -41,11 +41,12 @@ export async function start(config: Config): Promise<RunningServer> {
     preparedStatements: config.preparedStatements,
     fenceSecret: config.fenceSecret,
     requiredFence: config.databaseFence,
+    onProblem: warnBy(log),
   })
   const stops = [database.close]
   let handle: FetchHandler = () => Response.json({ error: 'Starting.' }, { status: 503 })
   const server = createAdaptorServer({
-    fetch: request => handle(request),
+    fetch: (request, node) => handle(request, node),
     overrideGlobalObjects: false,
     serverOptions: { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 },
   }) as Server

@@ -1,10 +1,13 @@
 import { isOutage, type Reason, reasons } from '../shared/reasons.js'
 
-/** What may be told of a refused token in a log: nothing that it proves, and nothing that it could be made from. */
+/**
+ * What may be told of a refused token in a log: nothing that it proves, and nothing that it could be made from. Control, bidi and
+ * invisible characters are escaped as `\uXXXX`.
+ */
 export interface RefusedToken {
   /** The first eight bytes of its SHA-256, in hex: the same token has the same. */
   hash: string
-  /** The `kid` that it named, 64 characters at most. */
+  /** The `kid` that it named: its first 64 characters. */
   kid: string | null
   /** The issuer that it was judged for. */
   issuer: string | null

@@ -49,6 +49,59 @@ describe('the issuer', () => {
   })
 })
 
+describe('the issuer in this process', () => {
+  const line = (host: string) =>
+    `HOST: found "${host}", expected a loopback address (127.0.0.1, ::1 or localhost) for the issuer in this process, or BETTER_AUTH_URL (or JWKS_URL) set to your issuer`
+
+  test.each([
+    '0.0.0.0',
+    '::',
+    '192.168.1.10',
+    '128.0.0.1',
+    '1127.0.0.1',
+    'api.example.com',
+    'localhost.example.com',
+    '127.0.0.1.example.com',
+    '127.0.0.1.2',
+    '0127.0.0.1',
+    '::2',
+    '::ffff:10.0.0.1',
+    '::1:1',
+    'a:b',
+  ])('is not exposed to a network: HOST=%s is refused', HOST => {
+    expect(() => readConfig({ HOST })).toThrow(new ConfigError([line(HOST)]))
+    expect(() => readConfig({ HOST, DATABASE_URL: 'postgres://db/app' })).toThrow(ConfigError)
+  })
+
+  test.each(['127.0.0.1', '127.0.0.2', '127.255.255.254', '::1', 'localhost', 'LocalHost'])(
+    'listens on HOST=%s',
+    HOST => {
+      expect(readConfig({ HOST })).toMatchObject({ host: HOST, issuer: { kind: 'in-process' } })
+    },
+  )
+
+  test.each(['0.0.0.0', '::', 'api.example.com', 'auth'])('elsewhere is no obstacle to HOST=%s', HOST => {
+    expect(readConfig({ HOST, BETTER_AUTH_URL: issuerUrl })).toMatchObject({ host: HOST })
+    const jwks = { JWKS_URL: 'https://keys.example.com/', JWT_ISSUER: 'them', JWT_AUDIENCE: 'us' }
+    expect(readConfig({ HOST, ...jwks })).toMatchObject({ host: HOST })
+  })
+
+  test.each<[Env, string[]]>([
+    [{ HOST: 'a b' }, ['HOST']],
+    [{ HOST: '0.0.0.0', BETTER_AUTH_URL: 'auth' }, ['BETTER_AUTH_URL']],
+    [{ HOST: '0.0.0.0', JWT_ISSUER: 'them' }, ['BETTER_AUTH_URL']],
+    [{ HOST: '0.0.0.0', NODE_ENV: 'production', DATABASE_URL: 'postgres://db/app' }, ['BETTER_AUTH_URL']],
+  ])('whose URL is missing or wrong is one line: %j', (env, names) => {
+    const problems: string[] = []
+    try {
+      readConfig(env)
+    } catch (error) {
+      if (error instanceof ConfigError) problems.push(...error.problems)
+    }
+    expect(problems.map(problem => problem.split(':')[0])).toEqual(names)
+  })
+})
+
 describe('in production', () => {
   const needsDatabase = 'DATABASE_URL: not set, expected the URL of a PostgreSQL, in production'
   const needsIssuer =

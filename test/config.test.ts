@@ -41,9 +41,11 @@ describe('what the environment may say', () => {
   test.each([
     ['PORT', '0', { port: 0 }],
     ['PORT', '65535', { port: 65_535 }],
-    ['HOST', '0.0.0.0', { host: '0.0.0.0' }],
     ['HOST', '::1', { host: '::1' }],
-    ['HOST', 'api.example.com', { host: 'api.example.com' }],
+    ['HOST', 'localhost', { host: 'localhost' }],
+    ['HOST', 'LOCALHOST', { host: 'LOCALHOST' }],
+    ['HOST', '127.1.2.3', { host: '127.1.2.3' }],
+    ['HOST', '0:0:0:0:0:0:0:1', { host: '0:0:0:0:0:0:0:1' }],
     ['NODE_ENV', 'test', { production: false }],
     ['DATABASE_URL', 'postgres://me:secret@db:5432/app', { databaseUrl: 'postgres://me:secret@db:5432/app' }],
     ['DATABASE_URL', 'postgresql:///app?host=/run/pg', { databaseUrl: 'postgresql:///app?host=/run/pg' }],

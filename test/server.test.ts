@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startApp } from './parts/app.js'
 import { bearer, ownIssuer, type Sent, send, startRemote } from './parts/wire.js'
+import { exchange } from './security/wire.js'
 
 const allowed = 'https://app.example.com'
 
@@ -144,6 +145,48 @@ describe('while the issuer runs in this process', () => {
       const answers = await Promise.all(paths.map(path => send(app.url, path, host(value))))
       expect(answers.map(({ status }) => status)).toEqual(paths.map(() => 200))
     }
+  })
+
+  const raw = (target: string, ...hosts: string[]) =>
+    exchange(
+      app.url,
+      [`GET ${target} HTTP/1.1`, ...hosts.map(name => `Host: ${name}`), 'Connection: close', '', ''].join(
+        '\r\n',
+      ),
+    )
+
+  test.each([
+    ['http://localhost', 'evil.example'],
+    ['http://127.0.0.1', 'evil.example:4000'],
+    ['http://[::1]', 'localhost.evil.example'],
+    ['https://localhost', 'evil.example'],
+    ['http://evil.example', 'localhost'],
+    ['http://localhost@evil.example', 'localhost'],
+    ['http://localhost.evil.example', '127.0.0.1'],
+    ['http://localhost', ''],
+    ['', 'localhost, evil.example'],
+    ['', 'evil.example, localhost'],
+    ['', 'localhost@evil.example'],
+    ['', 'evil.example\\@localhost'],
+    ['', ''],
+  ])('both the target (%s) and the Host (%s) must name this machine', async (authority, name) => {
+    const answers = await Promise.all(paths.map(path => raw(`${authority}${path}`, name)))
+    for (const { status } of answers) expect([400, 403]).toContain(status)
+    if (authority !== '' && name !== '')
+      expect(answers.map(({ status }) => status)).toEqual(paths.map(() => 403))
+  })
+
+  test.each([
+    ['localhost', 'evil.example'],
+    ['evil.example', 'localhost'],
+  ])('of two Hosts (%s, %s) each must name it', async (first, second) => {
+    const { status } = await raw('/api/auth/jwks', first, second)
+    expect([400, 403]).toContain(status)
+  })
+
+  test('an absolute target that names it as the Host does is answered', async () => {
+    expect((await raw(`http://localhost:${port}/healthz`, `localhost:${port}`)).status).toBe(200)
+    expect((await raw('http://LOCALHOST/healthz', '127.0.0.1')).status).toBe(200)
   })
 })
 

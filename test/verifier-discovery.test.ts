@@ -144,6 +144,54 @@ test.each(told)('the problem names who was asked: %s', async (_, problem, answer
   expect(verifier.status().lastError).not.toContain('example')
 })
 
+const loopbacks = [
+  'http://127.0.0.1:9/jwks',
+  'http://localhost:9/jwks',
+  'http://LOCALHOST:9/jwks',
+  'http://[::1]:9/jwks',
+  'http://127.1:9/jwks',
+  'http://0x7f.0.0.1:9/jwks',
+  'http://2130706433:9/jwks',
+  'http://127.255.255.254:9/jwks',
+]
+
+test.each(loopbacks)('metadata from elsewhere send nobody to this machine: %s', async jwksUri => {
+  const { origin, pathname } = new URL(jwksUri)
+  for (const place of [found, moved]) {
+    const { state, verifier } = startTold({ discover: true })
+    const asked: string[] = []
+    state.answer = async url => {
+      asked.push(url)
+      if (url === place) return keysAt(jwksUri)
+      return url.startsWith(here) ? status(404) : keySet(key)
+    }
+    await expect(verifier.ready()).rejects.toThrow('cannot be fetched')
+    expect(state.problems).toEqual([
+      `The keys of ${here} cannot be refreshed. The jwks_uri in the metadata at ${place} is refused. The keys must come over https, not from ${origin}${pathname}. See allowHttp.`,
+    ])
+    expect(asked.filter(url => !url.startsWith(here))).toEqual([])
+  }
+})
+
+test.each([
+  ['from this machine', { issuer: 'http://localhost:3000' }],
+  ['from this machine, by its number', { issuer: 'http://127.0.0.2:3000' }],
+  ['from this machine, over https', { issuer: 'https://localhost:3000' }],
+  ['from anywhere, where allowHttp says so', { issuer: here, allowHttp: true }],
+])('metadata %s may send to it', async (_, given) => {
+  for (const jwksUri of loopbacks) {
+    const { state, verifier } = startTold({ discover: true, ...given })
+    state.answer = async url =>
+      url.includes('/.well-known/') ? Response.json({ issuer: given.issuer, jwks_uri: jwksUri }) : keySet(key)
+    await verifier.ready()
+    expect(verifier.status()).toMatchObject({ keys: 1 })
+  }
+})
+
+test('a jwksUrl of your own may be on this machine, whoever the issuer is', async () => {
+  for (const jwksUrl of loopbacks) await startTold({ jwksUrl }).verifier.ready()
+})
+
 test('a slash that the metadata lack is told of as well', async () => {
   const { state, verifier } = startTold({ discover: true, issuer: `${here}/` })
   state.answer = async () => metadata(here)

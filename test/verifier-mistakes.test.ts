@@ -68,7 +68,22 @@ const mistakes: [what: string, options: unknown, advice: RegExp][] = [
   ['issuers that are left open', { issuers: undefined }, /one or more/],
   ['an issuer twice', { issuers: [options, options] }, /each another/],
   ['no issuers', { issuers: [] }, /one or more/],
-  ['a user that is no schema', { ...options, user: () => ({ id: 'alice' }) }, /must be a zod schema/],
+  [
+    'a user that is neither schema nor function',
+    { ...options, user: { id: 'alice' } },
+    /must be a zod schema/,
+  ],
+  ['a user that is text', { ...options, user: 'sub' }, /must be a zod schema or a function/],
+  [
+    'two issuers and no user',
+    {
+      issuers: [
+        { ...options, keys },
+        { ...options, issuer: 'b', keys },
+      ],
+    },
+    /user option/,
+  ],
   ['a user that is null', { ...options, user: null }, /must be a zod schema/],
   [
     'keys over http',

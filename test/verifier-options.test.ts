@@ -2,7 +2,7 @@ import type { JWTPayload } from 'jose'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { createVerifier, type IssuerOptions, type TokenError } from '../server/index.js'
-import { claimsFrom, makeKey, startKeys } from './parts/keys.js'
+import { carriesIssuer, claimsFrom, makeKey, startKeys } from './parts/keys.js'
 
 const here = 'https://auth.example.com'
 const options = { issuer: here, audience: here }
@@ -28,6 +28,7 @@ test('of several issuers the age is of those whose keys are fetched', async () =
   const fetched = { issuer: 'https://login.example.org', audience: here }
   const verifier = createVerifier({
     issuers: [{ ...options, keys }, fetched],
+    user: carriesIssuer,
     now: () => state.at,
     fetch: async () => Response.json({ keys }),
   })
@@ -40,6 +41,7 @@ test('of several issuers the age is of those whose keys are fetched', async () =
       { ...options, keys },
       { ...fetched, keys },
     ],
+    user: carriesIssuer,
   })
   await given.ready()
   expect(given.status()).toEqual({ keys: 2, age: null, lastError: null })
@@ -133,7 +135,8 @@ test.each([
 ])('an iss %s is refused, and the log is told that this is all', async (_, iss, issuer) => {
   const token = await key.sign(claimsFrom(here, { iss }))
   const other = { issuer: 'https://other.example.com', audience: here, keys }
-  for (const given of [{ ...options, issuer, keys }, { issuers: [other, { ...options, issuer, keys }] }]) {
+  const own = { ...options, issuer, keys }
+  for (const given of [own, { issuers: [other, own], user: carriesIssuer }]) {
     const refusal: TokenError = await createVerifier(given)
       .verify(token)
       .catch(error => error)

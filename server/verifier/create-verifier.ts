@@ -1,6 +1,5 @@
 import { type CryptoKey, compactVerify, errors } from 'jose'
-import type { ZodError, ZodType } from 'zod'
-import { type User, userId } from '../../shared/user.js'
+import type { User } from '../../shared/user.js'
 import { TokenError } from '../token-error.js'
 import { isAlgorithm } from './algorithms.js'
 import { type Claims, judgeClaims } from './claim-rules.js'
@@ -13,6 +12,7 @@ import { describeRefused } from './refused-token.js'
 import type { SigningKey } from './signing-keys.js'
 import { thrownBy } from './thrown.js'
 import { issuerOf, type TrustedIssuer } from './trusted-issuer.js'
+import { hookPatience, userOf } from './user-option.js'
 import type { Verdict } from './verdict-cache.js'
 import { checkedOptions, mediaType, type VerifierOptions } from './verifier-options.js'
 
@@ -21,7 +21,7 @@ export interface Verifier {
   /**
    * The user of a token: frozen, or made for this request alone (see `user`).
    *
-   * @throws TokenError with the reason, when the token is refused or the keys cannot be had; Error when the `user` schema does not answer
+   * @throws TokenError with the reason, when the token is refused or the keys cannot be had; Error when the `user` option does not answer
    */
   verify(token: string): Promise<User>
   /**
@@ -118,9 +118,6 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 }
 
-/** How long `isRevoked` and the `user` schema are waited for, in milliseconds. */
-const hookPatience = 5_000
-
 /** The key that has signed the token (RFC 7515 section 5.2). */
 async function signerOf(token: string, hint: KeyHint, { keys }: TrustedIssuer): Promise<SigningKey> {
   const candidates = await keys.find(hint)
@@ -147,28 +144,6 @@ async function isSignedWith(token: string, key: CryptoKey, alg: string): Promise
     if (error instanceof errors.JWSSignatureVerificationFailed) return false
     throw new TokenError('malformed', { cause: error })
   }
-}
-
-/** What the schema says of its refusal is told to nobody, as it may quote a claim: only which claim it was. */
-async function userOf(claims: Claims, schema: ZodType<User>): Promise<User> {
-  const made = schema
-    .safeParseAsync(claims)
-    .then(user => ({ user, id: user.success ? userId.safeParse(user.data.id) : undefined }))
-  const { user, id } = await inTime(hookPatience, made).catch(error => {
-    if (error instanceof LateError)
-      throw new Error(`The user option has made no user within ${hookPatience / 1000} s.`, { cause: error })
-    const cause = thrownBy('user', error)
-    throw new TokenError('claims', { cause, hint: cause.message })
-  })
-  if (!user.success) throw new TokenError('claims', { claim: firstName(user.error) })
-  if (id?.error) throw new TokenError('claims', { claim: 'id' })
-  return user.data
-}
-
-/** The claim that a schema found wrong first. */
-function firstName({ issues }: ZodError): string | undefined {
-  const name = issues[0]?.path[0]
-  return name === undefined ? undefined : String(name)
 }
 
 function worstOf(all: readonly KeySetStatus[]): KeySetStatus {

@@ -7,12 +7,12 @@ import { placeOf } from './safe-url.js'
  * there is no such thing; the one that was there is asked for first from then on. Each time anew: an issuer may move its keys, and
  * go on serving those of before at the old place.
  *
- * @param checkUrl throws for a URL that keys may not come from
+ * @param checkUrl throws for a URL that keys may not come from, named by the metadata at another
  */
 export function discoverKeys(
   url: URL,
   issuer: string,
-  checkUrl: (url: string) => URL,
+  checkUrl: (url: string, namedBy: URL) => URL,
 ): (asking: Asking) => Promise<FetchedKeys> {
   const path = url.pathname.replace(/\/$/, '')
   let place = withPath(url, `${path}/.well-known/openid-configuration`)
@@ -25,11 +25,12 @@ export function discoverKeys(
     ;[place, other] = [other, place]
     return found
   }
-  function allowed(keysUrl: string, from: string): URL {
+  function allowed(keysUrl: string): URL {
     try {
-      return checkUrl(keysUrl)
+      return checkUrl(keysUrl, place)
     } catch (cause) {
       const why = cause instanceof TypeError ? ` ${cause.message}` : ''
+      const from = placeOf(place)
       throw new KeyFetchError('invalid', `The jwks_uri in the metadata at ${from} is refused.${why}`, {
         cause,
       })
@@ -37,8 +38,7 @@ export function discoverKeys(
   }
   return async asking => {
     const { value } = await fetchMetadata(asking)
-    const from = placeOf(place)
-    return fetchKeys(allowed(keysUrlOf(value, issuer, from), from), asking)
+    return fetchKeys(allowed(keysUrlOf(value, issuer, placeOf(place))), asking)
   }
 }
 

@@ -1,3 +1,4 @@
+import { printable } from '../printable.js'
 import { placeOf } from './safe-url.js'
 import { PrivateKeyError, readSigningKeys, type SigningKey } from './signing-keys.js'
 
@@ -17,7 +18,7 @@ export class KeyFetchError extends Error {
       retryAfter?: number | undefined
     } = {},
   ) {
-    super(message, { cause: details.cause })
+    super(printable(message), { cause: details.cause })
   }
 }
 

@@ -43,8 +43,8 @@ export const commonRules: Rules<CommonOptions & { issuers: unknown }> = {
     'a list of one or more, such as JWT and at+jwt',
   ],
   user: [
-    value => isObject(value) && isFunction(value.safeParseAsync),
-    'a zod schema that makes a user of the claims',
+    value => isFunction(value) || (isObject(value) && isFunction(value.safeParseAsync)),
+    'a zod schema or a function that makes a user of the claims',
   ],
   isRevoked: hook,
   onRevocationError: [value => value === 'refuse' || value === 'accept', 'refuse or accept'],

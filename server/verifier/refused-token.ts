@@ -1,3 +1,4 @@
+import { printable } from '../printable.js'
 import { TokenError } from '../token-error.js'
 import { parseToken } from './compact-token.js'
 import { issuerOf, type TrustedIssuer } from './trusted-issuer.js'
@@ -21,16 +22,20 @@ export async function describeRefused(
     token: {
       hash,
       ...namesIn(token, issuers),
-      ...(claim !== undefined && { claim }),
-      ...(hint !== undefined && { hint }),
+      ...(claim !== undefined && { claim: nameOf(claim) }),
+      ...(hint !== undefined && { hint: printable(hint) }),
     },
   })
 }
 
+/** A name that a token brought, as a log may show it. */
+const nameOf = (text: string) => printable(text.slice(0, 64))
+
 function namesIn(token: string, issuers: readonly TrustedIssuer[]) {
   try {
     const parsed = parseToken(token)
-    return { kid: parsed.kid?.slice(0, 64) ?? null, issuer: issuerOf(parsed, issuers).issuer }
+    const { issuer } = issuerOf(parsed, issuers)
+    return { kid: parsed.kid === undefined ? null : nameOf(parsed.kid), issuer: printable(issuer) }
   } catch {
     return { kid: null, issuer: null }
   }

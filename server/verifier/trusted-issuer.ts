@@ -104,7 +104,7 @@ function keySource(
   if ([keys, jwksUrl, discover || undefined].filter(way => way !== undefined).length > 1)
     throw new TypeError('Give one of keys, jwksUrl and discover.')
   if (keys !== undefined) return givenKeys(publicKeys(keys))
-  const checkUrl = (url: string | URL) => checkedUrl(url, allowHttp)
+  const checkUrl = (url: string | URL, namedBy?: URL) => checkedUrl(url, allowHttp, namedBy)
   const url = checkUrl(discover ? issuer : (jwksUrl ?? defaultJwksUrl(issuer)))
   const fetchAll = discover ? discoverKeys(url, issuer, checkUrl) : fetchKeys.bind(null, url)
   const isGuessed = !discover && jwksUrl === undefined
@@ -146,7 +146,7 @@ function defaultJwksUrl(issuer: string): URL {
   return new URL('/api/auth/jwks', issuer)
 }
 
-function checkedUrl(value: string | URL, allowHttp: boolean): URL {
+function checkedUrl(value: string | URL, allowHttp: boolean, namedBy?: URL): URL {
   if (!URL.canParse(String(value))) throw new TypeError('The jwksUrl (or the issuer) is not a URL.')
   const url = new URL(value)
   if (url.username || url.password)
@@ -154,7 +154,7 @@ function checkedUrl(value: string | URL, allowHttp: boolean): URL {
   const isHttp = url.protocol === 'http:'
   // Of another kind the URL may be the keys themselves (data:).
   const place = isHttp ? placeOf(url) : `a URL of ${url.protocol.slice(0, 20)}`
-  if (!(isSafeUrl(url) || (allowHttp && isHttp)))
+  if (!(isSafeUrl(url, namedBy) || (allowHttp && isHttp)))
     throw new TypeError(`The keys must come over https, not from ${place}. See allowHttp.`)
   return url
 }

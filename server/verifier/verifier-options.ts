@@ -1,8 +1,8 @@
-import type { ZodType } from 'zod'
-import { type User, userFromClaims } from '../../shared/user.js'
+import { userFromClaims } from '../../shared/user.js'
 import type { Claims } from './claim-rules.js'
 import { assertOptions, cacheRules, commonRules, issuerRules } from './option-rules.js'
 import { type FetchOptions, type IssuerOptions, trustedIssuer } from './trusted-issuer.js'
+import type { UserOption } from './user-option.js'
 import { type CacheOptions, createVerdictCache } from './verdict-cache.js'
 
 /** Options of {@link createVerifier}: of one issuer, or of a closed list, each with its own keys, audience and algorithms. */
@@ -17,16 +17,20 @@ export interface CommonOptions extends FetchOptions {
   /** The `typ`s that a token may have (RFC 8725 section 3.11), such as `at+jwt`. One with `JWT` may have none. @default ['JWT'] */
   types?: readonly string[] | undefined
   /**
-   * Makes the user from the verified claims. What it makes of plain objects and lists is copied, frozen, and remembered as long as
-   * the token is (see `cache`). A user with anything else in it (a Date, a Map, an object of a class) cannot be kept from changes:
-   * that one is made anew for each request. What it throws refuses the token as `claims`; that text, and what it says of a refusal, is
-   * told to nobody. One that makes no user within 5 seconds is an error, and no refusal.
+   * Makes the user from the verified claims: a zod schema, or a function `claims => user`, which may be async. Required with several
+   * `issuers`, because `sub` is unique within one issuer only: put the issuer into `id`, as in
+   * ``user: ({ iss, sub }) => ({ id: `${iss}|${sub}` })``.
    *
-   * `requireScope` looks at `scope`, a text with spaces between. An issuer that has a list, or calls it `scp`, needs a schema of yours:
+   * A user of plain objects and lists is copied, frozen, and remembered as long as the token is (see `cache`). A user with anything
+   * else in it (a Date, a Map, an object of a class) cannot be frozen, and is made anew for each request. If the option throws, the
+   * token is refused as `claims`, and its error is never logged or answered. If it makes no user within 5 seconds, `verify` rejects
+   * with an Error, which is no refusal.
+   *
+   * `requireScope` looks at `scope`, a text with spaces between. An issuer that has a list, or calls it `scp`, needs a `user` of yours:
    * `scope: scp.join(' ')`.
-   * @default id from `sub`; `email`, `name` and `scope` where they are strings
+   * @default with one issuer, id from `sub`; `email`, `name` and `scope` where they are strings
    */
-  user?: ZodType<User> | undefined
+  user?: UserOption | undefined
   /**
    * Asked on each request, cached or not, with the verified claims: true refuses the token as `revoked`. While it cannot say, by an
    * error or for 5 seconds, the caller gets `revocation_unavailable` (503). Log its errors yourself: we do not, their text may hold
@@ -61,6 +65,7 @@ export function checkedOptions(given: VerifierOptions) {
   const issuers = issuersOf(options).map(one => trustedIssuer(one, { ...options, now }))
   if (issuers.length === 0 || new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length)
     throw new TypeError('The issuers must be one or more, and each another.')
+  if (issuers.length > 1 && options.user === undefined) throw new TypeError(userIsMissing)
   return {
     issuers,
     clockTolerance,
@@ -73,6 +78,11 @@ export function checkedOptions(given: VerifierOptions) {
     now,
   }
 }
+
+const userIsMissing =
+  'Several issuers need the user option: the same "sub" from two issuers would be one user. ' +
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it shows the code to write
+  'Make id carry the issuer: user: ({ iss, sub }) => ({ id: `${iss}|${sub}` }).'
 
 /** Beside what is no number every time holds, and no token would expire: it is an error, now and later. */
 function checkedClock(now: () => number): () => number {

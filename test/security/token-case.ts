@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { vi } from 'vitest'
 import type { createVerifier, IssuerOptions, Verifier, VerifierOptions } from '../../server/verifier/index.js'
+import { carriesIssuer } from '../parts/keys.js'
 import {
   good,
   goodOfOther,
@@ -38,6 +39,7 @@ export const severalIssuers: Options = {
     { issuer, audience: issuer },
     { issuer: other, audience: otherAudience, algorithms: ['EdDSA'] },
   ],
+  user: carriesIssuer,
 }
 
 /** Answers with the key sets there are, and from anywhere else with the attacker's key; keeps what it was asked for. */

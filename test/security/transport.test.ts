@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openDatabase } from '../../db/index.js'
 import { createNodeHandler, createVerifier } from '../../server/index.js'
 import { reasons } from '../../shared/reasons.js'
+import { carriesIssuer } from '../parts/keys.js'
 import { listen, nowhere, ownIssuer, startRemote } from '../parts/wire.js'
 import { exchange } from './wire.js'
 
@@ -21,6 +22,7 @@ beforeAll(async () => {
   const db = await openDatabase({ url: nowhere })
   const verifier = createVerifier({
     issuers: [issuer, away].map(({ url }) => ({ issuer: url, audience: url })),
+    user: carriesIssuer,
     onProblem() {},
   })
   const node = await listen(createServer(createNodeHandler({ verifier, db, onError() {} })))

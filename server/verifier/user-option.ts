@@ -1,0 +1,49 @@
+import type { ZodError, ZodType } from 'zod'
+import { type User, userId } from '../../shared/user.js'
+import { TokenError } from '../token-error.js'
+import type { Claims } from './claim-rules.js'
+import { inTime, LateError } from './in-time.js'
+import { isObject } from './json.js'
+import { thrownBy } from './thrown.js'
+
+/** Makes the user from verified claims: a zod schema, or a function, which may be async. */
+export type UserOption = ZodType<User> | ((claims: Readonly<Claims>) => User | Promise<User>)
+
+/** How long `isRevoked` and `user` are waited for, in milliseconds. */
+export const hookPatience = 5_000
+
+/**
+ * The user of verified claims.
+ *
+ * @throws TokenError `claims`, which names the wrong claim and never quotes what the option says of it
+ * @throws Error when the option makes no user within 5 seconds
+ */
+export async function userOf(claims: Claims, option: UserOption): Promise<User> {
+  const made = await inTime(hookPatience, makeUser(claims, option)).catch(error => {
+    if (error instanceof LateError)
+      throw new Error(`The user option has made no user within ${hookPatience / 1000} s.`, { cause: error })
+    const cause = thrownBy('user', error)
+    throw new TokenError('claims', { cause, hint: cause.message })
+  })
+  if ('wrongClaim' in made) throw new TokenError('claims', { claim: made.wrongClaim })
+  return made.user
+}
+
+type Made = { user: User } | { wrongClaim: string | undefined }
+
+async function makeUser(claims: Claims, option: UserOption): Promise<Made> {
+  if (typeof option === 'function') return withId(await option(claims))
+  const parsed = await option.safeParseAsync(claims)
+  return parsed.success ? withId(parsed.data) : { wrongClaim: firstClaim(parsed.error) }
+}
+
+function withId(user: User): Made {
+  const hasId = isObject(user) && userId.safeParse(user.id).success
+  return hasId ? { user } : { wrongClaim: 'id' }
+}
+
+/** The claim that a schema found wrong first. */
+function firstClaim({ issues }: ZodError): string | undefined {
+  const name = issues[0]?.path[0]
+  return name === undefined ? undefined : String(name)
+}
