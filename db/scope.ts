@@ -12,6 +12,7 @@ import {
 import type { Pool } from 'pg'
 import { abortable } from './cancel.js'
 import { ScopedConnection, type ScopeOptions } from './scoped-connection.js'
+import { TrackedConnection } from './tracked-connection.js'
 import { DatabaseUnavailableError } from './unavailable.js'
 
 /**
@@ -51,34 +52,34 @@ class ScopedDriver implements Driver {
     const client = await abortable(connecting, this.#options.signal, () => {
       connecting.then(unused => unused.release()).catch(() => {})
     })
-    return new ScopedConnection(client, this.#options)
+    return new TrackedConnection(new ScopedConnection(client, this.#options))
   }
 
-  releaseConnection(connection: ScopedConnection) {
+  releaseConnection(connection: TrackedConnection) {
     return connection.release()
   }
 
-  beginTransaction(connection: ScopedConnection, settings: TransactionSettings) {
+  beginTransaction(connection: TrackedConnection, settings: TransactionSettings) {
     return connection.begin(settings)
   }
 
-  commitTransaction(connection: ScopedConnection) {
+  commitTransaction(connection: TrackedConnection) {
     return connection.commit()
   }
 
-  rollbackTransaction(connection: ScopedConnection) {
+  rollbackTransaction(connection: TrackedConnection) {
     return connection.rollback()
   }
 
-  savepoint(connection: ScopedConnection, name: string, compile: Compile) {
+  savepoint(connection: TrackedConnection, name: string, compile: Compile) {
     return connection.control(compile(sql`savepoint ${sql.id(name)}`.toOperationNode(), createQueryId()))
   }
 
-  rollbackToSavepoint(connection: ScopedConnection, name: string, compile: Compile) {
+  rollbackToSavepoint(connection: TrackedConnection, name: string, compile: Compile) {
     return connection.control(compile(sql`rollback to ${sql.id(name)}`.toOperationNode(), createQueryId()))
   }
 
-  releaseSavepoint(connection: ScopedConnection, name: string, compile: Compile) {
+  releaseSavepoint(connection: TrackedConnection, name: string, compile: Compile) {
     return connection.control(compile(sql`release ${sql.id(name)}`.toOperationNode(), createQueryId()))
   }
 }

@@ -44,8 +44,6 @@ export class ScopedConnection implements DatabaseConnection {
   #isReleased = false
   /** A statement in a transaction of its own, whose end the others on the connection wait for. */
   readonly #alone = new Turn()
-  /** Calls that have begun and not ended, each of which may send more. */
-  #underWay = 0
 
   constructor(client: PoolClient, { scope, identify, know, signal }: ScopeOptions) {
     this.#session = new Session(client, { signal, patience: scope.statementTimeout + 5_000 })
@@ -53,23 +51,11 @@ export class ScopedConnection implements DatabaseConnection {
     this.#identity = identify(scope)
   }
 
-  /** Counts a call until all that it sends is answered: a connection that is given back before that is ended. */
-  async #track<T>(call: () => Promise<T>): Promise<T> {
-    this.#underWay++
-    try {
-      return await call()
-    } finally {
-      this.#underWay--
-    }
-  }
-
-  begin(settings: TransactionSettings) {
-    return this.#track(async () => {
-      while (this.#alone.ended !== null) await this.#alone.ended
-      this.#requireOpen()
-      if (this.#inTransaction) throw new Error('A transaction is open on this connection: one at a time.')
-      return this.#begin(settings)
-    })
+  async begin(settings: TransactionSettings) {
+    while (this.#alone.ended !== null) await this.#alone.ended
+    this.#requireOpen()
+    if (this.#inTransaction) throw new Error('A transaction is open on this connection: one at a time.')
+    return this.#begin(settings)
   }
 
   async #begin({ isolationLevel, accessMode }: TransactionSettings) {
@@ -79,7 +65,7 @@ export class ScopedConnection implements DatabaseConnection {
       await this.#session.send([{ text: begin }, forgetSequences], this.#identity.usual)
       this.#inTransaction = true
     } catch (error) {
-      await this.#rollback()
+      await this.rollback()
       if (isStalePlan(error)) throw new DatabaseUnavailableError({ cause: error })
       throw fromIdentity(error)
     }
@@ -87,16 +73,12 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   /** Where it fails all is rolled back, and what comes is refused until the caller rolls back too. */
-  commit() {
-    return this.#track(() => this.#commit())
-  }
-
-  async #commit() {
+  async commit() {
     this.#requireOpen()
     this.#session.requireStreamsEnded()
     this.#refusal = returned
     const command = await this.#cleanAndCommit().catch(async error => {
-      await this.#rollback()
+      await this.rollback()
       if (isAborted(error)) throw new AbortedTransactionError()
       this.#refusal = uncommitted
       throw error
@@ -113,11 +95,7 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   /** Never fails: a connection that cannot roll back is not given back, and the error that led here is the one to tell. */
-  rollback() {
-    return this.#track(() => this.#rollback())
-  }
-
-  async #rollback() {
+  async rollback() {
     if (this.#session.hasOpenStream) this.#session.isBroken = true
     if (this.#session.isBroken) return
     if (this.#refusal === uncommitted) return this.#ended()
@@ -133,18 +111,12 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   /** Sends a statement of ours inside the transaction. */
-  control({ sql: text }: CompiledQuery) {
-    return this.#track(async () => {
-      this.#requireOpen()
-      await this.#session.send([], { text })
-    })
+  async control({ sql: text }: CompiledQuery) {
+    this.#requireOpen()
+    await this.#session.send([], { text })
   }
 
-  executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-    return this.#track(() => this.#executeQuery<R>(query))
-  }
-
-  async #executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     const known = this.#know(query.sql)
     while (this.#alone.ended !== null) await this.#alone.ended
     this.#requireOpen()
@@ -156,10 +128,10 @@ export class ScopedConnection implements DatabaseConnection {
     try {
       await this.#begin({})
       const result = await this.#execute<R>(query, known)
-      await this.#commit()
+      await this.commit()
       return result
     } catch (error) {
-      await this.#rollback()
+      await this.rollback()
       throw error
     } finally {
       end()
@@ -190,15 +162,6 @@ export class ScopedConnection implements DatabaseConnection {
 
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
     requireChunkSize(chunkSize)
-    this.#underWay++
-    try {
-      yield* this.#streamQuery<R>(query, chunkSize)
-    } finally {
-      this.#underWay--
-    }
-  }
-
-  async *#streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncGenerator<QueryResult<R>, void> {
     const { mayLeaveBehind } = this.#know(query.sql)
     while (this.#alone.ended !== null) await this.#alone.ended
     this.#requireOpen()
@@ -219,13 +182,13 @@ export class ScopedConnection implements DatabaseConnection {
     try {
       yield* this.#stream<R>(query, chunkSize)
     } catch (error) {
-      await this.#rollback()
+      await this.rollback()
       throw error
     } finally {
       // Also where the reader has left in the middle.
       if (this.#inTransaction && !this.#session.isBroken) {
-        await this.#commit().catch(async error => {
-          await this.#rollback()
+        await this.commit().catch(async error => {
+          await this.rollback()
           throw error
         })
       }
@@ -247,9 +210,9 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   /** Gives the connection back: idle and clean, or not at all. */
-  release() {
+  release({ isIdle }: { isIdle: boolean }) {
     this.#isReleased = true
-    if (this.#underWay > 0 || this.#inTransaction) this.#session.isBroken = true
+    if (!isIdle || this.#inTransaction) this.#session.isBroken = true
     return this.#session.release(async () => {
       if (this.#isUnclean) await this.#clean()
     })

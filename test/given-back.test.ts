@@ -23,7 +23,7 @@ test('a connection that is given back at any moment of any path serves the next 
 test('and it would be seen if what is on its way did not count', { timeout: 60_000 }, async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const { openDatabase: open } = await weakenedModule<typeof import('../db/index.js')>('db/index.ts', [
-    cut('db/scoped-connection.ts', 'this.#underWay > 0 || '),
+    cut('db/tracked-connection.ts', 'this.#underWay === 0', 'true'),
     cut('db/session.ts', 'if (this.#isReturned || this.#isLetGo) throw new Error(returned)'),
   ])
   const crossings = findCrossings({ open, url: database.url ?? '', moments: watchMoments(), turns: [0, 3] })
