@@ -22,7 +22,6 @@ export default defineConfig({
     maxWorkers: 2,
     coverage: {
       provider: 'v8',
-      enabled: true,
       include: ['server/**/*.ts', 'db/**/*.ts', 'shared/**/*.ts', 'client/**/*.ts'],
       reporter: ['text', 'json-summary'],
     },

@@ -14,6 +14,5 @@ export default defineConfig({
     ],
     env: { PROPERTY_RUNS: '5000', FUZZ_STATEMENTS: '30000', TURNS: '0 1 2 3 4 5 6 8 10 14 20' },
     testTimeout: 600_000,
-    coverage: { enabled: false },
   },
 })
