@@ -3,6 +3,7 @@ import { RowReader } from './row-reader.js'
 import {
   type CommandComplete,
   type DataRow,
+  outOfTurn,
   parseOnce,
   type RowDescription,
   type Submittable,
@@ -85,7 +86,12 @@ export class ExtendedQuery<R> implements Submittable {
 
   handleReadyForQuery() {
     if (this.#unreadable !== undefined) return this.#fail(this.#unreadable)
-    this.#done({ command: this.#tag[0] ?? '', count: Number(this.#tag.at(-1)) || 0, rows: this.#rows })
+    const [command = ''] = this.#tag
+    const count = Number(this.#tag.at(-1)) || 0
+    // A row was lost or came twice on its way.
+    if (command === 'SELECT' && this.#reader !== undefined && this.#rows.length !== count)
+      return this.#fail(outOfTurn())
+    this.#done({ command, count, rows: this.#rows })
   }
 
   handleError(error: unknown) {

@@ -78,12 +78,15 @@ export function createFenceGate(
   }
 
   const renew = () =>
-    prove().catch(error =>
-      onProblem(
-        'The fence could not be proved again. After three minutes without a proof protected calls answer 503.',
-        error,
-      ),
-    )
+    prove().catch(async error => {
+      const problem =
+        'The fence could not be proved again. After three minutes without a proof protected calls answer 503.'
+      try {
+        await onProblem(problem, error)
+      } catch {
+        console.warn(problem)
+      }
+    })
 
   const pass = () => {
     if (gaps?.length !== 0 || isPast(provedAt, closeAfter)) return passOrProve()

@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { type FenceGap, revoke } from './fence-gap.js'
 import { powersOfLogin } from './fence-login.js'
 import type { Database } from './schema.js'
-import { countingIndexes } from './table-rules.js'
+import { tellingIndexes } from './table-rules.js'
 import { isNotBelieved } from './unavailable.js'
 import { within } from './within.js'
 
@@ -33,9 +33,9 @@ export async function findFenceLevel(
   const closed = [...tables, 'trpc_bearer.fence_key']
   for (const name of await openToPublic(db, closed))
     causes.push({ problem: `everybody may read ${name}`, mend: revoke('all', name, ['public']) })
-  for (const name of await countingIndexes(db, tables)) {
+  for (const name of await tellingIndexes(db, tables)) {
     causes.push({
-      problem: `index ${name} does not start with user_id: by PostgreSQL's counters it tells of others' rows`,
+      problem: `index ${name} does not start with user_id as the policy compares it, and tells of others' rows`,
       mend: `drop index ${name};`,
     })
   }

@@ -51,6 +51,7 @@ export function createIdentify({ secret, prepare, searchPath }: IdentifyOptions)
   const names = secret === undefined ? settings : signedSettings
   const statement = {
     text: `select ${names.map((name, n) => `set_config('${name}', $${n + 1}, true)`).join(', ')}`,
+    isEchoed: true,
     ...(prepare && { name: 'trpc_bearer_identity' }),
   }
   return ({ userId, role, statementTimeout }) => {

@@ -30,8 +30,8 @@ const written = /^\s*(insert|merge)\s+into\s+("\w+"|\w+)(\s*\.\s*("\w+"|\w+))?|^
 /** A setting changed by a view, or what hides a name from this search: a comment, an escape. */
 const hidden = /pg_settings|--|\/\*|u&"/i
 
-/** A function called as a field of its argument: `(42).pg_advisory_lock`, `$1.setseed`. */
-const calledAsField = /(?:[)\]]|\$\d+)\s*\.\s*[^\s*]/
+/** A field, or a function called as one: `(42).pg_advisory_lock`, `g.pg_advisory_lock from generate_series(1, 1) g`. */
+const field = /\.\s*("(?:[^"]|"")*"|[\w$\u0080-\uffff]+)/g
 
 /**
  * True unless it is plain that a query leaves nothing in the session: a setting (`set_config`, `update pg_settings`), a lock
@@ -39,14 +39,19 @@ const calledAsField = /(?:[)\]]|\$\d+)\s*\.\s*[^\s*]/
  * text (`query_to_xml`). It errs on the safe side: names in strings count, and any function that is not known to be harmless.
  *
  * @param text a statement that `requireQuery` lets through
+ * @param volatileFunctions names of functions that may be called as a field
  */
-export function mayLeaveBehind(text: string): boolean {
-  if (hidden.test(text) || calledAsField.test(text)) return true
+export function mayLeaveBehind(text: string, volatileFunctions: ReadonlySet<string>): boolean {
+  if (hidden.test(text)) return true
+  for (const [, name = ''] of text.matchAll(field)) if (volatileFunctions.has(unquoted(name))) return true
   if (/\binto\b/i.test(text) && !written.test(text)) return true
   return [...text.replace(written, '').matchAll(called)].some(
     ([, qualified, name = '']) => qualified !== undefined || !harmless.has(name.toLowerCase()),
   )
 }
+
+const unquoted = (name: string) =>
+  name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name.toLowerCase()
 
 // A query makes one where an extension runs text that may be anything (xml2), under a name of ours too.
 const forgetPrepared = `do $$
@@ -70,6 +75,8 @@ export const cleanSession: readonly string[] = [
   'unlisten *',
   'select pg_advisory_unlock_all()',
   'discard temp',
+  // What was planned under a caller's settings would answer the next one.
+  'discard plans',
   forgetSequences.text,
   // Not by random(), which goes on from the seed that was left.
   'select setseed(hashtext(gen_random_uuid()::text) / 2147483648.0)',

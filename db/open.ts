@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { Kysely, PostgresDialect, sql } from 'kysely'
+import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { userId } from '../shared/user.js'
 import { type EmbeddedDatabase, joinEmbedded, startEmbedded } from './embedded.js'
@@ -13,6 +13,7 @@ import { defaultRole } from './role.js'
 import type { Database } from './schema.js'
 import { scopedDialect } from './scope.js'
 import type { ScopeOptions } from './scoped-connection.js'
+import { readSessionFacts, type SessionFacts } from './session-facts.js'
 import { createStatementCache } from './statement-cache.js'
 import { DatabaseUnavailableError, fromProof } from './unavailable.js'
 
@@ -101,9 +102,9 @@ export async function openDatabase({
   pool.on('connect', client => client.on('error', () => {}))
   // The embedded database is one session: a statement that one connection prepared is there for the next one too.
   const prepare = preparedStatements && embedded === null
-  const know = createStatementCache({ prepare })
-  let searchPath = 'pg_temp'
-  const identify = createIdentify({ secret: fenceSecret, prepare, searchPath: () => searchPath })
+  let facts: SessionFacts = { searchPath: 'pg_temp', volatileFunctions: new Set() }
+  const know = createStatementCache({ prepare, volatileFunctions: () => facts.volatileFunctions })
+  const identify = createIdentify({ secret: fenceSecret, prepare, searchPath: () => facts.searchPath })
   const connect = () =>
     pool.connect().catch(cause => {
       throw new DatabaseUnavailableError({ cause })
@@ -132,7 +133,7 @@ export async function openDatabase({
   }
   const gate = createFenceGate(
     async () => {
-      searchPath = await searchPathOf(db)
+      facts = await readSessionFacts(db)
       return proveFence({
         db,
         role,
@@ -162,23 +163,4 @@ function requireUserId(id: string): string {
 
 async function embed(dataDir: string, join: boolean): Promise<EmbeddedDatabase> {
   return (join ? await joinEmbedded(dataDir) : null) ?? (await startEmbedded(dataDir))
-}
-
-/**
- * The search path of the login, with `pg_temp` last. The role would look for the login's own schema (`"$user"`) under its own name,
- * so that one is named.
- */
-async function searchPathOf(db: Kysely<Database>): Promise<string> {
-  const { rows } = await sql<{ path: string; own: string | null }>`
-    select current_setting('search_path') as path,
-      case when session_user = any (current_schemas(false)) then quote_ident(session_user) end as own`.execute(
-    db,
-  )
-  const { path = '', own = null } = rows[0] ?? {}
-  const schemas = path.match(/"(?:[^"]|"")*"|[^\s,"]+/g) ?? []
-  return schemas
-    .map(schema => (schema === '"$user"' ? (own ?? schema) : schema))
-    .filter(schema => !/^"?pg_temp(_\d+)?"?$/i.test(schema))
-    .concat('pg_temp')
-    .join(', ')
 }

@@ -17,6 +17,8 @@ export interface Preamble {
   values?: readonly string[]
   /** Keeps it prepared on the connection under this name. */
   name?: string
+  /** Its one row begins with its first value: an answer to somebody else's does not. */
+  isEchoed?: boolean
 }
 
 /**
@@ -28,6 +30,7 @@ export class PipelinedQuery implements PgSubmittable {
   readonly #main: Submittable
   #done = 0
   #wire: Wire | undefined
+  #isEchoSeen = false
   #isDescribed = false
   #isComplete = false
   /** It was a `select … into`. */
@@ -77,13 +80,21 @@ export class PipelinedQuery implements PgSubmittable {
   }
 
   handleDataRow(message: DataRow) {
-    if (!this.#isOwn) return
+    const preamble = this.#preambles[this.#done]
+    if (preamble !== undefined) {
+      this.#isEchoSeen = true
+      if (preamble.isEchoed && message.fields[0] !== preamble.values?.[0]) this.#refuse()
+      return
+    }
     if (this.#isDescribed && !this.#isComplete) this.#main.handleDataRow(message)
     else this.#refuse()
   }
 
   handleCommandComplete(message: CommandComplete, wire: Wire) {
-    if (!this.#isOwn) {
+    const preamble = this.#preambles[this.#done]
+    if (preamble !== undefined) {
+      if (preamble.isEchoed && !this.#isEchoSeen) return this.#refuse()
+      this.#isEchoSeen = false
       this.#done++
       return
     }

@@ -26,6 +26,7 @@ export interface ScopeOptions {
   signal?: AbortSignal
 }
 
+const changing = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE'])
 const uncommitted = 'The transaction could not be committed, and takes nothing more: roll it back.'
 
 /**
@@ -62,7 +63,7 @@ export class ScopedConnection implements DatabaseConnection {
     const level = isolationLevel ? ` isolation level ${isolationLevel}` : ''
     const begin = `begin${level}${accessMode ? ` ${accessMode}` : ''}`
     try {
-      await this.#session.send([{ text: begin }, forgetSequences], this.#identity.usual)
+      await this.#session.send([{ text: begin }, this.#identity.usual], forgetSequences)
       this.#inTransaction = true
     } catch (error) {
       await this.rollback()
@@ -143,9 +144,11 @@ export class ScopedConnection implements DatabaseConnection {
     known: KnownStatement,
   ): Promise<QueryResult<R>> {
     requireFewValues(values)
-    const statement = { text, values, name: known.name, kept: known }
+    // Settings that a caller has changed are in what is parsed under them.
+    const name = this.#isUnclean ? undefined : known.name
+    const statement = { text, values, name, kept: known }
     const { command, count, rows } = await this.#session
-      .send<R>(this.#preambles(known.name !== undefined), statement)
+      .send<R>(this.#preambles(name !== undefined), statement)
       .catch(error => {
         if (!isStalePlan(error)) throw error
         // A migration has changed what the prepared statement answers, or it is gone. Nothing has run: once more, as new ones.
@@ -155,9 +158,7 @@ export class ScopedConnection implements DatabaseConnection {
         return this.#session.send<R>([identity], { ...statement, name: undefined })
       })
     this.#expect(this.#inTransaction ? 'T' : 'I')
-    const changes =
-      command === 'INSERT' || command === 'UPDATE' || command === 'DELETE' || command === 'MERGE'
-    return changes ? { rows, numAffectedRows: BigInt(count) } : { rows }
+    return changing.has(command) ? { rows, numAffectedRows: BigInt(count) } : { rows }
   }
 
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {

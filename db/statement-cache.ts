@@ -17,21 +17,37 @@ export interface KnownStatement {
 const maxStatements = 1_000
 const maxNames = 500
 
+/** Options of {@link createStatementCache}. */
+export interface StatementCacheOptions {
+  /** Keeps repeated statements prepared. */
+  prepare: boolean
+  /** See {@link SessionFacts}. */
+  volatileFunctions: () => ReadonlySet<string>
+}
+
 /**
- * Judges each statement once by its text. A text that comes a second time gets a name, so that the server parses it once a
- * connection: five hundred at most, as a server keeps them until the connection ends.
+ * Judges each statement once by its text, and again when the database's functions change. A text that comes a second time gets a
+ * name, so that the server parses it once a connection: five hundred at most, as a server keeps them until the connection ends.
  */
-export function createStatementCache({ prepare }: { prepare: boolean }): (text: string) => KnownStatement {
-  const known = new LRUCache<string, KnownStatement>({ max: maxStatements })
+export function createStatementCache({
+  prepare,
+  volatileFunctions,
+}: StatementCacheOptions): (text: string) => KnownStatement {
+  const known = new LRUCache<string, KnownStatement & { judgedBy: ReadonlySet<string> }>({
+    max: maxStatements,
+  })
   let names = 0
   return text => {
+    const judgedBy = volatileFunctions()
     const seen = known.get(text)
     if (seen === undefined) {
       requireQuery(text)
-      const statement: KnownStatement = { name: undefined, mayLeaveBehind: mayLeaveBehind(text) }
+      const statement = { name: undefined, mayLeaveBehind: mayLeaveBehind(text, judgedBy), judgedBy }
       known.set(text, statement)
       return statement
     }
+    if (seen.judgedBy !== judgedBy)
+      Object.assign(seen, { judgedBy, mayLeaveBehind: mayLeaveBehind(text, judgedBy) })
     if (seen.name === undefined && prepare && names < maxNames) seen.name = `trpc_bearer_${++names}`
     return seen
   }

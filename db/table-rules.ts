@@ -133,14 +133,14 @@ export async function lacksIndex(db: AnyKysely, relation: string): Promise<boole
 }
 
 /**
- * Indexes of tables under the policy, of their partitions and of those that inherit from them, by which injected SQL can count rows
- * of others: where an index does not start with `user_id`, a condition by a leakproof operator goes before the policy, and
- * PostgreSQL's counters (`pg_stat_get_xact_tuples_returned`) tell how many rows it found.
+ * Indexes of tables under the policy, of their partitions and of those that inherit from them, that tell injected SQL of rows of others.
+ * The policy's condition must be one on the first column of the index. If not, a condition by a leakproof operator looks into the
+ * index before the policy, or its order is walked through: errors and PostgreSQL's counters tell what was found.
  *
  * @param tables their names, with their schemas, as `format('%I.%I')` writes them
  * @returns the names of the indexes
  */
-export async function countingIndexes(db: AnyKysely, tables: readonly string[]): Promise<string[]> {
+export async function tellingIndexes(db: AnyKysely, tables: readonly string[]): Promise<string[]> {
   const { rows } = await sql<{ name: string }>`
     with recursive ${familyOf(sql`
       select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -148,16 +148,21 @@ export async function countingIndexes(db: AnyKysely, tables: readonly string[]):
     select distinct pg_catalog.format('%I.%I', n.nspname, x.relname) as name
     from family
     join pg_catalog.pg_attribute a on a.attrelid = family.oid and a.attname = 'user_id' and not a.attisdropped
-    join pg_catalog.pg_index i on i.indrelid = family.oid and i.indkey[0] <> a.attnum
+    join pg_catalog.pg_index i on i.indrelid = family.oid
     join pg_catalog.pg_class x on x.oid = i.indexrelid and not x.relispartition
     join pg_catalog.pg_namespace n on n.oid = x.relnamespace
-    where exists (
-      select from unnest(i.indclass) indexed (class)
-      join pg_catalog.pg_opclass k on k.oid = indexed.class
-      join pg_catalog.pg_amop m on m.amopfamily = k.opcfamily
-      join pg_catalog.pg_operator o on o.oid = m.amopopr
-      join pg_catalog.pg_proc f on f.oid = o.oprcode and f.proleakproof
-    )
+    where not (i.indkey[0] = a.attnum and i.indcollation[0] = a.attcollation and exists (
+        select from pg_catalog.pg_opclass k join pg_catalog.pg_amop m on m.amopfamily = k.opcfamily
+        where k.oid = i.indclass[0] and m.amopopr = 'pg_catalog.=(text,text)'::regoperator
+      ))
+      and (pg_catalog.pg_indexam_has_property(x.relam, 'can_order') or exists (
+        select from unnest(i.indclass) indexed (class)
+        join pg_catalog.pg_opclass k on k.oid = indexed.class
+        join pg_catalog.pg_amop m on m.amopfamily = k.opcfamily
+        join pg_catalog.pg_operator o on o.oid = m.amopopr
+        join pg_catalog.pg_proc f on f.oid = o.oprcode
+        where f.proleakproof or m.amoppurpose = 'o'
+      ))
     order by 1`.execute(db)
   return rows.map(row => row.name)
 }

@@ -101,6 +101,33 @@ test('a proof that the database refuses closes protected calls, is logged, and o
   expect(await list()).toEqual([])
 })
 
+test.each([
+  [
+    'throws',
+    () => {
+      throw new Error('No log.')
+    },
+  ],
+  [
+    'rejects',
+    async () => {
+      throw new Error('No log.')
+    },
+  ],
+])('a hook that %s ends neither the process nor the gate', async (_, onProblem) => {
+  const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
+  let now = 0
+  const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [] }))
+  const gate = createFenceGate(find, { now: () => now, onProblem })
+  await gate.pass()
+  find.mockRejectedValueOnce(new Error('away'))
+  now += 60_001
+  await gate.pass()
+  await vi.waitFor(() => expect(warn).toHaveBeenCalledOnce())
+  await gate.pass()
+  warn.mockRestore()
+})
+
 test('under load the fence is proved beside the statements, and a gap closes it for all of them', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 2 })

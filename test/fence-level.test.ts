@@ -121,6 +121,21 @@ describe('signed falls to plain', () => {
       'create index tasks_by_tags on tasks using brin (notes, user_id)',
       'index public.tasks_by_tags does not start with user_id',
     ],
+    [
+      'can look into an index by another collation',
+      'create index tasks_by_c on tasks (user_id collate "C", title collate "C")',
+      'index public.tasks_by_c does not start with user_id',
+    ],
+    [
+      'can walk through the order of an index, though no operator of it is leakproof',
+      'create index tasks_by_order on tasks (((version)::numeric))',
+      'index public.tasks_by_order does not start with user_id',
+    ],
+    [
+      'can walk through an index by distance',
+      'create index tasks_by_place on tasks using gist ((point(version, 0)))',
+      'index public.tasks_by_place does not start with user_id',
+    ],
   ])('where the login %s, until that is mended', async (_, statement, problem) => {
     const { database, administer, named, url } = parts
     const name = new URL(url).pathname.slice(1)

@@ -93,6 +93,46 @@ test.each(surplus.flatMap(([what, bytes]) => ways.map(([way, run]) => [what, way
   },
 )
 
+test.each(ways)(
+  'the whole answer to %s once more, as the answer to the next caller, is refused',
+  async (_, run) => {
+    let answers: Buffer[] = []
+    proxy.translate = answer => {
+      answers.push(answer)
+      return answer
+    }
+    await run(database.forUser('alice'))
+    const before = answers
+    answers = []
+    proxy.translate = answer => {
+      proxy.translate = other => other
+      return Buffer.concat([...before, answer])
+    }
+    await expect(titles(database.forUser('bob'))).rejects.toThrow(DatabaseUnavailableError)
+    expect(await titles(database.forUser('bob'))).toEqual([{ title: 'his' }])
+  },
+)
+
+test.each([
+  ['is lost', (row: Buffer) => [row].slice(1)],
+  ['comes twice', (row: Buffer) => [row, row]],
+])('a row that %s on its way is an outage', async (_, change) => {
+  proxy.translate = answer => {
+    const parts: Buffer[] = []
+    let last: Buffer | undefined
+    for (let at = 0; at + 5 <= answer.length; ) {
+      const end = at + 1 + answer.readInt32BE(at + 1)
+      const part = answer.subarray(at, end)
+      if (part[0] === 'D'.charCodeAt(0)) last = part
+      parts.push(part)
+      at = end
+    }
+    return Buffer.concat(parts.flatMap(part => (part === last ? change(part) : [part])))
+  }
+  await expect(titles(database.forUser('alice'))).rejects.toThrow(DatabaseUnavailableError)
+  proxy.translate = answer => answer
+})
+
 test('a ReadyForQuery that comes too early is an outage, and ends the connection', async () => {
   const backend = async () =>
     (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(database.forUser('bob'))).rows

@@ -50,7 +50,7 @@ test('without prepared statements a statement is one round trip too', async () =
   }
 })
 
-const [begin, statement, clean, commit] = ['PBEPBEBDES', 'PBDES', 'Q', 'PBDES']
+const [begin, statement, clean, commit] = ['PBEBEPBDES', 'PBDES', 'Q', 'PBDES']
 
 test.each<[string, (alice: Handle) => Promise<unknown>, string[]]>([
   [

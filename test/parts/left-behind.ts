@@ -1,5 +1,4 @@
 import type { ClientBase } from 'pg'
-import { mayLeaveBehind } from '../../db/leftovers.js'
 import { requireQuery } from '../../db/statement.js'
 import { statementsOf } from './statements.js'
 
@@ -19,7 +18,7 @@ export const lookBehind = `
 /** Runs generated statements as the application role, each in its transaction, and tells what was left by those that are called harmless. */
 export async function findMisjudged(
   client: ClientBase,
-  { seed, count, judge = mayLeaveBehind }: { seed: number; count: number; judge?: typeof mayLeaveBehind },
+  { seed, count, judge }: { seed: number; count: number; judge: (text: string) => boolean },
 ) {
   const next = statementsOf(seed)
   const found = { ran: 0, left: 0, misjudged: [] as string[] }

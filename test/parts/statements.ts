@@ -27,7 +27,26 @@ const words = [
   ],
   ...['tasks', 'notes', 'public', 'x', '1', '$1', '(', ')', ',', ';', '*', 'as', 'from', 'é', '.', '::int'],
 ]
+/** A function of one argument called as a field of a function in FROM, for which an alias is the value itself. */
+const fields = [
+  'g.pg_advisory_lock',
+  'g . "pg_advisory_lock"',
+  'G.PG_TRY_ADVISORY_LOCK_SHARED',
+  'g.setseed',
+  'g.upper',
+  'g.g',
+]
+const fieldSources = [
+  'generate_series(1, 1) g',
+  'unnest(array[1]) as g',
+  'generate_series(1::bigint, 1) g',
+  'cast(1 as bigint) g',
+  'abs(1) "g"',
+  "translate('select to_tsvector{set_config{''DateStyle'',''German'',false}}', '{}', '()') g",
+]
 const calls = [
+  'pg_advisory_lock/**/(1)',
+  'pg_advisory_lock--\n(1)',
   'pg_advisory_lock(1)',
   'PG_ADVISORY_LOCK (1)',
   '"pg_advisory_lock"(1)',
@@ -100,6 +119,7 @@ export function statementsOf(seed: number): () => string {
       maybe(from, 0.8),
       maybe(where, 0.3),
     )
+  const fromField = () => join('select', one([...fields, 'g.ts_stat']), 'from', one(fieldSources))
   const write = () =>
     one([
       () =>
@@ -128,6 +148,12 @@ export function statementsOf(seed: number): () => string {
       select,
       select,
       select,
+      fromField,
+      () =>
+        join(
+          'insert into tasks (id, title) select gen_random_uuid(), x::pg_catalog.text from',
+          `(${fromField()}) s (x)`,
+        ),
       () => `(${select()})`,
       () => join('with', name(), `as (${one([select, write])()})`, select()),
       () => join(select(), one(['union', 'union all', 'except']), select()),
