@@ -169,7 +169,6 @@ export class ScopedConnection implements DatabaseConnection {
     if (!mayLeaveBehind) return yield* this.#stream(query, chunkSize)
     this.#isUnclean = true
     if (this.#inTransaction) return yield* this.#stream(query, chunkSize)
-    // As in executeQuery: cleaned before the transaction ends.
     const end = this.#alone.take()
     try {
       yield* this.#streamInOwnTransaction<R>(query, chunkSize)
