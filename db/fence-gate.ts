@@ -1,3 +1,4 @@
+import { callHook } from '../shared/call-hook.js'
 import type { FenceReport } from './fence.js'
 import type { FenceGap } from './fence-gap.js'
 import { DatabaseUnavailableError, isStatementTimeout } from './unavailable.js'
@@ -78,14 +79,13 @@ export function createFenceGate(
   }
 
   const renew = () =>
-    prove().catch(async error => {
+    prove().catch(error => {
       const problem =
         'The fence could not be proved again. After three minutes without a proof protected calls answer 503.'
-      try {
-        await onProblem(problem, error)
-      } catch {
-        console.warn(problem)
-      }
+      callHook(
+        () => onProblem(problem, error),
+        () => console.warn(problem),
+      )
     })
 
   const pass = () => {

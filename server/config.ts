@@ -208,11 +208,25 @@ function exposed(set: Record<string, string | undefined>): string[] {
   const { HOST, NODE_ENV } = set
   const isElsewhere = NODE_ENV === 'production' || issuerVariables.some(name => set[name] !== undefined)
   if (isElsewhere || HOST === undefined || !hostPattern.test(HOST)) return []
-  const url = `http://${hostInUrl(HOST)}`
+  return exposedHost(HOST)
+}
+
+function exposedHost(host: string): string[] {
+  const url = `http://${hostInUrl(host)}`
   if (URL.canParse(url) && isLoopback(new URL(url))) return []
   return [
-    `HOST: found "${HOST}", expected a loopback address (127.0.0.1, ::1 or localhost) for the issuer in this process, or BETTER_AUTH_URL (or JWKS_URL) set to your issuer`,
+    `HOST: found "${host}", expected a loopback address (127.0.0.1, ::1 or localhost) for the issuer in this process, or BETTER_AUTH_URL (or JWKS_URL) set to your issuer`,
   ]
+}
+
+/**
+ * The same rule for a configuration that was not read from the environment.
+ *
+ * @throws ConfigError when the issuer in this process would be on a network
+ */
+export function assertNotExposed({ issuer, host }: Pick<Config, 'issuer' | 'host'>): void {
+  const problems = issuer.kind === 'in-process' ? exposedHost(host) : []
+  if (problems.length > 0) throw new ConfigError(problems)
 }
 
 function issuerOf(data: Variables): IssuerConfig {

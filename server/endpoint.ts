@@ -1,5 +1,6 @@
 import { type AnyTRPCRouter, getTRPCErrorShape, TRPCError, transformTRPCResponse } from '@trpc/server'
 import { getHTTPStatusCodeFromError, resolveResponse } from '@trpc/server/http'
+import { callHook } from '../shared/call-hook.js'
 import { type Answer, callsOf, procedureNames, refusalOf } from './answer.js'
 import { setAnswerHeaders } from './answer-headers.js'
 import type { RequestLike } from './bearer.js'
@@ -17,11 +18,14 @@ export interface HandlerOptions extends ContextOptions {
   router?: AnyTRPCRouter | undefined
   /** Path that the procedures stand under. @default '/trpc' */
   basePath?: string | undefined
-  /** Gets what is not the caller's fault, whole: unexpected errors (the caller sees a request id only) and outages. @default console.error */
+  /**
+   * Gets what is not the caller's fault, whole: unexpected errors (the caller sees a request id only) and outages. What it throws is
+   * reported by `console.error`, and changes no answer. @default console.error
+   */
   onError?:
     | ((failure: { error: TRPCError; requestId: string; procedure: string | undefined }) => void)
     | undefined
-  /** Called once for each answer, for logs and metrics. */
+  /** Called once for each answer, for logs and metrics. What it throws is reported by `console.error`, and changes no answer. */
   onAnswer?: ((answer: Answer) => void) | undefined
 }
 
@@ -54,7 +58,8 @@ export function createEndpoint({
 
     const report = (error: TRPCError, procedure?: string) => {
       failures.push(error)
-      if (ours.has(error.code)) onError({ error, requestId, procedure })
+      if (ours.has(error.code))
+        callHook(() => onError({ error, requestId, procedure }), warnOf('onError', requestId))
     }
     const respond = async (): Promise<Response> => {
       if (!isPlainTarget(source.url ?? request.url, pathname))
@@ -92,16 +97,18 @@ export function createEndpoint({
       return errorResponse(router, error)
     })
     setAnswerHeaders(response.headers, { request, requestId, failures })
-    onAnswer?.({
-      request,
-      requestId,
-      ...seen,
-      status: response.status,
-      duration: (performance.now() - started) / 1000,
-    })
+    const { status } = response
+    const duration = (performance.now() - started) / 1000
+    callHook(
+      () => onAnswer?.({ request, requestId, ...seen, status, duration }),
+      warnOf('onAnswer', requestId),
+    )
     return response
   }
 }
+
+const warnOf = (option: string, requestId: string) => (error: unknown) =>
+  console.error(`The ${option} option has thrown (request ${requestId}):`, describeError(error))
 
 /** `<prefix><procedures>`, or `/<procedures>` where the host has cut the prefix off: of one segment exactly, else null. */
 function procedurePath(pathname: string, prefix: string): string | null {

@@ -19,7 +19,7 @@ export * from './verifier/index.js'
  * Starts what `npm start` runs: the API, and where the configuration names none, a Better Auth and a PostgreSQL of its own.
  * Loads what it needs of Node when it is called.
  *
- * @throws PortError, DataDirInUseError, MissingPackageError. A database or an issuer that is not there yet is `/readyz`'s to tell.
+ * @throws ConfigError when the in-process issuer would listen on a network, PortError, DataDirInUseError, MissingPackageError. A database or an issuer that is not there yet is `/readyz`'s to tell.
  * @example
  * const server = await startServer(readConfig({ PORT: '0' }))
  */

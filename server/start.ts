@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createAdaptorServer } from '@hono/node-server'
 import type { Logger } from 'pino'
 import { type OpenDatabase, openDatabase } from '../db/open.js'
-import { type Config, hostInUrl } from './config.js'
+import { assertNotExposed, type Config, hostInUrl } from './config.js'
 import { createHost, type NodeRequest } from './host.js'
 import { startIssuer } from './issuer.js'
 import { createLog, warnBy } from './log.js'
@@ -30,6 +30,7 @@ const stopWithin = 10_000
 
 /** {@link startServer}, with all that it needs of Node. */
 export async function start(config: Config): Promise<RunningServer> {
+  assertNotExposed(config)
   const log = createLog(config.logLevel)
   const database = await openDatabase({
     url: config.databaseUrl,

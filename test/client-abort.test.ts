@@ -1,4 +1,5 @@
-import { createTRPCClient, httpBatchLink, type TRPCLink } from '@trpc/client'
+import { getEventListeners } from 'node:events'
+import { createTRPCClient, httpBatchLink, httpLink, type TRPCLink } from '@trpc/client'
 import { observable } from '@trpc/server/observable'
 import { expect, test } from 'vitest'
 import { bearerAuth, createClient } from '../client/index.js'
@@ -85,4 +86,40 @@ test('a call that is aborted before its token is there sends nothing', async () 
   await call
   expect(await client.me.query()).toEqual({ id: 'alice' })
   expect(api.requests).toHaveLength(1)
+})
+
+test('a call that is aborted while its token is asked for fails at once, and the others go on', async () => {
+  await using api = await startTokenApi()
+  const late = later<string>()
+  const client = createClient({ url: api.url, getToken: () => late.promise })
+  const controller = new AbortController()
+  const call = refusalOf(client.me.query(undefined, { signal: controller.signal }))
+  const other = client.tasks.list.query({ limit: 1 }).catch(() => 'answered')
+  await new Promise(done => setTimeout(done, 20))
+  controller.abort()
+  expect((await call).cause).toMatchObject({ name: 'AbortError' })
+  late.settle(await api.mint({}))
+  await other
+  expect(api.requests.map(({ token }) => token)).toEqual([await late.promise])
+})
+
+test('a call whose signal is aborted before sends nothing', async () => {
+  await using api = await startTokenApi()
+  const { getToken, calls } = tokensOf(() => api.mint({}))
+  const client = createClient({ url: api.url, getToken })
+  await refusalOf(client.me.query(undefined, { signal: AbortSignal.abort() }))
+  expect([api.requests, calls.count]).toEqual([[], 0])
+})
+
+test('nothing listens to a signal any more when its call has ended', async () => {
+  await using api = await startTokenApi()
+  const { signal } = new AbortController()
+  const auth = bearerAuth({ getToken: () => api.mint({}) })
+  const end = httpLink<AppRouter>({ url: api.url, transformer, headers: auth.headers })
+  const client = createTRPCClient<AppRouter>({ links: [auth.link, end] })
+  const before = getEventListeners(signal, 'abort').length
+  await client.health.query(undefined, { signal })
+  await refusalOf(client.tasks.create.mutate({ title: '' }, { signal }))
+  const left = getEventListeners(signal, 'abort').filter(listener => /isWaiting/.test(String(listener)))
+  expect([before, left]).toEqual([0, []])
 })

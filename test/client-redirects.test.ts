@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { inspect } from 'node:util'
 import { TRPCClientError } from '@trpc/client'
 import { describe, expect, test } from 'vitest'
 import { createClient } from '../client/index.js'
@@ -77,6 +78,16 @@ describe.each(calls)('a redirect of a %s', (_, call) => {
     expect(message).toContain('set "url"')
   })
 
+  test('that the runtime has followed without a word is an error within the origin too', async () => {
+    await using api = await startMoved(302, () => '/moved')
+    const follow: typeof fetch = async (url, init) => {
+      const response = await fetch(url, { ...init, redirect: 'follow' })
+      return Object.defineProperty(response, 'redirected', { value: undefined })
+    }
+    const { message } = await failureOf(call(`${api.url}/trpc`, follow))
+    expect(message).toContain('set "url"')
+  })
+
   test('as a browser shows it, without status and headers, is an error', async () => {
     const opaque = async () =>
       Object.defineProperties(Response.error(), { type: { value: 'opaqueredirect' }, status: { value: 0 } })
@@ -101,4 +112,62 @@ test('a runtime whose fetch says nothing of redirects is no obstacle', async () 
   }
   const client = createClient({ url: `${web.url}/trpc`, fetch: silent, getToken })
   expect(await client.health.query()).toEqual({ ok: 'from elsewhere' })
+})
+
+test.each([undefined, null, '', '/trpc/health', 7])(
+  'a mock of fetch whose url is %j is no obstacle',
+  async url => {
+    const mock: typeof fetch = async () =>
+      Object.defineProperties(Response.json(JSON.parse(answer)), {
+        redirected: { value: undefined },
+        url: { value: url },
+      })
+    const client = createClient({ url: 'https://api.example.com/trpc', fetch: mock, getToken })
+    expect(await client.health.query()).toEqual({ ok: 'from elsewhere' })
+  },
+)
+
+test('React Native without a redirect is no obstacle, whatever is asked', async () => {
+  await using web = await startElsewhere()
+  const silent: typeof fetch = async (url, init) =>
+    Object.defineProperty(await fetch(url, init), 'redirected', { value: undefined })
+  const client = createClient({ url: `${web.url}/trpc`, fetch: silent, getToken })
+  expect(await client.tasks.list.query({ search: '\'"<>#é {}|^`' })).toEqual({ ok: 'from elsewhere' })
+})
+
+describe('an error of fetch', () => {
+  const alices = 'a.SECRET.c'
+  const failWith = async (make: (input: unknown, init: RequestInit | undefined) => unknown) => {
+    const failing: typeof fetch = (input, init) => Promise.reject(make(input, init))
+    const client = createClient({
+      url: 'https://api.example.com/trpc',
+      fetch: failing,
+      getToken: () => alices,
+    })
+    return failureOf(client.health.query())
+  }
+
+  test.each<[string, (input: unknown, init: RequestInit | undefined) => unknown]>([
+    ['its request', (_, init) => Object.assign(new Error('failed'), { config: init })],
+    ['it in its message', () => new TypeError(`Headers: "Bearer ${alices}" is no value`)],
+    ['it in the message of its cause', () => new Error('failed', { cause: new Error(`bearer ${alices}`) })],
+    ['it as its code', (_, code) => Object.assign(new Error('failed'), { code })],
+    ['the request as what was thrown', (_, init) => init],
+  ])('that carries %s does not carry on the token', async (_, make) => {
+    const error = await failWith(make)
+    expect(error.message).toContain('Cannot reach https://api.example.com/trpc/')
+    expect(inspect(error, { depth: null, showHidden: true })).not.toContain('SECRET')
+  })
+
+  test('keeps its name, its message, its code, and those of its causes', async () => {
+    const refused = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
+    const { cause } = await failWith(() => new TypeError('fetch failed', { cause: refused }))
+    expect(cause).toMatchObject({
+      cause: {
+        name: 'TypeError',
+        message: 'fetch failed',
+        cause: { message: 'connect', code: 'ECONNREFUSED' },
+      },
+    })
+  })
 })

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { createTRPCClient, httpBatchLink } from '@trpc/client'
 import { describe, expect, test, vi } from 'vitest'
 import { bearerAuth, createClient } from '../client/index.js'
@@ -64,6 +65,53 @@ describe('nobody is signed in', () => {
   })
 })
 
+describe('an onSignedOut that throws', () => {
+  const throwing = () => {
+    throw new Error('The router is broken.')
+  }
+  test.each<[string, () => void]>([
+    ['at once', throwing],
+    ['later', async () => throwing()],
+  ])('%s is reported, and the calls fail with their own error', async (_, onSignedOut) => {
+    const logged = vi.spyOn(console, 'error').mockImplementation(() => {})
+    await using api = await startTokenApi()
+    const { getToken } = tokensOf(() => api.mint({ kid: 'other' }))
+    const hook = vi.fn(onSignedOut)
+    const client = createClient({ url: api.url, getToken, onSignedOut: hook })
+    const refusals = await Promise.all([refusalOf(client.me.query()), refusalOf(client.tasks.list.query())])
+    expect(refusals.map(error => error.data?.reason)).toEqual(['unknown_key', 'unknown_key'])
+    expect((await refusalOf(client.me.query())).data?.reason).toBe('unknown_key')
+    expect(hook).toHaveBeenCalledOnce()
+    expect(logged.mock.calls).toEqual([
+      ['The onSignedOut option has thrown:', expect.objectContaining({ message: 'The router is broken.' })],
+    ])
+    const printed = JSON.stringify(logged.mock.calls)
+    for (const { token = '' } of api.requests) expect(printed).not.toContain(token)
+    logged.mockRestore()
+  })
+})
+
+test('a call of one person that is refused signs nobody out who came after', async () => {
+  await using api = await startTokenApi()
+  const onSignedOut = vi.fn()
+  const alices = await api.mint({})
+  api.revoked.add(alices)
+  const auth = bearerAuth({ getToken: () => alices, onSignedOut })
+  const fetching: typeof fetch = (input, init) => fetch(input, init).finally(() => auth.clear())
+  const client = createClient({ url: api.url, auth, fetch: fetching })
+  expect((await refusalOf(client.me.query())).data?.reason).toBe('revoked')
+  expect(onSignedOut).not.toHaveBeenCalled()
+})
+
+test('an onSignedOut that calls clear() is called once for all calls of a moment', async () => {
+  await using api = await startTokenApi()
+  const onSignedOut = vi.fn(() => auth.clear())
+  const auth = bearerAuth({ getToken: () => null, onSignedOut })
+  const client = createClient({ url: api.url, auth })
+  await Promise.all([refusalOf(client.me.query()), refusalOf(client.tasks.list.query())])
+  expect(onSignedOut).toHaveBeenCalledOnce()
+})
+
 test('an outage of the issuer signs nobody out: the same call with the same token is answered once it is over', async () => {
   await using api = await startTokenApi()
   const onSignedOut = vi.fn()
@@ -118,6 +166,35 @@ describe('getToken rejects', () => {
     await refusalOf(client.me.query())
     expect(await client.me.query()).toEqual({ id: 'alice' })
     expect(calls.count).toBe(2)
+  })
+})
+
+test.each([null, undefined, ''])('getToken that answers %j says that nobody is signed in', async answer => {
+  await using api = await startTokenApi()
+  const client = createClient({ url: api.url, getToken: () => Reflect.get({ answer }, 'answer') })
+  const { data } = await refusalOf(client.me.query())
+  expect(data?.reason).toBe('missing')
+  expect(api.requests[0]?.token).toBeUndefined()
+})
+
+describe('what no header can carry', () => {
+  const secret = 'SECRETSECRET'
+  const answers: object[] = [
+    `a.${secret}\nx`,
+    `a.${secret}\u201c`,
+    `Bearer a.${secret}`,
+    ` ${secret}`,
+    `${secret}\0`,
+    5,
+    {},
+  ].map(answer => ({ answer }))
+  test.each(answers)('is an error that does not quote it: %j', async given => {
+    await using api = await startTokenApi()
+    const client = createClient({ url: api.url, getToken: () => Reflect.get(given, 'answer') })
+    const error = await refusalOf(client.me.query())
+    expect(error.message).toMatch(/^getToken answered something that is not a token \(RFC 6750\)\. /)
+    expect(inspect(error, { depth: null, showHidden: true })).not.toContain(secret)
+    expect(api.requests).toEqual([])
   })
 })
 

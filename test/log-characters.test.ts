@@ -125,6 +125,39 @@ test('an error is described without them: its lines stay', () => {
   expect(describeError('\u202e')).toEqual([{ message: '\\u202e' }])
 })
 
+const throwing = () => {
+  throw new Error('x')
+}
+const oddErrors: [what: string, error: unknown][] = [
+  ...['message', 'stack', 'name', 'code', 'advice', 'cause'].flatMap(name =>
+    [5, null, ['a'], Symbol('a'), { toString: throwing }].map((value): [string, unknown] => [
+      `an error whose ${name} is ${typeof value === 'symbol' ? 'a symbol' : JSON.stringify(value)}`,
+      Object.defineProperty(new Error('x'), name, { value }),
+    ]),
+  ),
+  ['an error whose message throws', Object.defineProperty(new Error(), 'message', { get: throwing })],
+  ['an error whose cause throws', Object.defineProperty(new Error(), 'cause', { get: throwing })],
+  ['a Proxy', new Proxy(new Error(), { get: throwing, getPrototypeOf: throwing, has: throwing })],
+  ['an object without a prototype', Object.create(null)],
+]
+
+test.each(oddErrors)('%s is described, as text', (_, error) => {
+  const [first] = describeError(error)
+  expect(first?.message).toEqual(expect.any(String))
+  expect(JSON.stringify(first)).toContain('message')
+})
+
+test('the type, the code and the advice of an error are escaped too', () => {
+  const error = Object.assign(new Error('x'), { name: 'E\u202e', code: 'C\u001b', advice: 'A\u202e' })
+  expect(describeError(error)).toMatchObject([{ type: 'E\\u202e', code: 'C\\u001b', advice: 'A\\u202e' }])
+  expect(describeError(Object.assign(error, { code: 7 }))).toMatchObject([{ code: 7 }])
+})
+
+test('of a text of an error 10,000 characters are looked at', () => {
+  expect(describeError(new Error('a'.repeat(20_000)))[0]?.message).toBe('a'.repeat(10_000))
+  expect(describeError(new Error('\u202e'.repeat(20_000)))[0]?.message).toBe('\\u202e'.repeat(10_000))
+})
+
 test('a failure names procedures of the router alone', async () => {
   const failures: (string | undefined)[] = []
   const answers: Answer[] = []

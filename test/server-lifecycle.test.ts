@@ -1,9 +1,12 @@
 import { once } from 'node:events'
+import { readdir } from 'node:fs/promises'
 import { Agent, createServer, get } from 'node:http'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { readConfig, startServer } from '../server/index.js'
+import { ConfigError, readConfig, startServer } from '../server/index.js'
 import { dataDir } from './parts/database.js'
+import { temporaryFolder } from './parts/temporary-folder.js'
 import { bearer, json, listen, migratedDatabase, ownIssuer, send, startRemote } from './parts/wire.js'
 
 async function startOn(folder: { path: string }, env: Record<string, string> = {}) {
@@ -115,3 +118,20 @@ test('an address that is not of this machine is one line too', async () => {
   // RFC 5737: for documentation, and on no machine.
   await expect(startRemote(issuer, { HOST: '192.0.2.1' })).rejects.toEqual(refused)
 })
+
+test.each(['0.0.0.0', '::', '192.0.2.1', 'example.com', ''])(
+  'a configuration made by hand that would put the in-process issuer on a network (%j) is refused',
+  async host => {
+    await using folder = await temporaryFolder()
+    const config = {
+      ...readConfig({ PORT: '0', LOG_LEVEL: 'silent', DATA_DIR: join(folder.path, 'data') }),
+      host,
+    }
+    const error: unknown = await startServer(config).catch(cause => cause)
+    expect(error).toBeInstanceOf(ConfigError)
+    expect(error).toMatchObject({
+      message: `HOST: found "${host}", expected a loopback address (127.0.0.1, ::1 or localhost) for the issuer in this process, or BETTER_AUTH_URL (or JWKS_URL) set to your issuer`,
+    })
+    expect(await readdir(folder.path)).toEqual([])
+  },
+)

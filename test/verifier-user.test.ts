@@ -35,7 +35,7 @@ test.each<[string, VerifierOptions['user']]>([
 ])('the same sub from two issuers is two people, by %s', async (_, user) => {
   const verifier = createVerifier({ issuers, user })
   const people = await Promise.all([here, there].map(async iss => verifier.verify(await tokenOf(iss))))
-  expect(people).toEqual([{ id: `${here}|alice` }, { id: `${there}|alice` }])
+  expect(people).toEqual([here, there].map(iss => ({ id: JSON.stringify([iss, 'alice']) })))
 })
 
 test('what a function makes is copied and frozen, as what a schema makes', async () => {
@@ -106,6 +106,63 @@ test.each<[string, (claims: { sub: string }) => User | Promise<User>]>([
   expect(refusal).toMatchObject({ name: 'TokenError', reason: 'claims' })
   expect(refusal.token?.hint).toBe('The user option has thrown (RangeError).')
   expect(inspect(refusal, { depth: null, showHidden: true })).not.toContain('alice')
+})
+
+test('no two pairs of issuer and sub are one person, whatever is in them', async () => {
+  const bars = ['https://x.example', 'https://x.example|42'].map(issuer => ({ issuer, audience: here, keys }))
+  const verifier = createVerifier({ issuers: bars, user: carriesIssuer })
+  const people = await Promise.all([
+    verifier.verify(await tokenOf('https://x.example', { sub: '42|7' })),
+    verifier.verify(await tokenOf('https://x.example|42', { sub: '7' })),
+  ])
+  expect(new Set(people.map(({ id }) => id)).size).toBe(2)
+})
+
+const throwsAll = () => {
+  throw new Error('alice')
+}
+const odd: [what: string, thrown: unknown][] = [
+  ['a Proxy', new Proxy(new Error('alice'), { get: throwsAll, getPrototypeOf: throwsAll })],
+  ['an error whose constructor is null', Object.assign(new Error('alice'), { constructor: null })],
+  ...[Symbol('alice'), { toString: throwsAll }, 1].map((name): [string, unknown] => [
+    `an error whose kind is a ${typeof name}`,
+    Object.assign(new Error('alice'), { constructor: { name } }),
+  ]),
+]
+
+test.each(odd)('hooks that throw %s refuse the token, and nothing quotes it', async (_, thrown) => {
+  const hook = () => {
+    throw thrown
+  }
+  const options = { issuer: here, audience: here, keys }
+  for (const [more, reason] of [
+    [{ user: hook }, 'claims'],
+    [{ isRevoked: hook }, 'revocation_unavailable'],
+  ] as const) {
+    const verifier = createVerifier({ ...options, ...more })
+    const refusal = await verifier.verify(await tokenOf(here)).catch(error => error)
+    expect(refusal).toMatchObject({ name: 'TokenError', reason })
+    expect(refusal.cause.message).toMatch(/option has thrown \(unknown\)\.$/)
+    expect(inspect(refusal, { depth: null, showHidden: true })).not.toContain('alice')
+  }
+})
+
+const withThen = (then: PropertyDescriptor): User => Object.defineProperty({ id: 'alice' }, 'then', then)
+const givesAnother = (done: (user: unknown) => void) => done({ id: 7 })
+
+/** One whose `then` is there only from its second reading on. */
+function lateThen() {
+  let reads = 0
+  return withThen({ get: () => (reads++ === 0 ? undefined : givesAnother) })
+}
+
+test.each<[string, VerifierOptions['user']]>([
+  ['a function', lateThen],
+  ['a schema', z.object({}).transform(() => withThen({ value: givesAnother }))],
+])('a user with a `then` is refused, by %s: what it gives nobody has checked', async (_, user) => {
+  const verifier = createVerifier({ issuer: here, audience: here, keys, user })
+  const refusal: TokenError = await verifier.verify(await tokenOf(here)).catch(error => error)
+  expect(refusal).toMatchObject({ name: 'TokenError', reason: 'claims', token: { claim: 'then' } })
 })
 
 test('a function that makes no user within 5 seconds is an error, and no refusal', async () => {

@@ -5,7 +5,7 @@ import { isAlgorithm } from './algorithms.js'
 import { type Claims, judgeClaims } from './claim-rules.js'
 import { parseToken } from './compact-token.js'
 import { deepFreeze, frozenCopy } from './deep-freeze.js'
-import { inTime, LateError } from './in-time.js'
+import { inTime } from './in-time.js'
 import type { KeyHint, KeySetStatus } from './key-source.js'
 import { onceAtATime } from './once-at-a-time.js'
 import { describeRefused } from './refused-token.js'
@@ -91,10 +91,13 @@ export function createVerifier(options: VerifierOptions): Verifier {
   }
 
   async function checkRevoked(claims: Claims): Promise<void> {
-    const asked = Promise.resolve(claims).then(isRevoked)
-    const revoked = await inTime(hookPatience, asked).catch(error => {
+    const asked = Promise.resolve(claims)
+      .then(isRevoked)
+      .catch(error => {
+        throw thrownBy('isRevoked', error)
+      })
+    const revoked = await inTime(hookPatience, asked).catch(cause => {
       if (onRevocationError === 'accept') return false
-      const cause = error instanceof LateError ? error : thrownBy('isRevoked', error)
       throw new TokenError('revocation_unavailable', { cause })
     })
     if (revoked) throw new TokenError('revoked')

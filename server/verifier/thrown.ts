@@ -8,7 +8,8 @@ export function thrownBy(option: string, error: unknown): Error {
 
 function kindOf(error: unknown): string {
   try {
-    return error instanceof Error ? error.constructor.name : typeof error
+    const kind: unknown = error instanceof Error ? error.constructor.name : typeof error
+    return typeof kind === 'string' ? kind : 'unknown'
   } catch {
     return 'unknown'
   }

@@ -19,10 +19,13 @@ export const hookPatience = 5_000
  * @throws Error when the option makes no user within 5 seconds
  */
 export async function userOf(claims: Claims, option: UserOption): Promise<User> {
-  const made = await inTime(hookPatience, makeUser(claims, option)).catch(error => {
-    if (error instanceof LateError)
-      throw new Error(`The user option has made no user within ${hookPatience / 1000} s.`, { cause: error })
-    const cause = thrownBy('user', error)
+  // What was thrown may be anything, a Proxy too: from here on it is an Error of ours.
+  const asked = makeUser(claims, option).catch(error => {
+    throw thrownBy('user', error)
+  })
+  const made = await inTime(hookPatience, asked).catch((cause: Error) => {
+    if (cause instanceof LateError)
+      throw new Error(`The user option has made no user within ${hookPatience / 1000} s.`, { cause })
     throw new TokenError('claims', { cause, hint: cause.message })
   })
   if ('wrongClaim' in made) throw new TokenError('claims', { claim: made.wrongClaim })
@@ -37,7 +40,9 @@ async function makeUser(claims: Claims, option: UserOption): Promise<Made> {
   return parsed.success ? withId(parsed.data) : { wrongClaim: firstClaim(parsed.error) }
 }
 
+/** A user with a `then` is refused: each `await` on its way would call it, and what it gives nobody has checked. */
 function withId(user: User): Made {
+  if (isObject(user) && 'then' in user) return { wrongClaim: 'then' }
   const hasId = isObject(user) && userId.safeParse(user.id).success
   return hasId ? { user } : { wrongClaim: 'id' }
 }

@@ -19,7 +19,8 @@ export interface CommonOptions extends FetchOptions {
   /**
    * Makes the user from the verified claims: a zod schema, or a function `claims => user`, which may be async. Required with several
    * `issuers`, because `sub` is unique within one issuer only: put the issuer into `id`, as in
-   * ``user: ({ iss, sub }) => ({ id: `${iss}|${sub}` })``.
+   * `user: ({ iss, sub }) => ({ id: JSON.stringify([iss, sub]) })`, which is never the same for two pairs. An `id` has 1 to 255
+   * characters: a longer one refuses the token.
    *
    * A user of plain objects and lists is copied, frozen, and remembered as long as the token is (see `cache`). A user with anything
    * else in it (a Date, a Map, an object of a class) cannot be frozen, and is made anew for each request. If the option throws, the
@@ -81,8 +82,7 @@ export function checkedOptions(given: VerifierOptions) {
 
 const userIsMissing =
   'Several issuers need the user option: the same "sub" from two issuers would be one user. ' +
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: it shows the code to write
-  'Make id carry the issuer: user: ({ iss, sub }) => ({ id: `${iss}|${sub}` }).'
+  'Make id carry the issuer: user: ({ iss, sub }) => ({ id: JSON.stringify([iss, sub]) }).'
 
 /** Beside what is no number every time holds, and no token would expire: it is an error, now and later. */
 function checkedClock(now: () => number): () => number {

@@ -23,7 +23,9 @@ export const claimsFrom = (issuer: string, claims: JWTPayload = {}): JWTPayload 
 })
 
 /** A `user` option for several issuers: the same `sub` of two of them is two people. */
-export const carriesIssuer = ({ iss, sub }: { iss: string; sub: string }) => ({ id: JSON.stringify([iss, sub]) })
+export const carriesIssuer = ({ iss, sub }: { iss: string; sub: string }) => ({
+  id: JSON.stringify([iss, sub]),
+})
 
 /** A key of an issuer: the public half as Better Auth publishes it (no `use`), and tokens signed with it. */
 export async function makeKey(alg: string = 'EdDSA', kid: string = crypto.randomUUID()) {
