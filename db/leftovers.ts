@@ -31,7 +31,7 @@ const written = /^\s*(insert|merge)\s+into\s+("\w+"|\w+)(\s*\.\s*("\w+"|\w+))?|^
 const hidden = /pg_settings|--|\/\*|u&"/i
 
 /** A field, or a function called as one: `(42).pg_advisory_lock`, `g.pg_advisory_lock from generate_series(1, 1) g`. */
-const field = /\.\s*("(?:[^"]|"")*"|[\w$\u0080-\uffff]+)/g
+const field = /\.(?=\s*("(?:[^"]|"")*"|[\w$\u0080-\uffff]+))/g
 
 /**
  * True unless it is plain that a query leaves nothing in the session: a setting (`set_config`, `update pg_settings`), a lock
@@ -43,7 +43,12 @@ const field = /\.\s*("(?:[^"]|"")*"|[\w$\u0080-\uffff]+)/g
  */
 export function mayLeaveBehind(text: string, volatileFunctions: ReadonlySet<string>): boolean {
   if (hidden.test(text)) return true
-  for (const [, name = ''] of text.matchAll(field)) if (volatileFunctions.has(unquoted(name))) return true
+  for (const [, name = ''] of text.matchAll(field)) {
+    const own = unquoted(name)
+    // PostgreSQL folds ASCII alone, and cuts a name after 63 bytes.
+    if (Buffer.byteLength(own) > 63 || volatileFunctions.has(own) || volatileFunctions.has(own.toLowerCase()))
+      return true
+  }
   if (/\binto\b/i.test(text) && !written.test(text)) return true
   return [...text.replace(written, '').matchAll(called)].some(
     ([, qualified, name = '']) => qualified !== undefined || !harmless.has(name.toLowerCase()),
@@ -51,7 +56,9 @@ export function mayLeaveBehind(text: string, volatileFunctions: ReadonlySet<stri
 }
 
 const unquoted = (name: string) =>
-  name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name.toLowerCase()
+  name.startsWith('"')
+    ? name.slice(1, -1).replaceAll('""', '"')
+    : name.replace(/[A-Z]/g, letter => letter.toLowerCase())
 
 // A query makes one where an extension runs text that may be anything (xml2), under a name of ours too.
 const forgetPrepared = `do $$

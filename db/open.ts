@@ -102,8 +102,8 @@ export async function openDatabase({
   pool.on('connect', client => client.on('error', () => {}))
   // The embedded database is one session: a statement that one connection prepared is there for the next one too.
   const prepare = preparedStatements && embedded === null
-  let facts: SessionFacts = { searchPath: 'pg_temp', volatileFunctions: new Set() }
-  const know = createStatementCache({ prepare, volatileFunctions: () => facts.volatileFunctions })
+  let facts: SessionFacts = { searchPath: 'pg_temp', volatileFunctions: new Set(), hasBackslashes: true }
+  const know = createStatementCache({ prepare, facts: () => facts })
   const identify = createIdentify({ secret: fenceSecret, prepare, searchPath: () => facts.searchPath })
   const connect = () =>
     pool.connect().catch(cause => {

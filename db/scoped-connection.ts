@@ -5,13 +5,13 @@ import {
   type QueryResult,
   type TransactionSettings,
 } from 'kysely'
-import pg, { type PoolClient } from 'pg'
+import type { PoolClient } from 'pg'
 import type { Identify, Identity, Scope } from './identity.js'
 import { cleanSession, forgetSequences } from './leftovers.js'
 import type { Preamble } from './pipelined-query.js'
 import { returned, Session } from './session.js'
 import { requireChunkSize, requireFewValues } from './statement.js'
-import { isStalePlan, type KnownStatement } from './statement-cache.js'
+import { isAborted, isStalePlan, type KnownStatement } from './statement-cache.js'
 import { Turn } from './turn.js'
 import { DatabaseUnavailableError, fromIdentity } from './unavailable.js'
 
@@ -91,8 +91,7 @@ export class ScopedConnection implements DatabaseConnection {
 
   async #cleanAndCommit(): Promise<string> {
     if (this.#isUnclean) await this.#clean()
-    const { command } = await this.#session.send([], { text: 'commit' })
-    return command
+    return (await this.#session.send([], { text: 'commit' })).command
   }
 
   /** Never fails: a connection that cannot roll back is not given back, and the error that led here is the one to tell. */
@@ -111,7 +110,6 @@ export class ScopedConnection implements DatabaseConnection {
     }
   }
 
-  /** Sends a statement of ours inside the transaction. */
   async control({ sql: text }: CompiledQuery) {
     this.#requireOpen()
     await this.#session.send([], { text })
@@ -122,7 +120,7 @@ export class ScopedConnection implements DatabaseConnection {
     while (this.#alone.ended !== null) await this.#alone.ended
     this.#requireOpen()
     if (!known.mayLeaveBehind) return this.#execute(query, known)
-    this.#isUnclean = true
+    this.#soil(known)
     if (this.#inTransaction) return this.#execute(query, known)
     // Cleaned before the transaction ends: behind a transaction pooler the next statement has another session.
     const end = this.#alone.take()
@@ -145,7 +143,7 @@ export class ScopedConnection implements DatabaseConnection {
   ): Promise<QueryResult<R>> {
     requireFewValues(values)
     // Settings that a caller has changed are in what is parsed under them.
-    const name = this.#isUnclean ? undefined : known.name
+    const { name } = this.#isUnclean ? { name: undefined } : known
     const statement = { text, values, name, kept: known }
     const { command, count, rows } = await this.#session
       .send<R>(this.#preambles(name !== undefined), statement)
@@ -163,11 +161,11 @@ export class ScopedConnection implements DatabaseConnection {
 
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
     requireChunkSize(chunkSize)
-    const { mayLeaveBehind } = this.#know(query.sql)
+    const known = this.#know(query.sql)
     while (this.#alone.ended !== null) await this.#alone.ended
     this.#requireOpen()
-    if (!mayLeaveBehind) return yield* this.#stream(query, chunkSize)
-    this.#isUnclean = true
+    if (!known.mayLeaveBehind) return yield* this.#stream(query, chunkSize)
+    this.#soil(known)
     if (this.#inTransaction) return yield* this.#stream(query, chunkSize)
     const end = this.#alone.take()
     try {
@@ -218,6 +216,11 @@ export class ScopedConnection implements DatabaseConnection {
     })
   }
 
+  #soil({ endsConnection }: KnownStatement) {
+    this.#isUnclean = true
+    this.#session.endsWithCaller ||= endsConnection
+  }
+
   async #clean() {
     await this.#session.run(cleanSession)
     this.#isUnclean = false
@@ -245,6 +248,3 @@ export class ScopedConnection implements DatabaseConnection {
     throw new Error('A statement has changed the state of the transaction that it ran in.')
   }
 }
-
-/** A statement has failed in the transaction, and nothing but its end is taken. */
-const isAborted = (error: unknown) => error instanceof pg.DatabaseError && error.code === '25P02'

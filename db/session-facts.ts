@@ -5,13 +5,26 @@ import type { Database } from './schema.js'
 export interface SessionFacts {
   /** Schemas that statements find tables in, with `pg_temp` last. */
   searchPath: string
-  /** Functions that may change the session and take one argument: `(42).pg_advisory_lock` calls one without a bracket. */
+  /**
+   * Functions that may change the session and take one argument: `(42).pg_advisory_lock` calls one without a bracket. Stable ones
+   * count too, unless they are PostgreSQL's own: tablefunc's run any text.
+   */
   volatileFunctions: ReadonlySet<string>
+  /**
+   * Functions have a backslash in their text, which is read once a session, by the `standard_conforming_strings` of that moment.
+   * No cleaning takes that back, so a connection that had to be cleaned is ended.
+   */
+  hasBackslashes: boolean
 }
 
 /** Reads them. Nothing that a caller has left in the session changes the answer. */
 export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFacts> {
-  const { rows } = await sql<{ path: string; own: string | null; functions: string[] }>`
+  const { rows } = await sql<{
+    path: string
+    own: string | null
+    functions: string[]
+    hasBackslashes: boolean
+  }>`
     select
       (select reset_val from pg_catalog.pg_settings where name = 'search_path') as path,
       (
@@ -20,10 +33,15 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
       ) as own,
       array(
         select distinct proname::pg_catalog.text from pg_catalog.pg_proc
-        where provolatile = 'v' and pronargs > 0 and (pronargs - pronargdefaults <= 1 or provariadic <> 0)
-      ) as functions`.execute(db)
-  const { path = '', own = null, functions = [] } = rows[0] ?? {}
-  return { searchPath: searchPathOf(path, own), volatileFunctions: new Set(functions) }
+        where (provolatile = 'v' or provolatile = 's' and oid >= 16384) and pronargs > 0 and (pronargs - pronargdefaults <= 1 or provariadic <> 0)
+      ) as functions,
+      exists (
+        select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname in ('sql', 'plpgsql')
+        where pg_proc.oid >= 16384 and prosqlbody is null and pg_catalog.strpos(prosrc, chr(92)) > 0
+          and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'standard_conforming_strings') = 0
+      ) as "hasBackslashes"`.execute(db)
+  const { path = '', own = null, functions = [], hasBackslashes = true } = rows[0] ?? {}
+  return { searchPath: searchPathOf(path, own), volatileFunctions: new Set(functions), hasBackslashes }
 }
 
 /** The role would look for the login's own schema (`"$user"`) under its own name, so that one is named. */

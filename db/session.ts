@@ -29,8 +29,8 @@ export class Session {
   /** Its caller has given it back: nothing that still runs for them may send more. */
   #isReturned = false
   #isLetGo = false
-  /** A statement made a table (`select … into`). The connection ends with its caller. */
-  #hasMadeTable = false
+  /** The connection ends with its caller: a statement made a table, or left what cannot be cleaned. */
+  endsWithCaller = false
   /** Resolves when the last request to cancel has ended. */
   #cancelling: Promise<void> | null = null
   /** It is not given back, and nothing more is sent on it. */
@@ -69,7 +69,7 @@ export class Session {
     this.#client.query(pipeline)
     try {
       const answer = await this.#answer(query.answer)
-      this.#hasMadeTable ||= pipeline.hasMadeTable
+      this.endsWithCaller ||= pipeline.hasMadeTable
       return answer
     } catch (error) {
       if (error instanceof Error) Error.captureStackTrace(error)
@@ -106,7 +106,7 @@ export class Session {
       throw this.#judged(error)
     } finally {
       this.#openStreams--
-      this.#hasMadeTable ||= pipeline.hasMadeTable
+      this.endsWithCaller ||= pipeline.hasMadeTable
       // Of a connection that is gone no cursor can be closed.
       if (!this.isBroken) await this.#close(cursor)
     }
@@ -174,7 +174,7 @@ export class Session {
     if (!this.#signal?.aborted) return released
   }
 
-  #letGo(isBroken = this.isBroken || this.#hasMadeTable) {
+  #letGo(isBroken = this.isBroken || this.endsWithCaller) {
     if (this.#isLetGo) return
     this.#isLetGo = true
     this.#client.release(isBroken)

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import pg from 'pg'
 import { mayLeaveBehind } from './leftovers.js'
 import type { RowReader } from './row-reader.js'
+import type { SessionFacts } from './session-facts.js'
 import { requireQuery } from './statement.js'
 
 /** What is known of a statement by its text. */
@@ -10,6 +11,8 @@ export interface KnownStatement {
   name: string | undefined
   /** Session state may be left behind: the connection is cleaned after it. */
   mayLeaveBehind: boolean
+  /** Cleaning is not enough: the connection ends with its caller. */
+  endsConnection: boolean
   /** Reads its rows, from the first answer on. */
   reader?: RowReader
 }
@@ -21,8 +24,7 @@ const maxNames = 500
 export interface StatementCacheOptions {
   /** Keeps repeated statements prepared. */
   prepare: boolean
-  /** See {@link SessionFacts}. */
-  volatileFunctions: () => ReadonlySet<string>
+  facts: () => SessionFacts
 }
 
 /**
@@ -31,26 +33,30 @@ export interface StatementCacheOptions {
  */
 export function createStatementCache({
   prepare,
-  volatileFunctions,
+  facts,
 }: StatementCacheOptions): (text: string) => KnownStatement {
-  const known = new LRUCache<string, KnownStatement & { judgedBy: ReadonlySet<string> }>({
+  const known = new LRUCache<string, KnownStatement & { judgedBy: SessionFacts }>({
     max: maxStatements,
   })
   let names = 0
   return text => {
-    const judgedBy = volatileFunctions()
+    const judgedBy = facts()
     const seen = known.get(text)
     if (seen === undefined) {
       requireQuery(text)
-      const statement = { name: undefined, mayLeaveBehind: mayLeaveBehind(text, judgedBy), judgedBy }
+      const statement = { name: undefined, ...judge(text, judgedBy) }
       known.set(text, statement)
       return statement
     }
-    if (seen.judgedBy !== judgedBy)
-      Object.assign(seen, { judgedBy, mayLeaveBehind: mayLeaveBehind(text, judgedBy) })
+    if (seen.judgedBy !== judgedBy) Object.assign(seen, judge(text, judgedBy))
     if (seen.name === undefined && prepare && names < maxNames) seen.name = `trpc_bearer_${++names}`
     return seen
   }
+}
+
+function judge(text: string, judgedBy: SessionFacts) {
+  const isUnclean = mayLeaveBehind(text, judgedBy.volatileFunctions)
+  return { mayLeaveBehind: isUnclean, endsConnection: isUnclean && judgedBy.hasBackslashes, judgedBy }
 }
 
 /** True where a prepared statement is not there any more (26000), or answers other columns than it did (0A000). */
@@ -58,3 +64,6 @@ export const isStalePlan = (error: unknown) =>
   error instanceof pg.DatabaseError &&
   ((error.code === '26000' && error.routine !== 'exec_stmt_raise') ||
     (error.code === '0A000' && error.routine === 'RevalidateCachedQuery'))
+
+/** True where a statement has failed in the transaction, which takes nothing but its end. */
+export const isAborted = (error: unknown) => error instanceof pg.DatabaseError && error.code === '25P02'

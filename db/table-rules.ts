@@ -151,11 +151,14 @@ export async function tellingIndexes(db: AnyKysely, tables: readonly string[]): 
     join pg_catalog.pg_index i on i.indrelid = family.oid
     join pg_catalog.pg_class x on x.oid = i.indexrelid and not x.relispartition
     join pg_catalog.pg_namespace n on n.oid = x.relnamespace
-    where not (i.indkey[0] = a.attnum and i.indcollation[0] = a.attcollation and exists (
+    join pg_catalog.pg_am am on am.oid = x.relam
+    where not (am.amname in ('btree', 'hash', 'gist') and i.indkey[0] = a.attnum and i.indcollation[0] = a.attcollation and exists (
         select from pg_catalog.pg_opclass k join pg_catalog.pg_amop m on m.amopfamily = k.opcfamily
         where k.oid = i.indclass[0] and m.amopopr = 'pg_catalog.=(text,text)'::regoperator
       ))
-      and (pg_catalog.pg_indexam_has_property(x.relam, 'can_order') or exists (
+      and (pg_catalog.pg_indexam_has_property(x.relam, 'can_order') or i.indpred is not null or exists (
+        select from generate_series(1, i.indnkeyatts) n where pg_catalog.pg_index_column_has_property(x.oid, n, 'search_nulls')
+      ) or exists (
         select from unnest(i.indclass) indexed (class)
         join pg_catalog.pg_opclass k on k.oid = indexed.class
         join pg_catalog.pg_amop m on m.amopfamily = k.opcfamily

@@ -132,6 +132,16 @@ describe('signed falls to plain', () => {
       'index public.tasks_by_order does not start with user_id',
     ],
     [
+      'can count the pages of an index that summarises them',
+      'create index tasks_by_pages on tasks using brin (user_id, version)',
+      'index public.tasks_by_pages does not start with user_id',
+    ],
+    [
+      'can walk through an index of some rows',
+      "create index tasks_of_some on tasks using gin (to_tsvector('simple', title)) where completed",
+      'index public.tasks_of_some does not start with user_id',
+    ],
+    [
       'can walk through an index by distance',
       'create index tasks_by_place on tasks using gist ((point(version, 0)))',
       'index public.tasks_by_place does not start with user_id',

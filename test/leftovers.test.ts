@@ -7,7 +7,14 @@ import { mayLeaveBehind } from '../db/leftovers.js'
 import { root } from './parts/child.js'
 import { databaseKinds, openTestDatabase } from './parts/database.js'
 
-const volatileFunctions = new Set(['pg_advisory_lock', 'setseed', 'ts_stat', 'currval', 'Odd "name"'])
+const volatileFunctions = new Set([
+  'pg_advisory_lock',
+  'setseed',
+  'ts_stat',
+  'currval',
+  'Odd "name"',
+  'odd\u00c9',
+])
 
 test.each([
   'select * from "tasks" where "user_id" = $1 and "id" in ($2, $3) order by "created_at" desc limit $4',
@@ -47,6 +54,10 @@ test.each([
   'select g.pg_advisory_lock from generate_series(1, 1) g',
   'select g . PG_ADVISORY_LOCK from generate_series(1, 1) g',
   'select g."pg_advisory_lock" from generate_series(1, 1) g',
+  `select '."', g.pg_advisory_lock, '"' from abs(1) g`,
+  'select "x.".ts_stat from translate($1, $2, $3) "x."',
+  `select t.${'n'.repeat(64)} from t`,
+  'select t.Odd\u00c9 from t',
   'insert into tasks (id) select u.currval from unnest($1) u',
   'select t."Odd ""name""" from tasks as t',
   'select mine . max (1)',
@@ -118,6 +129,11 @@ describe.each(databaseKinds)('on one connection of %s', kind => {
     [
       'a setting by a text that is called as a field of an alias',
       "select u.ts_stat from translate('select to_tsvector{set_config{''search_path'',''pg_catalog'',false}}','{}','()') u",
+    ],
+    ['a lock behind a quote', `select '."', g.pg_advisory_lock, '"' from generate_series(1, 1) g`],
+    [
+      'a setting by a text behind a quoted alias',
+      `select "x.".ts_stat from translate('select to_tsvector{set_config{''DateStyle'',''German'',false}}','{}','()') "x."`,
     ],
     ["a setting by the application's own function", 'select u.set_tenant from unnest(array[$$x$$]) u'],
   ] as const
@@ -226,6 +242,29 @@ test("a caller's settings are in no statement that the next one sends", async ()
   await sql`set timezone = 'UTC'`.execute(database.db)
   for (let n = 0; n < 3; n++)
     expect((await dueFrom(database.forUser('bob'))).rows).toEqual([{ title: 'his' }])
+})
+
+test('a function of the application is read by no setting of a caller', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  await run('create table codes (user_id text, code text, primary key (user_id, code))')
+  await protectTable(database.db, 'codes')
+  await run(`
+    create function check_code() returns trigger language plpgsql as $$ begin
+      if new.code !~ '^\\d+$' then raise 'bad code' using errcode = 'check_violation'; end if;
+      return new;
+    end $$`)
+  await run('create trigger check_code before insert on codes for each row execute function check_code()')
+  await database.fence()
+  const insert = (user: string, code: string) =>
+    sql`insert into codes (code) values (${sql.raw(code)})`.execute(database.forUser(user))
+  await sql`select 1 as one into temp fresh`.execute(database.forUser('alice'))
+  await insert(
+    'alice',
+    "case when set_config('standard_conforming_strings', 'off', true) = 'off' then 'd' end",
+  ).catch(() => {})
+  await insert('bob', "'123'")
+  await expect(insert('bob', "'ddd'")).rejects.toMatchObject({ code: '23514' })
 })
 
 test('a search path that is left on a connection is not that of all callers', async () => {

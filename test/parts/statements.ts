@@ -12,6 +12,7 @@ export function randomNumbers(seed: number) {
 const spaces = [' ', ' ', ' ', '\n', '\t']
 const comments = ['/**/', ' /* into */ ', '--\n', ' -- insert into\n']
 const words = [
+  ...[`'."'`, `'"'`, '"x."'],
   ...['insert', 'merge', 'into', 'temp', 'temporary', 'table', 'unlogged', 'select', 'with', 'explain'],
   ...[
     '"insert"',
@@ -119,7 +120,15 @@ export function statementsOf(seed: number): () => string {
       maybe(from, 0.8),
       maybe(where, 0.3),
     )
-  const fromField = () => join('select', one([...fields, 'g.ts_stat']), 'from', one(fieldSources))
+  const fromField = () =>
+    join(
+      'select',
+      maybe(() => `'."',`, 0.3),
+      one([...fields, 'g.ts_stat']),
+      maybe(() => `, '"'`, 0.3),
+      'from',
+      one(fieldSources),
+    )
   const write = () =>
     one([
       () =>
