@@ -12,7 +12,11 @@ export default defineConfig({
       'test/leftovers-fuzz.test.ts',
       'test/given-back.test.ts',
     ],
-    env: { PROPERTY_RUNS: '5000', FUZZ_STATEMENTS: '30000', TURNS: '0 1 2 3 4 5 6 8 10 14 20' },
+    env: {
+      PROPERTY_RUNS: '5000',
+      FUZZ_STATEMENTS: process.env.FUZZ_STATEMENTS ?? '30000',
+      TURNS: process.env.TURNS ?? '0 1 2 4 7 12',
+    },
     testTimeout: 600_000,
   },
 })

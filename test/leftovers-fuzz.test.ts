@@ -35,7 +35,11 @@ const judgedBefore = (text: string) => {
 test('and such a statement would be found', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await using connection = await connect(database.url)
-  const { misjudged } = await findMisjudged(connection.client, { seed, count, judge: judgedBefore })
+  const { misjudged } = await findMisjudged(connection.client, {
+    seed,
+    count: Math.min(count, 2_000),
+    judge: judgedBefore,
+  })
   expect(misjudged.length).toBeGreaterThan(0)
 })
 
@@ -52,7 +56,8 @@ test('a scoped handle that runs generated statements in every way leaves nothing
     },
   ]
   await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
-  for (let n = 0; n < count; n++) {
+  // Four ways, each a round trip or more: a fifth as many take as long.
+  for (let n = 0; n < count / 5; n++) {
     const text = next()
     await ways[n % ways.length]?.(text).catch(() => {})
     const { rows } = await sql.raw<{ left_behind: string[] }>(lookBehind).execute(database.db)
