@@ -64,17 +64,11 @@ const policiesLast = {
   mend: '-- npm run migrate, with FENCE_SECRET',
 }
 
-async function putsPoliciesFirst(db: Kysely<Database>, timeout: number): Promise<boolean> {
-  try {
-    await within(db, timeout, async trx => {
-      await sql`select set_config('cpu_operator_cost', '0.0025', true)`.execute(trx)
-      await sql`select trpc_bearer.policies_first()`.execute(trx)
-    })
-    return false
-  } catch (error) {
-    if (isNotBelieved(error)) return true
-    throw error
-  }
+function putsPoliciesFirst(db: Kysely<Database>, timeout: number): Promise<boolean> {
+  return refuses(db, timeout, async trx => {
+    await sql`select set_config('cpu_operator_cost', '0.0025', true)`.execute(trx)
+    await sql`select trpc_bearer.policies_first()`.execute(trx)
+  })
 }
 
 async function openToPublic(db: Kysely<Database>, tables: readonly string[]): Promise<string[]> {
@@ -85,14 +79,23 @@ async function openToPublic(db: Kysely<Database>, tables: readonly string[]): Pr
   return rows.map(row => row.name)
 }
 
-async function refusesForgery(db: Kysely<Database>, timeout: number, role: string): Promise<boolean> {
+function refusesForgery(db: Kysely<Database>, timeout: number, role: string): Promise<boolean> {
+  return refuses(db, timeout, async trx => {
+    await sql`
+      select set_config('app.user_id', ${forged.id}, true), set_config('app.user_signature', ${forged.signature}, true),
+        set_config('role', ${role}, true)`.execute(trx)
+    await sql`select trpc_bearer.user_id()`.execute(trx)
+  })
+}
+
+/** True when the database does not believe what is tried. */
+async function refuses(
+  db: Kysely<Database>,
+  timeout: number,
+  attempt: (trx: Kysely<Database>) => Promise<void>,
+): Promise<boolean> {
   try {
-    await within(db, timeout, async trx => {
-      await sql`
-        select set_config('app.user_id', ${forged.id}, true), set_config('app.user_signature', ${forged.signature}, true),
-          set_config('role', ${role}, true)`.execute(trx)
-      await sql`select trpc_bearer.user_id()`.execute(trx)
-    })
+    await within(db, timeout, attempt)
     return false
   } catch (error) {
     if (isNotBelieved(error)) return true

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { isDeepStrictEqual } from 'node:util'
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { userId } from '../shared/user.js'
@@ -133,7 +134,9 @@ export async function openDatabase({
   }
   const gate = createFenceGate(
     async () => {
-      facts = await readSessionFacts(db)
+      const found = await readSessionFacts(db)
+      // The same object as long as nothing has changed: known statements are not judged anew with each proof.
+      if (!isDeepStrictEqual(found, facts)) facts = found
       return proveFence({
         db,
         role,
