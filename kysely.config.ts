@@ -1,7 +1,7 @@
 import { defineConfig } from 'kysely-ctl'
 import { createMigrator, openDatabase } from './db/index.js'
-import { explainMigration, loadEnvFile, runCommand } from './server/command.js'
-import { readConfig } from './server/config.js'
+import { readConfig } from './server/app/config.js'
+import { explainMigration, loadEnvFile, runCommand } from './server/commands/command.js'
 
 loadEnvFile()
 const config = readConfig()

@@ -14,7 +14,8 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['test/*.test.ts', 'test/security/*.test.ts'],
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/long/**'],
     globalSetup: ['test/parts/postgres.setup.ts', 'test/parts/embedded.setup.ts'],
     testTimeout: 20_000,
     hookTimeout: 30_000,

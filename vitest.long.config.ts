@@ -8,15 +8,16 @@ export default defineConfig({
     ...config.test,
     include: [
       'test/long/*.test.ts',
-      'test/property.test.ts',
-      'test/leftovers-fuzz.test.ts',
-      'test/given-back.test.ts',
+      'test/db/scoped/property.test.ts',
+      'test/db/scoped/session-cleanup-fuzz.test.ts',
+      'test/db/scoped/tracked-connection.test.ts',
     ],
     env: {
       PROPERTY_RUNS: '5000',
       FUZZ_STATEMENTS: process.env.FUZZ_STATEMENTS ?? '30000',
       TURNS: process.env.TURNS ?? '0 1 2 4 7 12',
     },
+    exclude: [],
     testTimeout: 600_000,
   },
 })

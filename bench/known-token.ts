@@ -1,8 +1,13 @@
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { openDatabase } from '../db/index.js'
-import { access, type Context, createContextFactory } from '../server/context.js'
-import { createFetchHandler } from '../server/handlers.js'
-import { createCallerFactory, protectedProcedure, publicProcedure, router } from '../server/trpc.js'
+import { createFetchHandler } from '../server/http/handlers.js'
+import { access, type Context, createContextFactory } from '../server/trpc/context.js'
+import {
+  createCallerFactory,
+  protectedProcedure,
+  publicProcedure,
+  router,
+} from '../server/trpc/procedures.js'
 import { createVerifier } from '../server/verifier/index.js'
 import { algorithms, makeKey, startKeys } from '../test/parts/keys.js'
 import { bestOf } from './best-of.js'

@@ -1,6 +1,6 @@
 import type { CompiledQuery } from 'kysely'
 import { type OpenDatabase, setUpFence } from '../db/index.js'
-import { encodeCursor } from '../server/cursor.js'
+import { encodeCursor } from '../server/routers/task-cursor.js'
 import { fillTasks } from '../test/parts/fill-tasks.js'
 import { type Caller, statementsOf } from '../test/parts/sent-statements.js'
 import { benchDatabase } from './bench-database.js'

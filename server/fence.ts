@@ -1,7 +1,7 @@
 import { type FenceGap, openDatabase, pendingMigrations } from '../db/index.js'
-import { CommandError, loadEnvFile, runCommand, sayWhere } from './command.js'
-import { readConfig } from './config.js'
-import { adviceToServe, denialOf } from './denied.js'
+import { readConfig } from './app/config.js'
+import { CommandError, loadEnvFile, runCommand, sayWhere } from './commands/command.js'
+import { adviceToServe, denialOf } from './commands/denied.js'
 
 const describe = ({ object, problem, mend }: FenceGap) => `${object}: ${problem}\n  ${mend}`
 

@@ -1,18 +1,24 @@
-import type { Config } from './config.js'
-import type { RunningServer } from './start.js'
+import type { Config } from './app/config.js'
+import type { RunningServer } from './app/start.js'
 
-export type { Answer } from './answer.js'
-export { responseMeta } from './answer-headers.js'
-export { type Config, ConfigError, readConfig } from './config.js'
-export { type Context, type ContextOptions, createContextFactory } from './context.js'
-export type { HandlerOptions } from './endpoint.js'
-export { type ErrorData, reasonOf } from './errors.js'
-export { createFetchHandler, createNodeHandler } from './handlers.js'
-export { requireScope } from './require-scope.js'
-export { requireUser } from './require-user.js'
+export { type Config, ConfigError, readConfig } from './app/config.js'
+export type { Answer } from './http/call-report.js'
+export type { HandlerOptions } from './http/endpoint.js'
+export { createFetchHandler, createNodeHandler } from './http/handlers.js'
+export { responseMeta } from './http/response-headers.js'
 export { type AppRouter, appRouter } from './routers/app.js'
 export { tasksRouter } from './routers/tasks.js'
-export { createCallerFactory, mergeRouters, protectedProcedure, publicProcedure, router } from './trpc.js'
+export { type Context, type ContextOptions, createContextFactory } from './trpc/context.js'
+export { type ErrorData, reasonOf } from './trpc/error-shape.js'
+export {
+  createCallerFactory,
+  mergeRouters,
+  protectedProcedure,
+  publicProcedure,
+  router,
+} from './trpc/procedures.js'
+export { requireScope } from './trpc/require-scope.js'
+export { requireUser } from './trpc/require-user.js'
 export * from './verifier/index.js'
 
 /**
@@ -24,6 +30,6 @@ export * from './verifier/index.js'
  * const server = await startServer(readConfig({ PORT: '0' }))
  */
 export async function startServer(config: Config): Promise<RunningServer> {
-  const { start } = await import('./start.js')
+  const { start } = await import('./app/start.js')
   return start(config)
 }

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { loadEnvFile, runCommand } from './command.js'
-import { readConfig } from './config.js'
+import { readConfig } from './app/config.js'
+import { welcomeText } from './app/welcome.js'
+import { loadEnvFile, runCommand } from './commands/command.js'
 import { startServer } from './index.js'
-import { welcomeText } from './welcome.js'
 
 await runCommand(async () => {
   loadEnvFile()

@@ -1,10 +1,10 @@
 import { sql } from 'kysely'
-import { currentKey } from '../db/fence-key.js'
+import { currentKey } from '../db/fence/key.js'
+import { loginOf } from '../db/fence/serving-login.js'
 import { migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
-import { loginOf } from '../db/serving-login.js'
-import { CommandError, explainMigration, loadEnvFile, runCommand, sayWhere } from './command.js'
-import { type Config, ConfigError, readConfig } from './config.js'
-import { withSql } from './denied.js'
+import { type Config, ConfigError, readConfig } from './app/config.js'
+import { CommandError, explainMigration, loadEnvFile, runCommand, sayWhere } from './commands/command.js'
+import { withSql } from './commands/denied.js'
 
 /** `npm run migrate`: the schema, the login that serves, and with `FENCE_SECRET` the level. */
 await runCommand(async () => {

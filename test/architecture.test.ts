@@ -87,7 +87,7 @@ test('the environment is read in one file', () => {
   const readers = [...files].filter(([, { source }]) =>
     /process\s*\.\s*env|\benv\b.*node:process/.test(source),
   )
-  expect(readers.map(([file]) => file)).toEqual(['server/config.ts'])
+  expect(readers.map(([file]) => file)).toEqual(['server/app/config.ts'])
 })
 
 /** Files and packages that importing a file loads. */

@@ -116,7 +116,7 @@ test('a strict project that checks its libraries compiles against it, extends it
 test('better-auth is no dependency, and the peers are those that the errors name', async () => {
   const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
   expect(Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })).not.toContain('better-auth')
-  const embedded = await readFile(join(root, 'db/embedded.ts'), 'utf8')
+  const embedded = await readFile(join(root, 'db/embedded/pglite.ts'), 'utf8')
   for (const [name, version] of Object.entries(manifest.peerDependencies)) {
     if (name.startsWith('@electric-sql/')) expect(embedded).toContain(`${name}@${version}`)
   }

@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely/migration'
-import { defaultRole, rolePattern } from '../role.js'
+import { defaultRole, rolePattern } from '../application-role.js'
 import * as tasks from './0001_tasks.js'
 
 /** The package's own migrations, for an application role of the given name. */

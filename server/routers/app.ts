@@ -1,4 +1,4 @@
-import { protectedProcedure, publicProcedure, router } from '../trpc.js'
+import { protectedProcedure, publicProcedure, router } from '../trpc/procedures.js'
 import { tasksRouter } from './tasks.js'
 
 /** What `npm start` serves. */

@@ -4,9 +4,9 @@ import { v7 as uuidv7 } from 'uuid'
 import { z } from 'zod'
 import type { TasksTable } from '../../db/schema.js'
 import { type Task, taskCreateInput, taskIdInput, taskListInput, taskUpdateInput } from '../../shared/task.js'
-import { decodeCursor, encodeCursor } from '../cursor.js'
-import { VersionConflict } from '../errors.js'
-import { protectedProcedure, router } from '../trpc.js'
+import { VersionConflict } from '../trpc/error-shape.js'
+import { protectedProcedure, router } from '../trpc/procedures.js'
+import { decodeCursor, encodeCursor } from './task-cursor.js'
 
 const listInput = taskListInput.transform((input, issues) => {
   const after = typeof input.cursor === 'string' ? decodeCursor(input.cursor) : null

@@ -1,5 +1,5 @@
-import { isAlgorithm, supportedAlgorithms } from './algorithms.js'
-import { isObject } from './json.js'
+import { isAlgorithm, supportedAlgorithms } from './token/algorithms.js'
+import { isObject } from './token/json.js'
 import type { IssuerOptions } from './trusted-issuer.js'
 import type { CacheOptions } from './verdict-cache.js'
 import type { CommonOptions } from './verifier-options.js'

@@ -1,6 +1,6 @@
-import { printable } from '../printable.js'
-import { TokenError } from '../token-error.js'
-import { parseToken } from './compact-token.js'
+import { printable } from '../../shared/printable.js'
+import { parseToken } from './token/compact-token.js'
+import { TokenError } from './token-error.js'
 import { issuerOf, type TrustedIssuer } from './trusted-issuer.js'
 
 /** The refusal, with what a log may say of its token: enough to find the caller and the key, and not the token. */

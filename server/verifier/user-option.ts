@@ -1,10 +1,10 @@
 import type { ZodError, ZodType } from 'zod'
 import { type User, userId } from '../../shared/user.js'
-import { TokenError } from '../token-error.js'
-import type { Claims } from './claim-rules.js'
 import { inTime, LateError } from './in-time.js'
-import { isObject } from './json.js'
 import { thrownBy } from './thrown.js'
+import type { Claims } from './token/claim-rules.js'
+import { isObject } from './token/json.js'
+import { TokenError } from './token-error.js'
 
 /** Makes the user from verified claims: a zod schema, or a function, which may be async. */
 export type UserOption = ZodType<User> | ((claims: Readonly<Claims>) => User | Promise<User>)

@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import type { User } from '../../shared/user.js'
-import type { Claims } from './claim-rules.js'
-import { maxTokenLength } from './compact-token.js'
-import type { SigningKey } from './signing-keys.js'
+import type { SigningKey } from './keys/signing-keys.js'
 import { steadyClock } from './steady-clock.js'
+import type { Claims } from './token/claim-rules.js'
+import { maxTokenLength } from './token/compact-token.js'
 import type { TrustedIssuer } from './trusted-issuer.js'
 
 /** A proof: this key of this issuer has signed these claims. */

@@ -1,6 +1,6 @@
 import { userFromClaims } from '../../shared/user.js'
-import type { Claims } from './claim-rules.js'
 import { assertOptions, cacheRules, commonRules, issuerRules } from './option-rules.js'
+import type { Claims } from './token/claim-rules.js'
 import { type FetchOptions, type IssuerOptions, trustedIssuer } from './trusted-issuer.js'
 import type { UserOption } from './user-option.js'
 import { type CacheOptions, createVerdictCache } from './verdict-cache.js'

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { openDatabase } from '../../db/index.js'
-import { loadEnvFile, runCommand } from '../../server/command.js'
-import { readConfig } from '../../server/config.js'
+import { readConfig } from '../../server/app/config.js'
+import { loadEnvFile, runCommand } from '../../server/commands/command.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
 import { differencesFrom, typesOf } from './types.js'
 

@@ -1,4 +1,4 @@
-import { type DataDir, openDataDir } from '../../db/data-dir.js'
+import { type DataDir, openDataDir } from '../../db/embedded/data-dir.js'
 import { type OpenDatabase, openDatabase } from '../../db/index.js'
 
 /** What a process of its own does with a data folder when it is told to: the other end of `startDatabaseChild`. */

@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg'
-import { requireQuery } from '../../db/statement.js'
+import { requireQuery } from '../../db/scoped/allowed-statements.js'
 import { statementsOf } from './statements.js'
 
 /** What a connection has in its session, as PostgreSQL itself sees it: nothing where a caller has left nothing. */

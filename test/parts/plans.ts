@@ -1,8 +1,8 @@
 import { CompiledQuery, type Kysely, sql } from 'kysely'
 import pg from 'pg'
 import { z } from 'zod'
-import { createIdentify } from '../../db/identity.js'
 import type { Database } from '../../db/index.js'
+import { createIdentify } from '../../db/scoped/identity.js'
 
 const node = z.object({
   'Node Type': z.string(),

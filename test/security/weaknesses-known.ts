@@ -3,7 +3,7 @@ import { cut, type TakenAway } from './weaknesses-cut.js'
 const create = 'server/verifier/create-verifier.ts'
 const cache = 'server/verifier/verdict-cache.ts'
 const freeze = 'server/verifier/deep-freeze.ts'
-const signing = 'server/verifier/signing-keys.ts'
+const signing = 'server/verifier/keys/signing-keys.ts'
 
 /** The cache with a part of the token for its key. */
 const cachedBy = (part: string) =>

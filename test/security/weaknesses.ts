@@ -2,11 +2,11 @@ import { cut, type TakenAway } from './weaknesses-cut.js'
 import { knownTakenAway } from './weaknesses-known.js'
 
 const create = 'server/verifier/create-verifier.ts'
-const rules = 'server/verifier/claim-rules.ts'
-const form = 'server/verifier/compact-token.ts'
-const json = 'server/verifier/json.ts'
-const source = 'server/verifier/key-source.ts'
-const signing = 'server/verifier/signing-keys.ts'
+const rules = 'server/verifier/token/claim-rules.ts'
+const form = 'server/verifier/token/compact-token.ts'
+const json = 'server/verifier/token/json.ts'
+const source = 'server/verifier/keys/key-source.ts'
+const signing = 'server/verifier/keys/signing-keys.ts'
 
 const ofTokens: TakenAway[] = [
   [

@@ -1,0 +1,70 @@
+import { type Kysely, sql } from 'kysely'
+import type { Database } from '../../schema.js'
+import type { FenceGap } from '../gap.js'
+import { attributes, revokeMembership } from './role.js'
+
+/**
+ * What the login that serves may do beyond becoming the application role: to an expression that somebody injects, and that switches
+ * the role back, it is open. A right to connect, or on a schema, opens no table.
+ */
+export async function powersOfLogin(db: Kysely<Database>, role: string): Promise<Omit<FenceGap, 'object'>[]> {
+  const { rows } = await sql<{ problem: string; mend: string; is_final: boolean }>`
+    with login as (
+      select r.*, quote_ident(rolname) as name, n.nspowner as owner
+      from pg_catalog.pg_roles r cross join pg_catalog.pg_namespace n
+      where rolname = session_user and nspname = 'trpc_bearer'
+    ),
+    held as (
+      select d.deptype, d.classid, d.objid, case d.classid
+          when 'pg_class'::regclass then 'table' when 'pg_proc'::regclass then 'routine'
+          when 'pg_foreign_server'::regclass then 'foreign server' else replace(replace(o.type, '-', ' '), ' ACL', '') end as type,
+        o.identity
+      from login join pg_catalog.pg_shdepend d on d.refclassid = 'pg_authid'::regclass and d.refobjid = login.oid,
+        pg_identify_object(d.classid, d.objid, 0) o
+      where d.dbid in (0, (select oid from pg_catalog.pg_database where datname = current_database()))
+        and (d.deptype = 'o' or d.deptype = 'a' and d.classid not in ('pg_database'::regclass, 'pg_namespace'::regclass))
+      group by d.deptype, d.classid, d.objid, o.type, o.identity
+    ),
+    owned as (
+      select string_agg(type || ' ' || identity, ', ' order by n) filter (where n <= 3)
+        || case when count(*) > 3 then format(' and %s more', count(*) - 3) else '' end as what
+      from (select *, row_number() over (order by classid desc, identity) as n from held where deptype = 'o') o
+    )
+    -- Nothing mends these but another login.
+    select format('login %s is %s', name,
+        case when rolname = ${role} then 'the application role itself'
+          when oid = 10 then 'the superuser of the cluster'
+          else 'the owner of the schema trpc_bearer, which migrates' end) as problem,
+      format('create role server login noinherit password ''…''; grant %I to server; -- and DATABASE_URL with it',
+        ${role}::text) as mend,
+      true as is_final
+    from login where rolname = ${role} or oid = 10 or oid = owner
+    union all
+    select format('login %s is %s', login.name, a.name), format('alter role %s no%s;', login.name, a.name), false
+    from login cross join lateral (select * from ${attributes}) a where a.is_set
+    union all
+    select format('login %s inherits what its roles may do', name), format('alter role %s noinherit;', name), false
+    from login where rolinherit
+    union all
+    -- From PostgreSQL 16 on each membership says so by itself.
+    select format('login %s inherits what %s may do', login.name, m.roleid::regrole),
+      format('grant %s to %s with inherit false granted by %s;', m.roleid::regrole, login.name, m.grantor::regrole), false
+    from login join pg_catalog.pg_auth_members m on m.member = login.oid
+    where (to_jsonb(m) ->> 'inherit_option')::boolean
+    union all
+    select format('login %s is a member of %s', login.name, m.roleid::regrole), ${revokeMembership}, false
+    from login join pg_catalog.pg_auth_members m on m.member = login.oid
+    where m.roleid::regrole <> ${role}::regrole
+    union all
+    select format('login %s owns %s', login.name, what), format('reassign owned by %s to %s;', login.name, owner::regrole), false
+    from login cross join owned where what is not null
+    union all
+    select format('login %s was granted rights on %s %s', login.name, held.type, held.identity),
+      case when held.classid = 'pg_default_acl'::regclass
+        then format('alter default privileges %s from %s;',
+          regexp_replace(identity, ' on (\\w+)$', ' revoke all on \\1'), login.name)
+        else format('revoke all on %s %s from %s;', held.type, held.identity, login.name) end, false
+    from login cross join held where held.deptype = 'a'`.execute(db)
+  const final = rows.find(row => row.is_final)
+  return (final === undefined ? rows : [final]).map(({ problem, mend }) => ({ problem, mend }))
+}

@@ -1,0 +1,9 @@
+import { sql } from 'kysely'
+import type { AnyKysely } from '../any-kysely.js'
+
+const lock = 7_241_386_019_245_831n
+
+/** Waits until nobody else migrates this database, and holds the others up until the transaction ends. */
+export async function lockMigrations(trx: AnyKysely): Promise<void> {
+  await sql`select pg_advisory_xact_lock(${sql.lit(lock)})`.execute(trx)
+}

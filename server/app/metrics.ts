@@ -1,0 +1,42 @@
+import { Gauge, Histogram, Registry } from 'prom-client'
+import type { OpenDatabase } from '../../db/open-database.js'
+import type { Answer } from '../http/call-report.js'
+import type { KeySetStatus } from '../verifier/keys/key-source.js'
+
+/**
+ * What `/metrics` tells, in Prometheus' text format. Every label comes from a closed list (procedures of the router, error
+ * codes and reasons): a caller cannot make a new one.
+ */
+export function createMetrics({ pool, keys }: { pool: OpenDatabase['pool']; keys: () => KeySetStatus }) {
+  const registry = new Registry()
+  const duration = new Histogram({
+    name: 'trpc_call_duration_seconds',
+    help: 'Calls by procedure and outcome, with the duration of the request that brought them.',
+    labelNames: ['procedure', 'outcome'],
+    registers: [registry],
+  })
+  new Gauge({
+    name: 'database_pool_connections',
+    help: 'Connections of the pool, and callers that wait for one.',
+    labelNames: ['state'],
+    registers: [registry],
+    collect() {
+      for (const [state, count] of Object.entries(pool())) this.set({ state }, count)
+    },
+  })
+  new Gauge({
+    name: 'jwks_age_seconds',
+    help: 'Time since the keys of the issuer were fetched. NaN where they never were.',
+    registers: [registry],
+    collect() {
+      this.set(keys().age ?? Number.NaN)
+    },
+  })
+  return {
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+    count({ calls, duration: seconds }: Answer) {
+      for (const call of calls) duration.observe(call, seconds)
+    },
+  }
+}

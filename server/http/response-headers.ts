@@ -1,0 +1,43 @@
+import type { TRPCError } from '@trpc/server'
+import { causesOf } from '../../shared/causes.js'
+import { TokenError, usualRetryAfter } from '../verifier/token-error.js'
+
+/** The headers that every answer carries, and those that its failures ask for. */
+export function setAnswerHeaders(
+  headers: Headers,
+  { request, requestId, failures }: { request: Request; requestId: string; failures: readonly TRPCError[] },
+): void {
+  headers.set('x-request-id', requestId)
+  headers.set('cache-control', 'no-store')
+  headers.set('x-content-type-options', 'nosniff')
+  headers.append('vary', 'Origin')
+  for (const [name, value] of responseMeta({ errors: failures }).headers) headers.set(name, value)
+  if (failures.some(error => error.code === 'METHOD_NOT_SUPPORTED')) {
+    headers.set('allow', request.method === 'GET' ? 'POST' : 'GET, HEAD, POST')
+  }
+}
+
+/**
+ * The option of this name for tRPC's own adapters: gives the answer `WWW-Authenticate` (RFC 6750 section 3)
+ * where a call is UNAUTHORIZED or lacks a scope, `Retry-After` (seconds) where one is SERVICE_UNAVAILABLE.
+ * `createNodeHandler` and `createFetchHandler` set them themselves. A stream (`httpBatchStreamLink`) sends its
+ * headers before it knows.
+ *
+ * @example
+ * createHTTPServer({ router, createContext: createContextFactory({ verifier, db }), responseMeta })
+ */
+export function responseMeta({ errors }: { errors: readonly TRPCError[] }): { headers: Headers } {
+  const headers = new Headers()
+  const refusal =
+    errors.find(error => error.code === 'UNAUTHORIZED') ??
+    errors.find(error => tokenErrorOf(error)?.reason === 'insufficient_scope')
+  if (refusal) headers.set('www-authenticate', tokenErrorOf(refusal)?.headers['www-authenticate'] ?? 'Bearer')
+  const outages = errors.filter(error => error.code === 'SERVICE_UNAVAILABLE')
+  if (outages.length > 0)
+    headers.set('retry-after', String(Math.ceil(Math.max(...outages.map(retryAfterOf)))))
+  return { headers }
+}
+
+const retryAfterOf = (error: TRPCError) => tokenErrorOf(error)?.retryAfter ?? usualRetryAfter
+
+const tokenErrorOf = (error: TRPCError) => causesOf(error).find(cause => cause instanceof TokenError)

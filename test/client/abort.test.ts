@@ -1,0 +1,125 @@
+import { getEventListeners } from 'node:events'
+import { createTRPCClient, httpBatchLink, httpLink, type TRPCLink } from '@trpc/client'
+import { observable } from '@trpc/server/observable'
+import { expect, test } from 'vitest'
+import { bearerAuth, createClient } from '../../client/index.js'
+import type { AppRouter } from '../../server/index.js'
+import { transformer } from '../../shared/index.js'
+import { refusalOf } from '../parts/refusal.js'
+import { later, startTokenApi, tokensOf } from '../parts/token-api.js'
+
+/** A client whose first token is refused, and whose renewal is under way until the test ends it. */
+async function startRenewing() {
+  const api = await startTokenApi()
+  const [asked, renewed] = [later<null>(), later<string>()]
+  const renewal = () => {
+    asked.settle(null)
+    return renewed.promise
+  }
+  const { getToken } = tokensOf(() => api.mint({ kid: 'removed' }), renewal)
+  const endRenewal = async () => renewed.settle(await api.mint({}))
+  return {
+    ...api,
+    getToken,
+    client: createClient({ url: api.url, getToken }),
+    underWay: asked.promise,
+    endRenewal,
+  }
+}
+
+const pathsOf = (requests: { url: string }[]) => requests.map(({ url }) => url.split('?')[0])
+
+test('an aborted call is not repeated when the renewal that it waited for is there', async () => {
+  await using api = await startRenewing()
+  const controller = new AbortController()
+  const call = refusalOf(api.client.me.query(undefined, { signal: controller.signal }))
+  await api.underWay
+  controller.abort()
+  await api.endRenewal()
+  expect((await call).cause).toMatchObject({ name: 'AbortError' })
+  expect(pathsOf(api.requests)).toEqual(['/trpc/me'])
+})
+
+test('an aborted call is not repeated with the others of its batch either', async () => {
+  await using api = await startRenewing()
+  const controller = new AbortController()
+  const call = api.client.tasks.list.query({}, { signal: controller.signal }).catch(() => 'aborted')
+  const other = api.client.me.query()
+  await api.underWay
+  controller.abort()
+  await api.endRenewal()
+  expect(await other).toEqual({ id: 'alice' })
+  expect(pathsOf(api.requests)).toEqual(['/trpc/tasks.list,me', '/trpc/me'])
+  expect(await call).toBe('aborted')
+})
+
+test('a call that is unsubscribed from is not repeated', async () => {
+  await using api = await startRenewing()
+  const auth = bearerAuth({ getToken: api.getToken })
+  const subscriptions: { unsubscribe(): void }[] = []
+  const leaving: TRPCLink<AppRouter> =
+    () =>
+    ({ op, next }) =>
+      observable(observer => {
+        const subscription = next(op).subscribe(observer)
+        subscriptions.push(subscription)
+        return () => subscription.unsubscribe()
+      })
+  const terminating = httpBatchLink<AppRouter>({ url: api.url, transformer, headers: auth.headers })
+  const client = createTRPCClient<AppRouter>({ links: [leaving, auth.link, terminating] })
+  void client.me.query()
+  await api.underWay
+  for (const subscription of subscriptions) subscription.unsubscribe()
+  await api.endRenewal()
+  expect(await client.me.query()).toEqual({ id: 'alice' })
+  expect(pathsOf(api.requests)).toEqual(['/trpc/me', '/trpc/me'])
+})
+
+test('a call that is aborted before its token is there sends nothing', async () => {
+  await using api = await startTokenApi()
+  const late = later<string>()
+  const client = createClient({ url: api.url, getToken: () => late.promise })
+  const controller = new AbortController()
+  const call = refusalOf(client.me.query(undefined, { signal: controller.signal }))
+  controller.abort()
+  late.settle(await api.mint({}))
+  await call
+  expect(await client.me.query()).toEqual({ id: 'alice' })
+  expect(api.requests).toHaveLength(1)
+})
+
+test('a call that is aborted while its token is asked for fails at once, and the others go on', async () => {
+  await using api = await startTokenApi()
+  const late = later<string>()
+  const client = createClient({ url: api.url, getToken: () => late.promise })
+  const controller = new AbortController()
+  const call = refusalOf(client.me.query(undefined, { signal: controller.signal }))
+  const other = client.tasks.list.query({ limit: 1 }).catch(() => 'answered')
+  await new Promise(done => setTimeout(done, 20))
+  controller.abort()
+  expect((await call).cause).toMatchObject({ name: 'AbortError' })
+  late.settle(await api.mint({}))
+  await other
+  expect(api.requests.map(({ token }) => token)).toEqual([await late.promise])
+})
+
+test('a call whose signal is aborted before sends nothing', async () => {
+  await using api = await startTokenApi()
+  const { getToken, calls } = tokensOf(() => api.mint({}))
+  const client = createClient({ url: api.url, getToken })
+  await refusalOf(client.me.query(undefined, { signal: AbortSignal.abort() }))
+  expect([api.requests, calls.count]).toEqual([[], 0])
+})
+
+test('nothing listens to a signal any more when its call has ended', async () => {
+  await using api = await startTokenApi()
+  const { signal } = new AbortController()
+  const auth = bearerAuth({ getToken: () => api.mint({}) })
+  const end = httpLink<AppRouter>({ url: api.url, transformer, headers: auth.headers })
+  const client = createTRPCClient<AppRouter>({ links: [auth.link, end] })
+  const before = getEventListeners(signal, 'abort').length
+  await client.health.query(undefined, { signal })
+  await refusalOf(client.tasks.create.mutate({ title: '' }, { signal }))
+  const left = getEventListeners(signal, 'abort').filter(listener => /isWaiting/.test(String(listener)))
+  expect([before, left]).toEqual([0, []])
+})

@@ -1,0 +1,196 @@
+import { createTRPCClient, httpBatchLink, httpBatchStreamLink, httpLink } from '@trpc/client'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { bearerAuth, createClient } from '../../client/index.js'
+import type { AppRouter } from '../../server/index.js'
+import { transformer } from '../../shared/index.js'
+import { refusalOf } from '../parts/refusal.js'
+import { startTokenApi, tokensOf } from '../parts/token-api.js'
+
+const noon = new Date('2030-06-01T12:00:00Z')
+
+/** Only the clock: sockets keep their timers. */
+function stopTheClock() {
+  vi.useFakeTimers({ toFake: ['Date'], now: noon })
+}
+const secondsAfterNoon = (seconds: number) => vi.setSystemTime(noon.getTime() + seconds * 1000)
+afterEach(() => vi.useRealTimers())
+
+describe('a token that holds', () => {
+  test('is got once for many calls at once, and not again while it lives', async () => {
+    await using api = await startTokenApi()
+    const { calls, getToken } = tokensOf(() => api.mint({}))
+    const client = createClient({ url: api.url, getToken })
+    await Promise.all(Array.from({ length: 120 }, () => client.me.query()))
+    await client.me.query()
+    expect(calls).toMatchObject({ count: 1, most: 1 })
+  })
+
+  test('is used until 30 seconds of its life are left, and renewed from then on', async () => {
+    stopTheClock()
+    await using api = await startTokenApi()
+    const { calls, getToken } = tokensOf(() => api.mint({ life: 900 }))
+    const client = createClient({ url: api.url, getToken })
+    await client.me.query()
+    secondsAfterNoon(869)
+    await client.me.query()
+    expect(calls.count).toBe(1)
+    secondsAfterNoon(870)
+    await Promise.all([client.me.query(), client.me.query()])
+    expect(calls).toMatchObject({ count: 2, most: 1 })
+    const [first, second, third] = api.requests.map(request => request.token)
+    expect(second).toBe(first)
+    expect(third).not.toBe(first)
+  })
+
+  test('of 30 seconds or less is got anew for each moment, and works', async () => {
+    stopTheClock()
+    await using api = await startTokenApi()
+    const { calls, getToken } = tokensOf(() => api.mint({ life: 30 }))
+    const client = createClient({ url: api.url, getToken })
+    await client.me.query()
+    await client.me.query()
+    expect(calls.count).toBe(2)
+    expect(api.requests).toHaveLength(2)
+  })
+
+  test('stands in the header only, never in a URL', async () => {
+    await using api = await startTokenApi()
+    const { getToken } = tokensOf(
+      () => api.mint({ kid: 'other' }),
+      () => api.mint({}),
+    )
+    const client = createClient({ url: api.url, getToken })
+    await Promise.all([client.me.query(), client.health.query()])
+    await refusalOf(client.tasks.create.mutate({ title: '' }))
+    expect(api.requests).toHaveLength(3)
+    for (const { url, token } of api.requests) {
+      expect(token).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/)
+      for (const part of token?.split('.') ?? []) expect(url).not.toContain(part)
+    }
+  })
+})
+
+describe('a token that is refused', () => {
+  test('because it expired on its way is renewed once, without the caller’s help', async () => {
+    stopTheClock()
+    await using api = await startTokenApi()
+    const { calls, getToken } = tokensOf(() => api.mint({ life: 60 }))
+    const onTheWay = [() => secondsAfterNoon(120)]
+    const client = createClient({
+      url: api.url,
+      getToken,
+      fetch(input, init) {
+        onTheWay.pop()?.()
+        return fetch(input, init)
+      },
+    })
+    expect(await client.me.query()).toEqual({ id: 'alice' })
+    expect(calls).toMatchObject({ count: 2, most: 1 })
+    expect(api.requests).toHaveLength(2)
+  })
+
+  test('because its key was removed is renewed long before it expires', async () => {
+    await using api = await startTokenApi()
+    const { calls, getToken } = tokensOf(
+      () => api.mint({ kid: 'removed' }),
+      () => api.mint({}),
+    )
+    const client = createClient({ url: api.url, getToken })
+    expect(await client.me.query()).toEqual({ id: 'alice' })
+    expect(calls.count).toBe(2)
+    expect(api.requests).toHaveLength(2)
+  })
+
+  test('again after the renewal is the caller’s to know: the call is repeated once at most', async () => {
+    await using api = await startTokenApi()
+    const { calls, getToken } = tokensOf(() => api.mint({ kid: 'removed' }))
+    const onSignedOut = vi.fn()
+    const client = createClient({ url: api.url, getToken, onSignedOut })
+    const { data } = await refusalOf(client.me.query())
+    expect(data?.reason).toBe('unknown_key')
+    expect(calls.count).toBe(2)
+    expect(api.requests).toHaveLength(2)
+    expect(onSignedOut).toHaveBeenCalledOnce()
+  })
+
+  test('because it was revoked is not renewed, and the call not repeated', async () => {
+    await using api = await startTokenApi()
+    const { calls, getToken } = tokensOf(async () => {
+      const token = await api.mint({})
+      api.revoked.add(token)
+      return token
+    })
+    const onSignedOut = vi.fn()
+    const client = createClient({ url: api.url, getToken, onSignedOut })
+    const { data } = await refusalOf(client.me.query())
+    expect(data?.reason).toBe('revoked')
+    expect(calls.count).toBe(1)
+    expect(api.requests).toHaveLength(1)
+    expect(onSignedOut).toHaveBeenCalledOnce()
+  })
+
+  test('while others wait for the renewal is got once for all of them', async () => {
+    await using api = await startTokenApi()
+    const { calls, getToken } = tokensOf(
+      () => api.mint({ kid: 'removed' }),
+      () => api.mint({}),
+    )
+    const client = createClient({ url: api.url, getToken })
+    const answers = await Promise.all([
+      ...Array.from({ length: 60 }, () => client.me.query()),
+      new Promise(done => setTimeout(done, 10)).then(() => client.me.query()),
+    ])
+    expect(answers).toEqual(Array.from({ length: 61 }, () => ({ id: 'alice' })))
+    expect(calls).toMatchObject({ count: 2, most: 1 })
+  })
+})
+
+const links = [
+  ['httpBatchLink', httpBatchLink<AppRouter>, { refused: 1, repeated: 1 }],
+  ['httpBatchStreamLink', httpBatchStreamLink<AppRouter>, { refused: 1, repeated: 1 }],
+  ['httpLink', httpLink<AppRouter>, { refused: 3, repeated: 3 }],
+] as const
+
+describe.each(links)('a chain of one’s own that ends in %s', (_, terminatingLink, { refused, repeated }) => {
+  async function start() {
+    const api = await startTokenApi()
+    const { calls, getToken } = tokensOf(
+      () => api.mint({ kid: 'removed' }),
+      () => api.mint({}),
+    )
+    const auth = bearerAuth({ getToken })
+    const options = { url: api.url, transformer, headers: auth.headers }
+    const client = createTRPCClient<AppRouter>({ links: [auth.link, terminatingLink(options)] })
+    const paths = () => api.requests.map(({ url }) => url.split('?')[0] ?? '')
+    return { calls, client, paths, requests: api.requests, [Symbol.asyncDispose]: api[Symbol.asyncDispose] }
+  }
+
+  test('three calls that are refused together cost one renewal, and are repeated together', async () => {
+    await using api = await start()
+    const call = () => api.client.me.query()
+    expect(await Promise.all([call(), call(), call()])).toEqual(
+      Array.from({ length: 3 }, () => ({ id: 'alice' })),
+    )
+    expect(api.calls).toMatchObject({ count: 2, most: 1 })
+    expect(api.requests).toHaveLength(refused + repeated)
+  })
+
+  test('of a mixed batch only the calls that failed are repeated', async () => {
+    await using api = await start()
+    const { client } = api
+    const answers = await Promise.all([client.health.query(), client.me.query(), client.health.query()])
+    expect(answers).toEqual([{ ok: true }, { id: 'alice' }, { ok: true }])
+    expect(api.paths().slice(0, refused).join()).toBe(
+      refused === 1 ? '/trpc/health,me,health' : '/trpc/health,/trpc/me,/trpc/health',
+    )
+    expect(api.paths().slice(refused)).toEqual(['/trpc/me'])
+  })
+
+  test('a mutation that is refused is made once, with the new token', async () => {
+    await using api = await start()
+    const { data } = await refusalOf(api.client.tasks.create.mutate({ title: '' }))
+    expect(data?.fields).toHaveProperty('title')
+    expect(api.paths()).toEqual(['/trpc/tasks.create', '/trpc/tasks.create'])
+    expect(new Set(api.requests.map(request => request.token)).size).toBe(2)
+  })
+})

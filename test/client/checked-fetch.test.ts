@@ -1,0 +1,173 @@
+import type { IncomingMessage } from 'node:http'
+import { inspect } from 'node:util'
+import { TRPCClientError } from '@trpc/client'
+import { describe, expect, test } from 'vitest'
+import { createClient } from '../../client/index.js'
+import { startWeb } from '../parts/keys.js'
+
+const statuses = [300, 301, 302, 303, 304, 305, 307, 308]
+const secret = 'what alice wrote'
+const answer = JSON.stringify([{ result: { data: { json: { ok: 'from elsewhere' } } } }])
+
+/** A place that answers every call. */
+const startElsewhere = () =>
+  startWeb((_req, res) => res.setHeader('content-type', 'application/json').end(answer))
+
+/** An API that sends its callers to another place, with their query as a proxy passes it on. */
+function startMoved(status: number, to: (req: IncomingMessage) => string) {
+  return startWeb((req, res) => {
+    if (req.url?.startsWith('/moved'))
+      res.setHeader('content-type', 'application/json').writeHead(200).end(answer)
+    else
+      res
+        .setHeader('content-type', 'application/json')
+        .writeHead(status, { location: to(req) })
+        .end(answer)
+  })
+}
+
+async function failureOf(call: Promise<unknown>): Promise<Error> {
+  const error = await call.then(
+    value => new Error(`It was answered: ${JSON.stringify(value)}`),
+    cause => cause,
+  )
+  expect(error).toBeInstanceOf(TRPCClientError)
+  return error
+}
+
+const calls: [method: string, (url: string, fetch?: typeof globalThis.fetch) => Promise<unknown>][] = [
+  ['GET', (url, fetch) => createClient({ url, fetch, getToken }).tasks.list.query({ search: secret })],
+  ['POST', (url, fetch) => createClient({ url, fetch, getToken }).tasks.create.mutate({ title: secret })],
+]
+const getToken = () => 'a.b.c'
+
+describe.each(calls)('a redirect of a %s', (_, call) => {
+  test.each(statuses)('to another origin is an error, and nobody is asked there: %i', async status => {
+    await using elsewhere = await startElsewhere()
+    await using api = await startMoved(status, req => `${elsewhere.url}${req.url}`)
+    const { message } = await failureOf(call(`${api.url}/trpc`))
+    expect(message).toBe(`${api.url}/trpc/ redirects: set "url" to the final address of the API.`)
+    expect(elsewhere.requests()).toBe(0)
+    expect(api.requests()).toBe(1)
+  })
+
+  test.each(statuses)('within its origin is one too: %i', async status => {
+    await using api = await startMoved(status, req => `/moved${req.url}`)
+    const { message } = await failureOf(call(`${api.url}/trpc`))
+    expect(message).toContain('set "url"')
+    expect(api.requests()).toBe(1)
+  })
+
+  test('that the runtime has followed all the same is an error: its answer does not count', async () => {
+    await using elsewhere = await startElsewhere()
+    await using api = await startMoved(307, () => elsewhere.url)
+    const follow: typeof fetch = (url, init) => fetch(url, { ...init, redirect: 'follow' })
+    const { message } = await failureOf(call(`${api.url}/trpc`, follow))
+    expect(message).toContain('set "url"')
+  })
+
+  test('that the runtime has followed without a word is an error where it led to another origin', async () => {
+    await using elsewhere = await startElsewhere()
+    await using api = await startMoved(307, () => elsewhere.url)
+    // React Native's fetch has no `redirected`.
+    const follow: typeof fetch = async (url, init) => {
+      const response = await fetch(url, { ...init, redirect: 'follow' })
+      return Object.defineProperty(response, 'redirected', { value: undefined })
+    }
+    const { message } = await failureOf(call(`${api.url}/trpc`, follow))
+    expect(message).toContain('set "url"')
+  })
+
+  test('that the runtime has followed without a word is an error within the origin too', async () => {
+    await using api = await startMoved(302, () => '/moved')
+    const follow: typeof fetch = async (url, init) => {
+      const response = await fetch(url, { ...init, redirect: 'follow' })
+      return Object.defineProperty(response, 'redirected', { value: undefined })
+    }
+    const { message } = await failureOf(call(`${api.url}/trpc`, follow))
+    expect(message).toContain('set "url"')
+  })
+
+  test('as a browser shows it, without status and headers, is an error', async () => {
+    const opaque = async () =>
+      Object.defineProperties(Response.error(), { type: { value: 'opaqueredirect' }, status: { value: 0 } })
+    const { message } = await failureOf(call('https://api.example.com/trpc', opaque))
+    expect(message).toBe(
+      'https://api.example.com/trpc/ redirects: set "url" to the final address of the API.',
+    )
+  })
+
+  test('tells nothing of what was asked', async () => {
+    await using api = await startMoved(302, req => `/moved${req.url}?${secret}`)
+    const { message, cause } = await failureOf(call(`${api.url}/trpc`))
+    expect(`${message} ${cause}`).not.toContain('alice')
+  })
+})
+
+test('a runtime whose fetch says nothing of redirects is no obstacle', async () => {
+  await using web = await startElsewhere()
+  const silent: typeof fetch = async (url, init) => {
+    const response = await fetch(url, init)
+    return Object.defineProperties(response, { redirected: { value: undefined }, url: { value: '' } })
+  }
+  const client = createClient({ url: `${web.url}/trpc`, fetch: silent, getToken })
+  expect(await client.health.query()).toEqual({ ok: 'from elsewhere' })
+})
+
+test.each([undefined, null, '', '/trpc/health', 7])(
+  'a mock of fetch whose url is %j is no obstacle',
+  async url => {
+    const mock: typeof fetch = async () =>
+      Object.defineProperties(Response.json(JSON.parse(answer)), {
+        redirected: { value: undefined },
+        url: { value: url },
+      })
+    const client = createClient({ url: 'https://api.example.com/trpc', fetch: mock, getToken })
+    expect(await client.health.query()).toEqual({ ok: 'from elsewhere' })
+  },
+)
+
+test('React Native without a redirect is no obstacle, whatever is asked', async () => {
+  await using web = await startElsewhere()
+  const silent: typeof fetch = async (url, init) =>
+    Object.defineProperty(await fetch(url, init), 'redirected', { value: undefined })
+  const client = createClient({ url: `${web.url}/trpc`, fetch: silent, getToken })
+  expect(await client.tasks.list.query({ search: '\'"<>#é {}|^`' })).toEqual({ ok: 'from elsewhere' })
+})
+
+describe('an error of fetch', () => {
+  const alices = 'a.SECRET.c'
+  const failWith = async (make: (input: unknown, init: RequestInit | undefined) => unknown) => {
+    const failing: typeof fetch = (input, init) => Promise.reject(make(input, init))
+    const client = createClient({
+      url: 'https://api.example.com/trpc',
+      fetch: failing,
+      getToken: () => alices,
+    })
+    return failureOf(client.health.query())
+  }
+
+  test.each<[string, (input: unknown, init: RequestInit | undefined) => unknown]>([
+    ['its request', (_, init) => Object.assign(new Error('failed'), { config: init })],
+    ['it in its message', () => new TypeError(`Headers: "Bearer ${alices}" is no value`)],
+    ['it in the message of its cause', () => new Error('failed', { cause: new Error(`bearer ${alices}`) })],
+    ['it as its code', (_, code) => Object.assign(new Error('failed'), { code })],
+    ['the request as what was thrown', (_, init) => init],
+  ])('that carries %s does not carry on the token', async (_, make) => {
+    const error = await failWith(make)
+    expect(error.message).toContain('Cannot reach https://api.example.com/trpc/')
+    expect(inspect(error, { depth: null, showHidden: true })).not.toContain('SECRET')
+  })
+
+  test('keeps its name, its message, its code, and those of its causes', async () => {
+    const refused = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
+    const { cause } = await failWith(() => new TypeError('fetch failed', { cause: refused }))
+    expect(cause).toMatchObject({
+      cause: {
+        name: 'TypeError',
+        message: 'fetch failed',
+        cause: { message: 'connect', code: 'ECONNREFUSED' },
+      },
+    })
+  })
+})

@@ -1,0 +1,152 @@
+import { TRPCClientError } from '@trpc/client'
+import type { inferRouterOutputs } from '@trpc/server'
+import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from 'vitest'
+import { z } from 'zod'
+import { createClient, isApiError } from '../../client/index.js'
+import { type AppRouter, publicProcedure, router } from '../../server/index.js'
+import type { Reason, RouterInputs, RouterOutputs, Task } from '../../shared/index.js'
+import { startApp } from '../parts/app.js'
+import { refusalOf } from '../parts/refusal.js'
+import { startTokenApi } from '../parts/token-api.js'
+
+let app: Awaited<ReturnType<typeof startApp>>
+beforeAll(async () => {
+  app = await startApp()
+})
+afterAll(() => app[Symbol.asyncDispose]())
+
+/** The client of a person, and the URLs that it asks. */
+function recordedClient(name: string) {
+  const urls: string[] = []
+  const api = createClient({
+    url: `${app.url}/trpc`,
+    getToken: () => app.tokenOf(name),
+    fetch(input, init) {
+      urls.push(input instanceof Request ? input.url : String(input))
+      return fetch(input, init)
+    },
+  })
+  return { api, urls }
+}
+
+const sixty = Array.from({ length: 60 }, (_, index) => index)
+
+describe('calls at once', () => {
+  test('sixty queries all answer, in two requests', async () => {
+    const { api, urls } = recordedClient('quinn')
+    const people = await Promise.all(sixty.map(() => api.me.query()))
+    expect(people.map(person => person.name)).toEqual(sixty.map(() => 'quinn'))
+    expect(urls).toHaveLength(2)
+  })
+
+  test('sixty mutations all answer, in four requests', async () => {
+    const { api, urls } = recordedClient('mia')
+    const made = await Promise.all(sixty.map(n => api.tasks.create.mutate({ title: `task ${n}` })))
+    expect(made.map(task => task.title)).toEqual(sixty.map(n => `task ${n}`))
+    expect(urls).toHaveLength(4)
+    const { items } = await api.tasks.list.query({ limit: 100 })
+    expect(items).toHaveLength(60)
+  })
+
+  test('sixty of the largest tasks all are made: no body is over 1 MB', async () => {
+    const { api } = recordedClient('maxima')
+    const largest = { title: 'x'.repeat(500), notes: '\u0001'.repeat(10_000) }
+    const made = await Promise.all(sixty.map(() => api.tasks.create.mutate(largest)))
+    expect(made.filter(task => task.notes === largest.notes)).toHaveLength(60)
+  })
+
+  test('sixty queries with the longest search all answer: no URL is over 8,000 characters', async () => {
+    const { api, urls } = recordedClient('ursula')
+    await api.tasks.create.mutate({ title: '€'.repeat(200) })
+    const pages = await Promise.all(sixty.map(() => api.tasks.list.query({ search: '€'.repeat(200) })))
+    expect(pages.map(page => page.items.length)).toEqual(sixty.map(() => 1))
+    expect(urls.filter(url => url.length > 8_000)).toEqual([])
+  })
+
+  test('queries and mutations of one moment each find their own answer', async () => {
+    const api = app.as('mixed')
+    const [person, task, health, refusal] = await Promise.all([
+      api.me.query(),
+      api.tasks.create.mutate({ title: 'milk' }),
+      api.health.query(),
+      refusalOf(api.tasks.get.query({ id: crypto.randomUUID() })),
+    ])
+    expect([person.name, task.title, health.ok, refusal.data?.code]).toEqual([
+      'mixed',
+      'milk',
+      true,
+      'NOT_FOUND',
+    ])
+  })
+})
+
+describe('errors', () => {
+  test('a refusal has its reason, typed', async () => {
+    const stranger = createClient({ url: `${app.url}/trpc`, getToken: () => null })
+    const { data } = await refusalOf(stranger.me.query())
+    expect(data).toMatchObject({ code: 'UNAUTHORIZED', httpStatus: 401, reason: 'missing' })
+    expectTypeOf(data?.reason).toEqualTypeOf<Reason | undefined>()
+  })
+
+  test('a wrong input has its fields with messages, typed', async () => {
+    const { data } = await refusalOf(app.as('fay').tasks.create.mutate({ title: ' ' }))
+    expect(data).toMatchObject({ code: 'BAD_REQUEST', fields: { title: [expect.any(String)] } })
+    expectTypeOf(data?.fields).toEqualTypeOf<Record<string, string[]> | undefined>()
+  })
+
+  test('a conflict has the task as it stands, typed, its dates as dates', async () => {
+    const carol = app.as('carol')
+    const { id, version } = await carol.tasks.create.mutate({ title: 'milk', dueAt: new Date('2030-01-01') })
+    const moved = await carol.tasks.update.mutate({ id, version, completed: true })
+    const { data } = await refusalOf(carol.tasks.update.mutate({ id, version, title: 'bread' }))
+    expect(data?.code).toBe('CONFLICT')
+    expect(data?.current).toEqual(moved)
+    expectTypeOf(data?.current).toEqualTypeOf<Task | undefined>()
+  })
+
+  test('isApiError narrows what a call threw, and nothing else', () => {
+    const thrown: unknown = new TRPCClientError<AppRouter>('no')
+    expect([thrown, new Error('no'), null, 'no'].map(error => isApiError(error))).toEqual([
+      true,
+      false,
+      false,
+      false,
+    ])
+    expectTypeOf(isApiError).guards.toEqualTypeOf<TRPCClientError<AppRouter>>()
+  })
+
+  test('a server that cannot be reached is an error of the client without data', async () => {
+    const api = createClient({ url: 'http://127.0.0.1:1/trpc', getToken: () => null })
+    const error = await refusalOf(api.health.query())
+    expect(error.data).toBeUndefined()
+    expect(error.cause).toBeInstanceOf(Error)
+  })
+})
+
+describe('types', () => {
+  test('a client is typed by the package’s own router unless told otherwise', () => {
+    const api = app.as('tom')
+    expectTypeOf(api.tasks.get.query).returns.resolves.toEqualTypeOf<Task>()
+    expectTypeOf(api.tasks.update.mutate).parameter(0).toEqualTypeOf<RouterInputs['tasks']['update']>()
+    expectTypeOf<inferRouterOutputs<AppRouter>['tasks']>().toEqualTypeOf<RouterOutputs['tasks']>()
+    // @ts-expect-error there is no such procedure
+    expect(() => api.tasks.archive.query).not.toThrow()
+  })
+
+  test('a client is typed by another router, and dates travel to it and back', async () => {
+    const otherRouter = router({
+      dayAfter: publicProcedure
+        .input(z.object({ date: z.date() }))
+        .query(({ input }) => new Date(input.date.getTime() + 86_400_000)),
+    })
+    await using other = await startTokenApi(otherRouter)
+    const api = createClient<typeof otherRouter>({ url: other.url, getToken: () => null })
+    const answer = await api.dayAfter.query({ date: new Date('2030-01-01') })
+    expect(answer).toEqual(new Date('2030-01-02'))
+    expectTypeOf(answer).toEqualTypeOf<Date>()
+    // @ts-expect-error this router has no tasks
+    const missing = await refusalOf<typeof otherRouter>(api.tasks.list.query())
+    expect(missing.data?.code).toBe('NOT_FOUND')
+    expectTypeOf(missing.data?.reason).toEqualTypeOf<Reason | undefined>()
+  })
+})

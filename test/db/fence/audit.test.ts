@@ -1,0 +1,205 @@
+import { sql } from 'kysely'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { openDatabase, protectTable, shareTable } from '../../../db/index.js'
+import { databaseKinds, openTestDatabase } from '../../parts/database.js'
+import { openForGaps } from '../../parts/gaps.js'
+
+describe.each(databaseKinds)('the fence on %s', kind => {
+  let database: Awaited<ReturnType<typeof openForGaps>>
+  beforeAll(async () => {
+    database = await openForGaps(kind)
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+  beforeEach(() => database.reset())
+
+  test('stands on what the migrations made', async () => {
+    expect((await database.fence()).gaps).toEqual([])
+  })
+
+  test('stands beside tables that the role cannot reach, are protected, or were shared', async () => {
+    await database.run('create table gap.private (id int)')
+    await database.run('create table gap.countries (code text primary key)')
+    await protectTable(database.db, 'gap.notes')
+    await shareTable(database.db, 'gap.countries')
+    await database.run('create view gap.mine with (security_invoker = true) as select * from gap.notes')
+    await database.run('grant select on gap.mine to app_user')
+    await database.run('create table gap.others (owner text)')
+    await database.run('create policy own_rows on gap.others using (owner = current_user)')
+    await database.run('create table gap.split (user_id text primary key)')
+    await database.run(
+      'create policy r on gap.split for select using (trpc_bearer.policies_first() and user_id = (select trpc_bearer.user_id()))',
+    )
+    await database.run(
+      'create policy w on gap.split for insert with check (user_id = (select trpc_bearer.user_id()))',
+    )
+    await database.run('alter table gap.split enable row level security, force row level security')
+    await database.run('grant select, insert on gap.split to app_user')
+    expect((await database.fence()).gaps).toEqual([])
+    const { rows } = await sql`select * from gap.countries`.execute(database.forUser('alice'))
+    expect(rows).toEqual([])
+    await expect(sql`delete from gap.countries`.execute(database.forUser('alice'))).rejects.toThrow(
+      'permission denied',
+    )
+    await expect(sql`select * from gap.private`.execute(database.forUser('alice'))).rejects.toMatchObject({
+      message: expect.stringContaining('permission denied'),
+      advice: expect.stringContaining('protectTable'),
+    })
+  })
+
+  test.each([
+    ['a table that was granted without a policy', ['grant select on gap.notes to app_user'], 'gap.notes'],
+    ['a table that everybody may read', ['grant select on gap.notes to public'], 'gap.notes'],
+    ['a column that was granted', ['grant select (body) on gap.notes to app_user'], 'gap.notes'],
+    [
+      'a table of an odd name',
+      ['create table gap."ROLE" (id int)', 'grant select on gap."ROLE" to app_user'],
+      'gap."ROLE"',
+    ],
+    [
+      'a function of the catalogue',
+      ['grant execute on function pg_read_file(text) to app_user'],
+      'function pg_read_file(text)',
+    ],
+    ['a table of the catalogue', ['grant select on pg_authid to app_user'], 'pg_authid'],
+    [
+      'a table of the catalogue that everybody may read',
+      ['grant select on pg_statistic to public'],
+      'pg_statistic',
+    ],
+    ['a column of the catalogue', ['grant select (rolpassword) on pg_authid to public'], 'pg_authid'],
+    [
+      'a view with the rights of its owner',
+      ['create view gap.all as select * from tasks', 'grant select on gap.all to app_user'],
+      'gap."all"',
+    ],
+    [
+      'a materialized view',
+      ['create materialized view gap.copy as select * from tasks', 'grant select on gap.copy to app_user'],
+      'gap.copy',
+    ],
+    [
+      'a foreign table',
+      [
+        'create foreign data wrapper nothing',
+        'create server far foreign data wrapper nothing',
+        'create foreign table gap.far (id int) server far',
+        'grant select on gap.far to app_user',
+      ],
+      'gap.far',
+    ],
+    [
+      'a shared table that a caller may change',
+      ['create table gap.prices (id int)', 'SHARE gap.prices', 'grant update (id) on gap.prices to app_user'],
+      'gap.prices',
+    ],
+    [
+      'a table that was protected and shared, and has lost its row-level security',
+      [
+        'PROTECT gap.notes',
+        "insert into trpc_bearer.shared_table values ('gap.notes')",
+        'alter table gap.notes disable row level security, no force row level security',
+      ],
+      'gap.notes',
+    ],
+    [
+      'a sequence that a caller may set',
+      ['create sequence gap.numbers', 'grant all on sequence gap.numbers to app_user'],
+      'sequence gap.numbers',
+    ],
+    ['a schema in which a caller may make tables', ['grant create on schema gap to public'], 'schema gap'],
+    ['a table that a caller may empty', ['grant truncate on tasks to app_user'], 'public.tasks'],
+    [
+      'a partition that is within reach by itself',
+      [
+        'create table gap.parted (user_id text, id int, primary key (user_id, id)) partition by list (id)',
+        'create table gap.part partition of gap.parted default',
+        'PROTECT gap.parted',
+        'grant select on gap.part to app_user',
+      ],
+      'gap.part',
+    ],
+    [
+      'a view that was shared, when that was possible',
+      [
+        'create view gap.all as select * from tasks',
+        `insert into trpc_bearer.shared_table values ('gap.all')`,
+        'grant select on gap.all to app_user',
+      ],
+      'gap."all"',
+    ],
+    [
+      'a materialized view that was shared, when that was possible',
+      [
+        'create materialized view gap.copy as select * from tasks',
+        `insert into trpc_bearer.shared_table values ('gap.copy')`,
+        'grant select on gap.copy to app_user',
+      ],
+      'gap.copy',
+    ],
+    [
+      'a table in a closed schema, which a view opens',
+      [
+        'create table closed.secrets (body text)',
+        'grant select on closed.secrets to app_user',
+        'create view gap.opened with (security_invoker = true) as select * from closed.secrets',
+        'grant select on gap.opened to app_user',
+      ],
+      'closed.secrets',
+    ],
+    [
+      'a view with a rule, which writes as its owner',
+      [
+        'create view gap.mine with (security_invoker = true) as select * from tasks',
+        'create rule add as on insert to gap.mine do instead insert into tasks select new.*',
+        'grant select, insert on gap.mine to app_user',
+      ],
+      'gap.mine',
+    ],
+    [
+      'a view behind a view',
+      [
+        'create view gap.inner as select * from tasks',
+        'create view gap.outer with (security_invoker = true) as select * from gap.inner',
+        'grant select on gap.inner, gap.outer to app_user',
+      ],
+      'gap."inner"',
+    ],
+  ])(
+    'has a gap by %s, and protected statements are refused until it is mended',
+    async (_, statements, object) => {
+      await database.openAndMend(statements, object)
+    },
+  )
+})
+
+test('a table that callers only write to needs no right to read it', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await sql`create table entries (user_id text primary key)`.execute(database.db)
+  await protectTable(database.db, 'entries')
+  await sql`revoke select on entries from app_user`.execute(database.db)
+  expect((await database.fence()).gaps).toEqual([])
+})
+
+test('of a table of the catalogue that everybody reads no more is revoked than was granted', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await sql`grant insert, update (relname) on pg_class to app_user`.execute(database.db)
+  const { gaps } = await database.fence()
+  expect(gaps.map(({ mend }) => mend)).toEqual(['revoke insert, update (relname) on pg_class from app_user;'])
+})
+
+test('a login that finds user_id() without its schema has no gap by that', async () => {
+  await using empty = await openTestDatabase('PostgreSQL')
+  const name = new URL(empty.url ?? '').pathname.slice(1)
+  await sql`alter database ${sql.id(name)} set search_path = trpc_bearer, public`.execute(empty.db)
+  const database = await openDatabase({ url: empty.url ?? '' })
+  expect((await database.fence()).gaps).toEqual([])
+  await database.close()
+})
+
+test('an identity that is always the same is a gap', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await sql`create or replace function trpc_bearer.user_id() returns text stable return 'bob'`.execute(
+    database.db,
+  )
+  expect((await database.fence()).gaps).toEqual([expect.objectContaining({ object: 'the identity' })])
+})

@@ -1,0 +1,118 @@
+import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import { expect, test } from 'vitest'
+import { FenceError, migrateToLatest, openDatabase } from '../../../../db/index.js'
+import { emptyDatabase } from '../../../parts/database.js'
+
+/** A database whose application role no other has, beside another role that a test may give it. */
+async function openOwn() {
+  const empty = await emptyDatabase()
+  const role = `becoming_${randomBytes(4).toString('hex')}`
+  const other = `strong_${role}`
+  const database = await openDatabase({ url: empty.url, role })
+  const run = (text: string) =>
+    sql.raw(text.replaceAll('ROLE', role).replaceAll('OTHER', other)).execute(database.db)
+  await run('create role OTHER')
+  await migrateToLatest(database.db, { role })
+  return {
+    ...database,
+    url: empty.url,
+    role,
+    other,
+    run,
+    async [Symbol.asyncDispose]() {
+      await run('drop owned by ROLE, OTHER cascade; drop role ROLE, OTHER')
+      await database.close()
+      await empty[Symbol.asyncDispose]()
+    },
+  }
+}
+
+test.each([
+  ['policies do not bind', 'alter role OTHER bypassrls; grant OTHER to ROLE', 'OTHER, whom'],
+  ['may reach more by switching', 'alter role ROLE noinherit; grant OTHER to ROLE', 'OTHER, who'],
+  ['may replicate', 'alter role OTHER replication; grant OTHER to ROLE', 'OTHER, who'],
+  [
+    'owns a table',
+    'create table notes (); alter table notes owner to OTHER; grant OTHER to ROLE',
+    'OTHER, who',
+  ],
+  ['reads everything', 'grant pg_read_all_data to ROLE', 'pg_read_all_data, who'],
+  [
+    'reads everything through another',
+    'grant pg_read_all_data to OTHER; grant OTHER to ROLE',
+    'pg_read_all_data, who',
+  ],
+  [
+    'reads everything because somebody else says so',
+    'grant pg_read_all_data to OTHER with admin option; set role OTHER; grant pg_read_all_data to ROLE; reset role',
+    'pg_read_all_data, who',
+  ],
+])('a role that can become one who %s is a gap, until it is mended', async (_, statements, whom) => {
+  await using database = await openOwn()
+  const { role, other, run, fence } = database
+  expect((await fence()).gaps).toEqual([])
+  await run(statements)
+  const { gaps } = await fence()
+  const problem = expect.stringContaining(`it can become ${whom.replace('OTHER', other)}`)
+  expect(gaps).toEqual([expect.objectContaining({ object: `role ${role}`, problem })])
+  for (const { mend } of gaps) await run(mend)
+  expect((await fence()).gaps).toEqual([])
+})
+
+test.each([
+  ['a table', 'create table notes (body text); grant select (body) on notes to OTHER', 'public.notes'],
+  ['a table of the catalogue', 'grant select on pg_statistic to OTHER', 'pg_statistic'],
+  ['a schema to make tables in', 'create schema open; grant create on schema open to OTHER', 'schema open'],
+  [
+    'a parameter of the server',
+    'grant set on parameter session_replication_role to OTHER',
+    'parameter session_replication_role',
+  ],
+])(
+  '%s that the role reaches by one that it inherits from is a gap, until it is mended',
+  async (_, statements, object) => {
+    await using database = await openOwn()
+    const { run, fence } = database
+    await run(`grant OTHER to ROLE; ${statements}`)
+    const { gaps } = await fence()
+    expect(gaps).toEqual([expect.objectContaining({ object })])
+    for (const { mend } of gaps) await run(mend)
+    expect((await fence()).gaps).toEqual([])
+  },
+)
+
+test.each(['superuser', 'bypassrls', 'createrole', 'createdb', 'replication'])(
+  'a role that is %s is a gap until it is mended, and nothing is asked as it',
+  async attribute => {
+    await using database = await openOwn()
+    const { role, run, fence, forUser } = database
+    await run(`alter role ROLE ${attribute}`)
+    const { gaps } = await fence()
+    expect(gaps).toEqual([expect.objectContaining({ object: `role ${role}` })])
+    const read = () => forUser('alice').selectFrom('tasks').select('id').execute()
+    await expect(read()).rejects.toThrow(FenceError)
+    for (const { mend } of gaps) await run(mend)
+    expect((await fence()).gaps).toEqual([])
+    expect(await read()).toEqual([])
+  },
+)
+
+test('another role than the one that was migrated for is a gap, and the policies stay as they are', async () => {
+  await using database = await openOwn()
+  const { role, other, url } = database
+  for (const wrong of [other, 'there_is_no_such_role']) {
+    const mistaken = await openDatabase({ url, role: wrong })
+    try {
+      expect((await mistaken.fence()).gaps).toEqual([
+        {
+          object: `role ${wrong}`,
+          problem: `the migrations made the tables for another role, ${role}`,
+          mend: `-- DATABASE_ROLE=${role}, or openDatabase({ role: '${role}' })`,
+        },
+      ])
+    } finally {
+      await mistaken.close()
+    }
+  }
+})

@@ -1,0 +1,187 @@
+import { sql } from 'kysely'
+import { afterEach, expect, test, vi } from 'vitest'
+import type { FenceReport } from '../../../db/fence/audit.js'
+import { createFenceGate } from '../../../db/fence/gate.js'
+import { FenceError, protectTable } from '../../../db/index.js'
+import { openTestDatabase } from '../../parts/database.js'
+
+afterEach(() => void vi.useRealTimers())
+
+test('a gap that opens under a running server closes it within a minute, and the mend opens it again', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  await using database = await openTestDatabase('PostgreSQL')
+  const alice = database.forUser('alice')
+  const list = () => alice.selectFrom('tasks').select('id').execute()
+  await list()
+  await sql`alter table tasks disable row level security`.execute(database.db)
+  await list()
+  vi.setSystemTime(Date.now() + 60_001)
+  await list()
+  await vi.waitFor(() => expect(list()).rejects.toThrow(FenceError), { timeout: 10_000 })
+  await sql`alter table tasks enable row level security`.execute(database.db)
+  await expect(list()).rejects.toThrow(FenceError)
+  vi.setSystemTime(Date.now() + 5_001)
+  expect(await list()).toEqual([])
+})
+
+test('while the fence is proved anew nobody waits, and it is proved once', async () => {
+  let now = 0
+  let finish = (_: FenceReport) => {}
+  const find = vi.fn(
+    () =>
+      new Promise<FenceReport>(done => {
+        finish = done
+      }),
+  )
+  const gate = createFenceGate(find, { now: () => now })
+  const first = gate.pass()
+  finish({ level: 'plain', gaps: [] })
+  await first
+  now += 60_001
+  await Promise.all(Array.from({ length: 1_000 }, gate.pass))
+  expect(find).toHaveBeenCalledTimes(2)
+  finish({ level: 'plain', gaps: [{ object: 'tasks', problem: 'is open', mend: 'close it' }] })
+  await vi.waitFor(() => expect(gate.pass()).rejects.toThrow(FenceError))
+})
+
+test('proofs that fail close the gate after three minutes, and say so before', async () => {
+  let now = 0
+  const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [] }))
+  const onProblem = vi.fn()
+  const gate = createFenceGate(find, { now: () => now, onProblem })
+  await gate.pass()
+  const failure = new Error('permission denied for table pg_class')
+  find.mockRejectedValue(failure)
+  for (let minute = 1; minute < 3; minute++) {
+    now += 60_001
+    await gate.pass()
+    await vi.waitFor(() => expect(onProblem).toHaveBeenCalledTimes(minute))
+  }
+  expect(onProblem).toHaveBeenCalledWith(
+    expect.stringContaining('The fence could not be proved again'),
+    failure,
+  )
+  now += 60_000
+  await expect(gate.pass()).rejects.toMatchObject({ name: 'DatabaseUnavailableError', cause: failure })
+  now += 60_000
+  await expect(gate.pass()).rejects.toMatchObject({ name: 'DatabaseUnavailableError', cause: failure })
+  find.mockResolvedValue({ level: 'plain', gaps: [] })
+  await gate.pass()
+})
+
+test.each([
+  ['a day without a caller', 86_400_000],
+  ['a clock that is set back', -86_400_000],
+])('after %s the fence is proved before the next caller passes', async (_, time) => {
+  let now = 1e12
+  const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [] }))
+  const gate = createFenceGate(find, { now: () => now })
+  await gate.pass()
+  find.mockResolvedValue({
+    level: 'plain',
+    gaps: [{ object: 'tasks', problem: 'is open', mend: 'close it' }],
+  })
+  now += time
+  await expect(gate.pass()).rejects.toThrow(FenceError)
+})
+
+test('a proof that the database refuses closes protected calls, is logged, and opens them again', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  const onProblem = vi.fn()
+  await using database = await openTestDatabase('PostgreSQL', { onProblem })
+  const list = () => database.forUser('alice').selectFrom('tasks').select('id').execute()
+  await list()
+  await sql`alter function trpc_bearer.shared_tables() rename to not_there`.execute(database.db)
+  vi.setSystemTime(Date.now() + 60_001)
+  await list()
+  await vi.waitFor(() => expect(onProblem).toHaveBeenCalledOnce(), { timeout: 5_000 })
+  vi.setSystemTime(Date.now() + 120_001)
+  await expect(list()).rejects.toMatchObject({ name: 'DatabaseUnavailableError' })
+  await sql`alter function trpc_bearer.not_there() rename to shared_tables`.execute(database.db)
+  expect(await list()).toEqual([])
+})
+
+test.each([
+  [
+    'throws',
+    () => {
+      throw new Error('No log.')
+    },
+  ],
+  [
+    'rejects',
+    async () => {
+      throw new Error('No log.')
+    },
+  ],
+])('a hook that %s ends neither the process nor the gate', async (_, onProblem) => {
+  const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
+  let now = 0
+  const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [] }))
+  const gate = createFenceGate(find, { now: () => now, onProblem })
+  await gate.pass()
+  find.mockRejectedValueOnce(new Error('away'))
+  now += 60_001
+  await gate.pass()
+  await vi.waitFor(() => expect(warn).toHaveBeenCalledOnce())
+  await gate.pass()
+  warn.mockRestore()
+})
+
+test('under load the fence is proved beside the statements, and a gap closes it for all of them', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 2 })
+  const callers = Array.from({ length: 20 }, (_, n) => database.forUser(`user-${n}`))
+  const list = (handle: (typeof callers)[number]) => handle.selectFrom('tasks').select('id').execute()
+  await Promise.all(callers.map(list))
+  let answered = 0
+  let isMinuteOver = false
+  const load = async (handle: (typeof callers)[number]) => {
+    for (;;) {
+      const failure = await list(handle).then(
+        () => null,
+        error => error,
+      )
+      if (failure === null) {
+        answered++
+        continue
+      }
+      expect([failure, isMinuteOver]).toEqual([expect.any(FenceError), true])
+      await expect(list(handle)).rejects.toThrow(FenceError)
+      return
+    }
+  }
+  const loads = Promise.all(callers.map(load))
+  const goesOn = async () => {
+    const before = answered
+    await vi.waitFor(() => expect(answered).toBeGreaterThan(before + 200), { timeout: 10_000 })
+  }
+  vi.setSystemTime(Date.now() + 60_001)
+  await Promise.race([goesOn(), loads])
+  await database.fence()
+  await sql`alter table tasks disable row level security`.execute(database.db)
+  await Promise.race([goesOn(), loads])
+  isMinuteOver = true
+  vi.setSystemTime(Date.now() + 60_001)
+  await loads
+})
+
+test('tables that migrations protect meanwhile are no gap', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 4 })
+  let isOver = false
+  const prove = async () => {
+    const gaps: unknown[] = []
+    while (!isOver) gaps.push(...(await database.fence()).gaps)
+    return gaps
+  }
+  const proofs = prove()
+  for (let n = 0; n < 60; n++) {
+    const name = `notes_${n}`
+    await sql`create table ${sql.table(name)} (user_id text, id int, primary key (user_id, id))`.execute(
+      database.db,
+    )
+    await protectTable(database.db, name)
+  }
+  isOver = true
+  expect(await proofs).toEqual([])
+})

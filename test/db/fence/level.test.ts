@@ -1,0 +1,244 @@
+import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../../../db/index.js'
+import { emptyDatabase, openTestDatabase } from '../../parts/database.js'
+import { runStatements } from '../../parts/run-statements.js'
+
+const secret = randomBytes(32).toString('hex')
+
+/** A migrated database, and a powerless login that serves it. */
+async function serving() {
+  const empty = await emptyDatabase()
+  const id = randomBytes(4).toString('hex')
+  const [login, other, role] = [`login_${id}`, `other_${id}`, `role_${id}`]
+  const named = (text: string) =>
+    text.replaceAll('LOGIN', login).replaceAll('OTHER', other).replaceAll('ROLE', role)
+  const administer = (...statements: string[]) => runStatements(empty.url, ...statements.map(named))
+  await administer(`create role LOGIN login noinherit password 'login'`, 'create role OTHER')
+  const migration = await openDatabase({ url: empty.url, role })
+  await migrateToLatest(migration.db, { role })
+  const setUp = (options: { secret?: string }) => setUpFence(migration.db, { role, login, ...options })
+  const url = new URL(empty.url)
+  url.username = login
+  url.password = 'login'
+  const open = (url: string) => openDatabase({ url, role, fenceSecret: secret, requiredFence: 'signed' })
+  const database = await open(url.href)
+  return {
+    database,
+    open,
+    url: empty.url,
+    named,
+    administer,
+    setUp,
+    async [Symbol.asyncDispose]() {
+      await database.close()
+      await migration.close()
+      await administer(
+        'reassign owned by LOGIN, OTHER to current_user',
+        'drop owned by ROLE, LOGIN, OTHER cascade',
+        'drop role ROLE, LOGIN, OTHER',
+      )
+      await empty[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function tasksWork({ forUser }: OpenDatabase) {
+  const id = crypto.randomUUID()
+  await forUser('alice').insertInto('tasks').values({ id, title: 'hers' }).execute()
+  expect(await forUser('alice').selectFrom('tasks').select('id').execute()).toEqual([{ id }])
+  await forUser('alice').deleteFrom('tasks').execute()
+}
+
+describe('signed falls to plain', () => {
+  let parts: Awaited<ReturnType<typeof serving>>
+  beforeAll(async () => {
+    parts = await serving()
+    await parts.setUp({ secret })
+  })
+  afterAll(() => parts[Symbol.asyncDispose]())
+
+  test.each([
+    ['is superuser', 'alter role LOGIN superuser', 'login LOGIN is superuser'],
+    ['bypasses policies', 'alter role LOGIN bypassrls', 'login LOGIN is bypassrls'],
+    ['makes roles', 'alter role LOGIN createrole', 'login LOGIN is createrole'],
+    ['makes databases', 'alter role LOGIN createdb', 'login LOGIN is createdb'],
+    ['replicates', 'alter role LOGIN replication', 'login LOGIN is replication'],
+    ['inherits', 'alter role LOGIN inherit', 'login LOGIN inherits what its roles may do'],
+    ['is a member of another role', 'grant OTHER to LOGIN', 'login LOGIN is a member of OTHER'],
+    [
+      'is a member of another role because somebody else says so',
+      'grant pg_monitor to OTHER with admin option; set role OTHER; grant pg_monitor to LOGIN',
+      'login LOGIN is a member of pg_monitor',
+    ],
+    ['owns a schema', 'create schema own authorization LOGIN', 'login LOGIN owns schema own'],
+    [
+      'owns many things',
+      `create table a (); create table b (); create view c as select 1 as x; alter table a owner to LOGIN;
+       alter table b owner to LOGIN; alter view c owner to LOGIN;
+       create function d(int) returns int return 1; alter function d owner to LOGIN`,
+      'login LOGIN owns table public.a, table public.b, table public.c and 1 more',
+    ],
+    ['owns the database', 'DATABASE', 'login LOGIN owns database'],
+    [
+      'was granted rights on a table',
+      'create table gifts (); grant insert on gifts to LOGIN',
+      'login LOGIN was granted rights on table public.gifts',
+    ],
+    [
+      'was granted a column of the tasks',
+      'grant update (title) on tasks to LOGIN',
+      'login LOGIN was granted rights on table public.tasks',
+    ],
+    [
+      'was granted a function',
+      'create function f(text) returns int return 1; grant execute on function f to LOGIN',
+      'login LOGIN was granted rights on routine public.f(pg_catalog.text)',
+    ],
+    [
+      'was granted tables to come',
+      'alter default privileges in schema public grant select on tables to LOGIN',
+      'login LOGIN was granted rights on default acl',
+    ],
+    [
+      'may read what everybody may',
+      'grant select (title) on tasks to public',
+      'everybody may read public.tasks',
+    ],
+    [
+      'may read the secret',
+      'grant select on trpc_bearer.fence_key to public',
+      'everybody may read trpc_bearer.fence_key',
+    ],
+    [
+      'can count by an index of the tasks',
+      'create index tasks_by_title on tasks (title)',
+      'index public.tasks_by_title does not start with user_id',
+    ],
+    [
+      'can count by the second column of an index',
+      'create index tasks_by_tags on tasks using brin (notes, user_id)',
+      'index public.tasks_by_tags does not start with user_id',
+    ],
+    [
+      'can look into an index by another collation',
+      'create index tasks_by_c on tasks (user_id collate "C", title collate "C")',
+      'index public.tasks_by_c does not start with user_id',
+    ],
+    [
+      'can walk through the order of an index, though no operator of it is leakproof',
+      'create index tasks_by_order on tasks (((version)::numeric))',
+      'index public.tasks_by_order does not start with user_id',
+    ],
+    [
+      'can count the pages of an index that summarises them',
+      'create index tasks_by_pages on tasks using brin (user_id, version)',
+      'index public.tasks_by_pages does not start with user_id',
+    ],
+    [
+      'can walk through an index of some rows',
+      "create index tasks_of_some on tasks using gin (to_tsvector('simple', title)) where completed",
+      'index public.tasks_of_some does not start with user_id',
+    ],
+    [
+      'can walk through an index by distance',
+      'create index tasks_by_place on tasks using gist ((point(version, 0)))',
+      'index public.tasks_by_place does not start with user_id',
+    ],
+  ])('where the login %s, until that is mended', async (_, statement, problem) => {
+    const { database, administer, named, url } = parts
+    const name = new URL(url).pathname.slice(1)
+    await administer(statement.replace('DATABASE', `alter database ${name} owner to LOGIN`))
+    const { level, gaps } = await database.fence()
+    expect(level).toBe('plain')
+    const reasons = gaps.filter(gap => gap.object === 'the level')
+    expect(reasons.map(reason => reason.problem)).toEqual([expect.stringContaining(named(problem))])
+    for (const { mend } of gaps) await administer(mend)
+    expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
+    await tasksWork(database)
+  })
+
+  test('but not by an index that no leakproof operator looks into', async () => {
+    const { database, administer } = parts
+    await administer("create index tasks_by_words on tasks using gin (to_tsvector('simple', title))")
+    expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
+    await administer('drop index tasks_by_words')
+  })
+
+  test('where the database has no secret, until it is migrated with one', async () => {
+    await using fresh = await serving()
+    await fresh.setUp({})
+    const { level, gaps } = await fresh.database.fence()
+    expect(level).toBe('plain')
+    expect(gaps).toEqual([
+      expect.objectContaining({ object: 'the level', mend: '-- npm run migrate, with FENCE_SECRET' }),
+    ])
+    await fresh.setUp({ secret })
+    expect(await fresh.database.fence()).toEqual({ level: 'signed', gaps: [] })
+    await tasksWork(fresh.database)
+  })
+
+  test('for several reasons, and each is named', async () => {
+    const { database, administer, named } = parts
+    await administer('alter role LOGIN createdb createrole inherit', 'grant OTHER to LOGIN')
+    const { gaps } = await database.fence()
+    expect(gaps.map(({ mend }) => mend)).toEqual(
+      expect.arrayContaining(
+        ['createrole', 'createdb', 'inherit'].map(option => named(`alter role LOGIN no${option};`)),
+      ),
+    )
+    for (const { mend } of gaps) await administer(mend)
+    expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
+  })
+
+  test('where the login is the one that migrates: another must serve', async () => {
+    const { open, url } = parts
+    const owner = await open(url)
+    try {
+      const { level, gaps } = await owner.fence()
+      expect(level).toBe('plain')
+      expect(gaps).toEqual([
+        expect.objectContaining({ mend: expect.stringContaining('create role server login noinherit') }),
+      ])
+    } finally {
+      await owner.close()
+    }
+  })
+})
+
+test.each([
+  ['does not start with user_id: it counts the rows of others', 'title', 1],
+  ['starts with user_id: it counts none of others', 'user_id, title', 0],
+])('an index that %s', async (_, columns, counted) => {
+  await using under = await openTestDatabase('PostgreSQL')
+  await sql`create index by_title on tasks (${sql.raw(columns)})`.execute(under.db)
+  await under
+    .forUser('bob')
+    .insertInto('tasks')
+    .values({ id: crypto.randomUUID(), title: 'pin 7421' })
+    .execute()
+  await sql`
+    insert into tasks (user_id, id, title) select 'alice', gen_random_uuid(), 'x' || n from generate_series(1, 2000) n`.execute(
+    under.db,
+  )
+  await sql`analyze tasks`.execute(under.db)
+  const found = await under
+    .forUser('alice')
+    .transaction()
+    .execute(async alice => {
+      const count = async () => {
+        const { rows } = await sql<{ found: number }>`
+          select pg_stat_get_xact_tuples_returned('by_title'::regclass)::int as found`.execute(alice)
+        return rows[0]?.found ?? 0
+      }
+      const countedBy = async (from: string, to: string) => {
+        const before = await count()
+        const { rows } = await sql`select from tasks where title >= ${from} and title < ${to}`.execute(alice)
+        expect(rows).toEqual([])
+        return (await count()) - before
+      }
+      return [await countedBy('pin 7', 'pin 8'), await countedBy('pin 5', 'pin 6')]
+    })
+  expect((found[0] ?? 0) - (found[1] ?? 0)).toBe(counted)
+})

@@ -1,0 +1,184 @@
+import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import { expect, test } from 'vitest'
+import { DatabaseUnavailableError } from '../../../db/errors.js'
+import {
+  FenceError,
+  migrateToLatest,
+  type OpenDatabase,
+  openDatabase,
+  protectTable,
+  setUpFence,
+} from '../../../db/index.js'
+import { levelOf, openMigrated, ownedDatabase } from '../../parts/logins.js'
+
+const secret = randomBytes(32).toString('hex')
+
+test('the secret is changed without a refused request, and the one before the last is worth nothing', async () => {
+  await using logins = await ownedDatabase()
+  const { role, ownerUrl, serverUrl } = logins
+  const before = await openMigrated(logins, secret)
+  const owner = await openDatabase({ url: ownerUrl, role })
+  const next = randomBytes(32).toString('hex')
+  const after = await openDatabase({ url: serverUrl, role, fenceSecret: next })
+  const add = ({ forUser }: OpenDatabase) =>
+    forUser('alice').insertInto('tasks').values({ id: crypto.randomUUID(), title: 'x' }).execute()
+  try {
+    await setUpFence(owner.db, { role, secret: next })
+    await add(before)
+    await add(after)
+    await setUpFence(owner.db, { role, secret: next })
+    await add(before)
+    await setUpFence(owner.db, { role, secret: randomBytes(32).toString('hex') })
+    await add(after)
+    await expect(add(before)).rejects.toThrow(DatabaseUnavailableError)
+  } finally {
+    for (const database of [before, after, owner]) await database.close()
+  }
+})
+
+test('a server without the secret, while plain becomes signed, says that it cannot and shows no empty list', async () => {
+  await using logins = await ownedDatabase()
+  const { role, ownerUrl } = logins
+  const server = await openMigrated(logins)
+  const owner = await openDatabase({ url: ownerUrl, role })
+  const alice = server.forUser('alice')
+  try {
+    await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
+    await setUpFence(owner.db, { role, secret })
+    await expect(alice.selectFrom('tasks').select('title').execute()).rejects.toThrow(
+      DatabaseUnavailableError,
+    )
+    expect(await server.fence()).toMatchObject({ gaps: [{ object: 'the identity' }] })
+    await expect(alice.selectFrom('tasks').select('title').execute()).rejects.toThrow(FenceError)
+  } finally {
+    await server.close()
+    await owner.close()
+  }
+})
+
+test('tables in a schema of their own, and a public schema that is closed, are served under signed', async () => {
+  await using logins = await ownedDatabase()
+  const database = await openMigrated(logins, secret)
+  const owner = await openDatabase({ url: logins.ownerUrl, role: logins.role })
+  try {
+    await sql`create schema billing`.execute(owner.db)
+    await sql`create table billing.invoices (user_id text, id int, primary key (user_id, id))`.execute(
+      owner.db,
+    )
+    await protectTable(owner.db, 'billing.invoices')
+    await logins.administer('revoke all on schema public from public')
+    expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
+    const alice = database.forUser('alice')
+    await sql`insert into billing.invoices (id) values (1)`.execute(alice)
+    await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
+    await logins.administer(`revoke insert on tasks from ${logins.role}`)
+    expect((await database.fence()).gaps).toEqual([expect.objectContaining({ object: 'public.tasks' })])
+  } finally {
+    await owner.close()
+    await database.close()
+  }
+})
+
+test('ten that set it up at once: nobody is in the way of another', async () => {
+  await using logins = await ownedDatabase()
+  const { role, ownerUrl, server: login } = logins
+  await logins.administer(`grant ${login} to ${new URL(ownerUrl).username} with admin option`)
+  const owners = await Promise.all(Array.from({ length: 10 }, () => openDatabase({ url: ownerUrl, role })))
+  const server = await openDatabase({ url: logins.serverUrl, role, fenceSecret: secret })
+  try {
+    await Promise.all(owners.map(({ db }) => migrateToLatest(db, { role })))
+    const left = await Promise.all(owners.map(({ db }) => setUpFence(db, { role, login, secret })))
+    expect(left.flat()).toEqual([])
+    expect(await server.fence()).toMatchObject({ level: 'signed', gaps: [] })
+  } finally {
+    for (const database of [...owners, server]) await database.close()
+  }
+})
+
+test('a server with another secret is refused, and told why', async () => {
+  await using logins = await ownedDatabase()
+  await (await openMigrated(logins, secret)).close()
+  for (const fenceSecret of [undefined, randomBytes(32).toString('hex')]) {
+    const stranger = await openDatabase({ url: logins.serverUrl, role: logins.role, fenceSecret })
+    const { gaps } = await stranger.fence()
+    expect(gaps).toEqual([expect.objectContaining({ object: 'the identity' })])
+    await stranger.close()
+  }
+})
+
+test.each(['', ' ', 'x'.repeat(31)])('a secret that could be guessed is refused: "%s"', async short => {
+  await using logins = await ownedDatabase()
+  await (await openMigrated(logins, secret)).close()
+  const owner = await openDatabase({ url: logins.ownerUrl, role: logins.role })
+  try {
+    const refusal = new TypeError(
+      "The fence's secret must have 32 characters or more: openssl rand -hex 32 makes one.",
+    )
+    await expect(setUpFence(owner.db, { role: logins.role, secret: short })).rejects.toEqual(refusal)
+    await expect(openDatabase({ url: logins.serverUrl, fenceSecret: short })).rejects.toEqual(refusal)
+    expect(await levelOf(logins, secret)).toEqual({ level: 'signed', gaps: [] })
+  } finally {
+    await owner.close()
+  }
+})
+
+test('signed is refused where a login with power serves', async () => {
+  await using logins = await ownedDatabase()
+  const { role, ownerUrl } = logins
+  await (await openMigrated(logins, secret)).close()
+  const owner = await openDatabase({ url: ownerUrl, role, fenceSecret: secret, requiredFence: 'signed' })
+  try {
+    const { level, gaps } = await owner.fence()
+    expect([level, gaps.map(gap => gap.object)]).toEqual(['plain', ['the level']])
+    await expect(owner.forUser('alice').selectFrom('tasks').selectAll().execute()).rejects.toThrow(FenceError)
+  } finally {
+    await owner.close()
+  }
+})
+
+test('signed does not stand under a login that was granted something for itself', async () => {
+  await using logins = await ownedDatabase()
+  const database = await openMigrated(logins, secret)
+  const { administer, server } = logins
+  try {
+    for (const [grant, revoke] of [
+      [`create table sessions (token text); grant select on sessions to ${server}`, 'drop table sessions'],
+      [`grant update (title) on tasks to ${server}`, `revoke all on tasks from ${server}`],
+      [`create schema own authorization ${server}`, 'drop schema own'],
+    ] as const) {
+      await administer(grant)
+      expect((await database.fence()).level).toBe('plain')
+      await administer(revoke)
+      expect((await database.fence()).level).toBe('signed')
+    }
+  } finally {
+    await database.close()
+  }
+})
+
+test('a temporary table named as a type does not spoil the identity of the next caller', async () => {
+  await using logins = await ownedDatabase()
+  const database = await openMigrated(logins, secret)
+  const count = (handle: ReturnType<OpenDatabase['forUser']>) =>
+    sql`select count(*)::int from tasks`.execute(handle)
+  try {
+    await database
+      .forUser('alice')
+      .transaction()
+      .execute(async first => {
+        await count(first)
+        // On a connection on which nobody has asked for the identity yet, and then bob after alice on that one.
+        await database
+          .forUser('alice')
+          .transaction()
+          .execute(async second => {
+            await sql`select 1 as x into temporary "text"`.execute(second)
+            await count(second)
+          })
+        expect((await count(database.forUser('bob'))).rows).toEqual([{ count: 0 }])
+      })
+  } finally {
+    await database.close()
+  }
+})

@@ -1,0 +1,187 @@
+import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import { Migrator, NO_MIGRATIONS } from 'kysely/migration'
+import pg from 'pg'
+import { describe, expect, inject, test } from 'vitest'
+import {
+  createMigrator,
+  migrateToLatest,
+  migrations,
+  openDatabase,
+  pendingMigrations,
+  protectTable,
+} from '../../../db/index.js'
+import { databaseKinds, emptyDatabase, openTestDatabase } from '../../parts/database.js'
+
+const all = Object.keys(migrations)
+
+/** An open PostgreSQL database that is not migrated. */
+async function openEmpty() {
+  const empty = await emptyDatabase()
+  const database = await openDatabase({ url: empty.url })
+  return {
+    ...database,
+    url: empty.url,
+    async [Symbol.asyncDispose]() {
+      await database.close()
+      await empty[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function whatIsThere(db: Awaited<ReturnType<typeof openEmpty>>['db']) {
+  const { rows } = await sql`
+    select to_regclass('tasks') is not null as tasks, to_regnamespace('trpc_bearer') is not null as schema,
+      to_regclass('trpc_bearer_migration') is not null as migrations`.execute(db)
+  return rows[0]
+}
+const nothing = { tasks: false, schema: false, migrations: false }
+
+test('migrateToLatest answers what it ran: everything first, nothing the next time', async () => {
+  await using database = await openEmpty()
+  expect(await pendingMigrations(database.db)).toEqual(all)
+  expect(await whatIsThere(database.db)).toEqual(nothing)
+  expect(await migrateToLatest(database.db)).toEqual(all)
+  expect(await pendingMigrations(database.db)).toEqual([])
+  expect(await migrateToLatest(database.db)).toEqual([])
+})
+
+test('ten that migrate one database at once run each migration once', async () => {
+  await using empty = await emptyDatabase()
+  const databases = await Promise.all(Array.from({ length: 10 }, () => openDatabase({ url: empty.url })))
+  try {
+    const ran = await Promise.all(databases.map(({ db }) => migrateToLatest(db)))
+    expect(ran.flat()).toEqual(all)
+    expect(await Promise.all(databases.map(({ db }) => pendingMigrations(db)))).toEqual(
+      databases.map(() => []),
+    )
+  } finally {
+    await Promise.all(databases.map(({ close }) => close()))
+  }
+})
+
+test('ten that migrate five databases of one cluster at once run each once, and make one role', async () => {
+  for (let round = 0; round < 2; round++) {
+    const role = `test_role_${randomBytes(6).toString('hex')}`
+    const databases = await Promise.all(Array.from({ length: 5 }, openEmpty))
+    try {
+      const pairs = [...databases, ...databases]
+      const ran = await Promise.all(pairs.map(({ db }) => migrateToLatest(db, { role })))
+      expect(ran.flat().toSorted()).toEqual(databases.flatMap(() => all).toSorted())
+      for (const { url } of databases) {
+        const { forUser, close } = await openDatabase({ url, role })
+        expect(await forUser('alice').selectFrom('tasks').selectAll().execute()).toEqual([])
+        await close()
+      }
+    } finally {
+      await Promise.all(databases.map(database => database[Symbol.asyncDispose]()))
+      const client = new pg.Client({ connectionString: inject('postgresUrl') })
+      await client.connect()
+      await client.query(`drop role if exists ${role}`)
+      await client.end()
+    }
+  }
+})
+
+describe.each(databaseKinds)('the migrator on %s', kind => {
+  test('goes down, up, and to a name, but not to one that is not there', async () => {
+    await using database = await openTestDatabase(kind)
+    const { db } = database
+    const migrator = createMigrator(db)
+    const [first = ''] = all
+    const entry = (direction: 'Up' | 'Down', migrationName = first) => ({
+      direction,
+      migrationName,
+      status: 'Success',
+    })
+    const executed = async () =>
+      (await migrator.getMigrations()).map(({ name, executedAt }) => [name, !!executedAt])
+    expect(await executed()).toEqual(all.map(name => [name, true]))
+
+    expect(await migrator.migrateTo(NO_MIGRATIONS)).toEqual({
+      results: all.toReversed().map(name => entry('Down', name)),
+    })
+    expect(await executed()).toEqual(all.map(name => [name, false]))
+    expect(await whatIsThere(db)).toMatchObject({ tasks: false, schema: false })
+    expect(await migrator.migrateDown()).toEqual({ results: [] })
+
+    expect(await migrator.migrateUp()).toEqual({ results: [entry('Up')] })
+    expect((await executed())[0]).toEqual([first, true])
+    expect(await migrator.migrateDown()).toEqual({ results: [entry('Down')] })
+
+    expect(await migrator.migrateTo(first)).toEqual({ results: [entry('Up')] })
+    expect(await migrator.migrateTo(first)).toEqual({ results: [] })
+    expect(await migrator.migrateToLatest()).toEqual({ results: all.slice(1).map(name => entry('Up', name)) })
+    expect(await migrator.migrateUp()).toEqual({ results: [] })
+    expect(await database.forUser('alice').selectFrom('tasks').selectAll().execute()).toEqual([])
+
+    const { error } = await migrator.migrateTo('9999_missing')
+    expect(String(error)).toContain('9999_missing')
+    expect(await pendingMigrations(db)).toEqual([])
+  })
+})
+
+test('a migration that fails, ten at once too, leaves nothing behind, says why, and can be run again', async () => {
+  await using database = await openEmpty()
+  const { db } = database
+  await sql`create table tasks (somebody_elses text)`.execute(db)
+  const { error, results } = await createMigrator(db).migrateToLatest()
+  expect(error).toMatchObject({ code: '42P07' })
+  expect(results).toMatchObject([{ migrationName: all[0], direction: 'Up', status: 'Error' }])
+  const ten = Array.from({ length: 10 }, () => migrateToLatest(db))
+  for (const one of await Promise.allSettled(ten))
+    expect(one).toMatchObject({ status: 'rejected', reason: { code: '42P07' } })
+  expect(await whatIsThere(db)).toEqual({ ...nothing, tasks: true })
+  await sql`drop table tasks`.execute(db)
+  expect(await migrateToLatest(db)).toEqual(all)
+})
+
+test('a database of a newer version is told so', async () => {
+  await using database = await openEmpty()
+  await migrateToLatest(database.db)
+  await sql`insert into trpc_bearer_migration values ('9999_future', '2099-01-01T00:00:00.000Z')`.execute(
+    database.db,
+  )
+  const { error } = await createMigrator(database.db).migrateDown()
+  expect(String(error)).toContain('9999_future')
+  expect(await whatIsThere(database.db)).toEqual({ tasks: true, schema: true, migrations: true })
+})
+
+test.each(['before', 'after'])("one's own Kysely migrations may run %s", async when => {
+  await using database = await openEmpty()
+  const { db } = database
+  const own = new Migrator({
+    db,
+    provider: {
+      getMigrations: async () => ({
+        '0000_first': { up: async () => {}, down: async () => {} },
+        '0001_tasks': {
+          up: async trx => {
+            await sql`create table notes (user_id text primary key, body text)`.execute(trx)
+            if (when === 'after') await protectTable(trx, 'notes')
+          },
+        },
+      }),
+    },
+  })
+  const runOwn = async () => {
+    const { error, results } = await own.migrateToLatest()
+    expect(error).toBeUndefined()
+    expect(results).toMatchObject([{ status: 'Success' }, { status: 'Success' }])
+  }
+  if (when === 'before') await runOwn()
+  expect(await migrateToLatest(db)).toEqual(all)
+  if (when === 'after') await runOwn()
+  expect(await migrateToLatest(db)).toEqual([])
+  expect((await own.migrateToLatest()).results).toEqual([])
+  expect((await own.getMigrations()).map(({ name }) => name)).toEqual(['0000_first', '0001_tasks'])
+})
+
+test.each(['App', 'app-user', '1app', 'app"; drop table tasks; --', '', 'a'.repeat(64)])(
+  'the role cannot be %j',
+  async role => {
+    await using database = await openEmpty()
+    await expect(async () => migrateToLatest(database.db, { role })).rejects.toThrow(/role/)
+    expect(await whatIsThere(database.db)).toEqual(nothing)
+  },
+)

@@ -1,0 +1,171 @@
+import { randomBytes } from 'node:crypto'
+import { createServer } from 'node:net'
+import { sql } from 'kysely'
+import { describe, expect, inject, test } from 'vitest'
+import { isDatabaseUnavailable } from '../../db/errors.js'
+import { type DatabaseOptions, migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
+import { emptyDatabase, openTestDatabase } from '../parts/database.js'
+
+/** What two statements fail with, a scoped one and a transaction. */
+async function failuresOf({ forUser }: Pick<OpenDatabase, 'forUser'>): Promise<unknown[]> {
+  const alice = forUser('alice')
+  const look = (handle: typeof alice) => handle.selectFrom('tasks').selectAll().execute()
+  const settled = await Promise.allSettled([look(alice), alice.transaction().execute(look)])
+  return settled.map(outcome => (outcome.status === 'rejected' ? outcome.reason : 'It was answered.'))
+}
+
+async function expectUnavailable(options: DatabaseOptions) {
+  const database = await openDatabase({ connectTimeout: 1, ...options })
+  try {
+    for (const failure of await failuresOf(database)) {
+      expect(isDatabaseUnavailable(failure), String(failure)).toBe(true)
+    }
+  } finally {
+    await database.close()
+  }
+}
+
+/** A server that takes connections and does with them what a test says. */
+async function fakePostgres(onConnection: (answer: (bytes: Buffer) => void) => void) {
+  const server = createServer(socket => {
+    socket.on('error', () => {})
+    socket.once('data', () => onConnection(bytes => void socket.end(bytes)))
+  })
+  await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const sockets = new Set<{ destroy(): void }>()
+  server.on('connection', socket => sockets.add(socket))
+  return {
+    url: `postgres://somebody:secret@127.0.0.1:${port}/test`,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy()
+      await new Promise(done => server.close(done))
+    },
+  }
+}
+
+/** An ErrorResponse as PostgreSQL sends it before it closes the connection. */
+function errorResponse(code: string): Buffer {
+  const fields = Buffer.from(`SFATAL\0VFATAL\0C${code}\0Mno\0\0`)
+  const head = Buffer.from('E\0\0\0\0')
+  head.writeInt32BE(fields.length + 4, 1)
+  return Buffer.concat([head, fields])
+}
+
+const withUrl = (change: (url: URL) => void) => {
+  const url = new URL(inject('postgresUrl'))
+  change(url)
+  return url.href
+}
+
+describe('a database that cannot be had is an outage', () => {
+  test.each<[string, () => string]>([
+    ['its host has no address', () => 'postgres://somebody:secret@database.invalid:5432/test'],
+    ['its host cannot be reached', () => 'postgres://somebody:secret@192.0.2.1:5432/test'],
+    [
+      'the login is not there, or its password is wrong',
+      () =>
+        withUrl(url => {
+          url.username = `nobody_${randomBytes(6).toString('hex')}`
+          url.password = 'wrong'
+        }),
+    ],
+    [
+      'the database is not there',
+      () =>
+        withUrl(url => {
+          url.pathname = `/missing_${randomBytes(6).toString('hex')}`
+        }),
+    ],
+    ['its socket is not there', () => 'postgres://somebody@/test?host=/nowhere'],
+  ])('where %s', async (_, url) => {
+    await expectUnavailable({ url: url() })
+  })
+
+  test('where its port is closed', async () => {
+    const closed = await fakePostgres(() => {})
+    await closed[Symbol.asyncDispose]()
+    await expectUnavailable({ url: closed.url })
+  })
+
+  test('where its port is mute', async () => {
+    await using mute = await fakePostgres(() => {})
+    await expectUnavailable({ url: mute.url })
+  })
+
+  test('where it hangs up', async () => {
+    await using rude = await fakePostgres(answer => answer(Buffer.alloc(0)))
+    await expectUnavailable({ url: rude.url })
+  })
+
+  test.each([
+    ['the password is wrong', '28P01'],
+    ['the login is refused', '28000'],
+    ['the database is not there', '3D000'],
+    ['it has too many connections', '53300'],
+    ['it starts or stops', '57P03'],
+    ['it recovers', '57P02'],
+    ['the pooler has lost its server', '08006'],
+  ])('where it says that %s', async (_, code) => {
+    await using database = await fakePostgres(answer => answer(errorResponse(code)))
+    await expectUnavailable({ url: database.url })
+  })
+})
+
+describe('a database that is not migrated is an outage', () => {
+  test('where the role is missing', async () => {
+    await using empty = await emptyDatabase()
+    await expectUnavailable({ url: empty.url, role: `missing_${randomBytes(6).toString('hex')}` })
+  })
+
+  test('where the role is there, because another database of the cluster has it', async () => {
+    await using _migrated = await openTestDatabase('PostgreSQL')
+    await using empty = await emptyDatabase()
+    await expectUnavailable({ url: empty.url })
+  })
+
+  test('until the migrations have run', async () => {
+    await using empty = await emptyDatabase()
+    const database = await openDatabase({ url: empty.url })
+    try {
+      expect((await failuresOf(database)).map(isDatabaseUnavailable)).toEqual([true, true])
+      await expect(database.fence()).rejects.toMatchObject({
+        reason: 'database_unavailable',
+        cause: { message: expect.stringContaining('migrateToLatest') },
+      })
+      await migrateToLatest(database.db)
+      expect(await failuresOf(database)).toEqual(['It was answered.', 'It was answered.'])
+    } finally {
+      await database.close()
+    }
+  })
+})
+
+test('what is wrong with a statement is no outage', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  for (const text of ['select 1 / 0', 'selec 1', 'select * from pg_authid', "select 'x'::int"]) {
+    const failure = await sql
+      .raw(text)
+      .execute(database.forUser('alice'))
+      .catch(error => error)
+    expect(failure).toBeInstanceOf(Error)
+    expect(isDatabaseUnavailable(failure)).toBe(false)
+  }
+})
+
+test.each([
+  'select tasks.title from tasks t',
+  'select tasks.title from (select 1) x',
+  'select * from "my tasks"',
+  'select * from other_tasks',
+  "select trpc_bearer_mistake('x')",
+])('a mistake in a statement is no outage: %s', async statement => {
+  await using database = await openTestDatabase('embedded')
+  const error = await sql
+    .raw(statement)
+    .execute(database.forUser('alice'))
+    .catch(thrown => thrown)
+  expect(error).toBeInstanceOf(Error)
+  expect(isDatabaseUnavailable(error)).toBe(false)
+})

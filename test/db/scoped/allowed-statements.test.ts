@@ -1,0 +1,103 @@
+import { sql } from 'kysely'
+import { expect, test, vi } from 'vitest'
+import { requireQuery, StatementRefusedError } from '../../../db/scoped/allowed-statements.js'
+import { openTestDatabase } from '../../parts/database.js'
+
+test.each([
+  'select 1',
+  'SELECT 1',
+  '\t\r\n\f\v select 1',
+  '((select 1) union (select 2))',
+  '-- set role\nselect 1',
+  '--\rselect 1',
+  '/* a /* nested */ comment */ select 1',
+  '/**/select/**/1',
+  'with a as (select 1) select * from a',
+  'values (1)',
+  'table tasks',
+  'merge into tasks using tasks t on false when matched then do nothing',
+  'explain select 1',
+  'explain analyze verbose select 1',
+  'EXPLAIN (ANALYZE, FORMAT json) UPDATE tasks SET title = title',
+  'explain (select 1)',
+  'explain /* why */ (costs off) /* not */ with a as (select 1) table a',
+])('is a query: %s', text => {
+  expect(() => requireQuery(text)).not.toThrow()
+})
+
+test.each([
+  '',
+  ';',
+  ';select 1',
+  '-- select 1',
+  '/* select 1',
+  '/* /* */ select 1',
+  '/* /* select */ */ reset role',
+  '--\r\n reset role',
+  'set role none',
+  'reset role',
+  'commit',
+  'begin',
+  'end',
+  'abort',
+  'savepoint s',
+  'do $$ begin end $$',
+  'call p()',
+  'prepare s as select 1',
+  'execute s',
+  'deallocate s',
+  'discard all',
+  'declare c cursor for select 1',
+  'fetch c',
+  'copy tasks to stdout',
+  'listen l',
+  'lock tasks',
+  'create temp table t ()',
+  'selects',
+  'select_ 1',
+  'selecté 1',
+  '"select" 1',
+  'explain',
+  'explain execute s',
+  'explain analyze execute s',
+  'explain (analyze) execute s',
+  'explain (analyze) create table t as select 1',
+  'explain analyze (execute s)',
+  'explain (analyze /*) select */) execute s',
+  "explain (format ')') execute s",
+  'select 1 as "a\0b"',
+])('is none: %s', text => {
+  expect(() => requireQuery(text)).toThrow(StatementRefusedError)
+})
+
+test('a statement has as many values as the protocol can count', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const alice = database.forUser('alice')
+  const count = (values: number) => {
+    const list = Array.from({ length: values }, (_, n) => sql`${n}::int`)
+    return sql<{ n: number }>`select cardinality(array[${sql.join(list)}]) as n`
+  }
+  expect(await count(65_535).execute(alice)).toMatchObject({ rows: [{ n: 65_535 }] })
+  await expect(count(65_536).execute(alice)).rejects.toThrow(StatementRefusedError)
+  const streamed = async () => {
+    for await (const _ of alice
+      .selectFrom(sql`(${count(65_536)})`.as('t'))
+      .selectAll()
+      .stream());
+  }
+  await expect(streamed()).rejects.toThrow(StatementRefusedError)
+})
+
+test.each([0, -1, 1.5, 2 ** 31, 2 ** 32, Number.NaN, Number.POSITIVE_INFINITY])(
+  'a stream of %d rows at a time is refused, and the next is read',
+  async size => {
+    await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+    const alice = database.forUser('alice')
+    const read = async (size: number) => {
+      for await (const _ of alice.selectFrom('tasks').selectAll().stream(size));
+    }
+    await expect(read(size)).rejects.toThrow(StatementRefusedError)
+    await read(2 ** 31 - 1)
+    await vi.waitFor(() => expect(database.pool()).toEqual({ total: 1, idle: 1, waiting: 0 }))
+  },
+)

@@ -1,0 +1,203 @@
+import { sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type OpenDatabase, openDatabase } from '../../../db/index.js'
+import { openTestDatabase } from '../../parts/database.js'
+import { startPostgresProxy } from '../../parts/postgres-proxy.js'
+
+type Handle = ReturnType<OpenDatabase['forUser']>
+
+const running = sql<{ count: number }>`
+  select count(*)::int from pg_stat_activity where datname = current_database() and state = 'active' and query like '%pg_sleep(%'
+    and pid <> pg_backend_pid()`
+
+describe('a caller who goes away, on PostgreSQL', () => {
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase('PostgreSQL')
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+
+  const sleepers = async () => (await running.execute(database.db)).rows[0]?.count
+  const sleep = (handle: Handle, seconds = 60) => handle.selectNoFrom(sql`pg_sleep(${seconds})`.as('slept'))
+  const busy = () => {
+    const { total, idle } = database.pool()
+    return total - idle
+  }
+  const abortOnceRunning = async (gone: AbortController) => {
+    await vi.waitFor(async () => expect(await sleepers()).toBe(1), { timeout: 5_000 })
+    gone.abort(new Error('gone'))
+  }
+
+  test('has what runs cancelled, and is told at once', async () => {
+    const gone = new AbortController()
+    const call = sql`select pg_sleep(60)`.execute(database.forUser('alice', { signal: gone.signal }))
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(gone)
+    await refused
+    await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+  })
+
+  test('has a transaction rolled back', async () => {
+    const gone = new AbortController()
+    const alice = database.forUser('alice', { signal: gone.signal })
+    const call = alice.transaction().execute(async trx => {
+      await trx.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'never' }).execute()
+      await sql`select pg_sleep(60)`.execute(trx)
+    })
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(gone)
+    await refused
+    await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+    expect(await database.db.selectFrom('tasks').selectAll().execute()).toEqual([])
+    await vi.waitFor(() => expect(database.pool()).toMatchObject({ waiting: 0 }))
+  })
+
+  test('is refused before anything is sent', async () => {
+    const alice = database.forUser('alice', { signal: AbortSignal.abort(new Error('gone before')) })
+    await expect(alice.selectFrom('tasks').selectAll().execute()).rejects.toThrow('gone before')
+  })
+
+  test("is told at once by Kysely's signal alone, and what runs has its connection until it ends", async () => {
+    const gone = new AbortController()
+    const call = sleep(database.forUser('alice'), 1).execute({ signal: gone.signal })
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(gone)
+    await refused
+    expect(await sleepers()).toBe(1)
+    await vi.waitFor(() => expect(busy()).toBe(0), { timeout: 5_000 })
+    expect(await sleepers()).toBe(0)
+  })
+
+  test("has a transaction rolled back by Kysely's signal", async () => {
+    const gone = new AbortController()
+    const call = database
+      .forUser('alice')
+      .transaction()
+      .execute(async trx => {
+        await trx.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'never' }).execute()
+        await sleep(trx).execute({ signal: gone.signal, inflightQueryAbortStrategy: 'cancel query' })
+      })
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(gone)
+    await refused
+    await vi.waitFor(() => expect(busy()).toBe(0), { timeout: 5_000 })
+    expect(await sleepers()).toBe(0)
+    expect(await database.db.selectFrom('tasks').selectAll().execute()).toEqual([])
+  })
+
+  test('is told at once while waiting for a connection, and takes none', async () => {
+    await using narrow = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+    const gone = new AbortController()
+    const other = sleep(narrow.forUser('bob'), 1).execute()
+    await vi.waitFor(() => expect(narrow.pool()).toMatchObject({ total: 1, idle: 0 }))
+    const alice = narrow.forUser('alice', { signal: gone.signal })
+    const calls = [sleep(alice).execute(), alice.transaction().execute(trx => sleep(trx).execute())]
+    const refused = calls.map(call => expect(call).rejects.toThrow('gone'))
+    await vi.waitFor(() => expect(narrow.pool()).toMatchObject({ waiting: 2 }))
+    gone.abort(new Error('gone'))
+    await Promise.all(refused)
+    expect(narrow.pool()).toMatchObject({ total: 1, idle: 0 })
+    await other
+    await vi.waitFor(() => expect(narrow.pool()).toEqual({ total: 1, idle: 1, waiting: 0 }))
+    expect(await narrow.forUser('bob').selectFrom('tasks').selectAll().execute()).toEqual([])
+  })
+
+  test('leaves connections that answer the next caller as themselves', async () => {
+    for (let round = 0; round < 20; round++) {
+      const gone = new AbortController()
+      const call = sql`select pg_sleep(0.01)`.execute(database.forUser('alice', { signal: gone.signal }))
+      setTimeout(() => gone.abort(new Error('gone')), round)
+      await call.catch(() => {})
+      const { rows } = await sql`select trpc_bearer.user_id() as id`.execute(database.forUser(`bob-${round}`))
+      expect(rows).toEqual([{ id: `bob-${round}` }])
+    }
+  })
+
+  test('has a stream cancelled that waits for its next rows', async () => {
+    const gone = new AbortController()
+    const rows = sleep(database.forUser('alice', { signal: gone.signal })).stream(1)
+    const refused = expect(rows.next()).rejects.toThrow('gone')
+    await abortOnceRunning(gone)
+    await refused
+    await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+  })
+
+  test.each([
+    ['forUser', 0],
+    ['execute', 1],
+  ])('is whoever says so first, of two signals: the one given to %s', async (_, first) => {
+    const [handle, statement] = [new AbortController(), new AbortController()]
+    const call = sleep(database.forUser('alice', { signal: handle.signal })).execute({
+      signal: statement.signal,
+      inflightQueryAbortStrategy: 'cancel query',
+    })
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(first === 0 ? handle : statement)
+    await refused
+    await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+  })
+})
+
+describe('a request to cancel that overtakes its statement is repeated until it is answered', () => {
+  const long = sql<number>`(select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b)`
+  test.each<[string, (alice: Handle, hold: () => void) => Promise<unknown>]>([
+    [
+      'alone',
+      async (alice, hold) => {
+        hold()
+        await alice.selectNoFrom(long.as('n')).execute()
+      },
+    ],
+    [
+      'in a transaction',
+      (alice, hold) =>
+        alice.transaction().execute(async trx => {
+          hold()
+          await trx.selectNoFrom(long.as('n')).execute()
+        }),
+    ],
+    [
+      'in a stream',
+      async (alice, hold) => {
+        hold()
+        await alice.selectNoFrom(long.as('n')).stream(1).next()
+      },
+    ],
+  ])('%s', async (_, run) => {
+    await using under = await openTestDatabase('PostgreSQL')
+    await using proxy = await startPostgresProxy(under.url ?? '')
+    const database = await openDatabase({ url: proxy.url, poolMax: 1 })
+    try {
+      await database.forUser('alice').selectFrom('tasks').select('id').execute()
+      const gone = new AbortController()
+      const call = run(database.forUser('alice', { signal: gone.signal }), proxy.fallSilent)
+      const refused = expect(call).rejects.toThrow('gone')
+      await vi.waitFor(() => expect(proxy.heldBack).toBeGreaterThan(0), { timeout: 5_000 })
+      gone.abort(new Error('gone'))
+      await refused
+      await vi.waitFor(() => expect(proxy.cancels).toBeGreaterThan(0), { timeout: 5_000 })
+      proxy.letGo()
+      await vi.waitFor(() => expect(database.pool()).toMatchObject({ total: 0 }), { timeout: 5_000 })
+      const running = sql`
+        select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+          and state = 'active' and query like '%generate_series%'`
+      await vi.waitFor(async () => expect((await running.execute(under.db)).rows).toEqual([]), {
+        timeout: 5_000,
+      })
+    } finally {
+      await database.close()
+    }
+  })
+})
+
+test('on the embedded database an abort is told at once, and the connection is drained', async () => {
+  await using database = await openTestDatabase('embedded')
+  const gone = new AbortController()
+  const call = sql`select count(*) from generate_series(1, 3000000)`.execute(
+    database.forUser('alice', { signal: gone.signal }),
+  )
+  setTimeout(() => gone.abort(new Error('gone')), 1)
+  await expect(call).rejects.toThrow('gone')
+  const { rows } = await sql`select trpc_bearer.user_id() as id`.execute(database.forUser('bob'))
+  expect(rows).toEqual([{ id: 'bob' }])
+})

@@ -1,0 +1,132 @@
+import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { migrateToLatest, openDatabase } from '../../../db/index.js'
+import { emptyDatabase } from '../../parts/database.js'
+import { runStatements } from '../../parts/run-statements.js'
+
+describe('a login of PostgreSQL that is no superuser', () => {
+  const password = randomBytes(12).toString('hex')
+  let database: Awaited<ReturnType<typeof emptyDatabase>>
+  let owner: string
+  let server: string
+  let role: string
+  beforeEach(async () => {
+    const suffix = randomBytes(6).toString('hex')
+    ;[owner, server, role] = [`test_owner_${suffix}`, `test_server_${suffix}`, `test_role_${suffix}`]
+    database = await emptyDatabase()
+    await runStatements(
+      database.url,
+      `create role ${owner} login password '${password}'`,
+      `create role ${server} login noinherit password '${password}'`,
+      `grant ${owner} to current_user`,
+      `alter database ${new URL(database.url).pathname.slice(1)} owner to ${owner}`,
+    )
+  })
+  afterEach(async () => {
+    await database[Symbol.asyncDispose]()
+    await runStatements(
+      inject('postgresUrl'),
+      `drop role if exists ${role}`,
+      `drop role ${owner}`,
+      `drop role ${server}`,
+    )
+  })
+
+  function open(login: string) {
+    const url = new URL(database.url)
+    url.username = login
+    url.password = password
+    return openDatabase({ url: url.href, role })
+  }
+  async function migrate(login: string) {
+    const { db, close } = await open(login)
+    try {
+      expect(await migrateToLatest(db, { role })).toEqual(['0001_tasks'])
+    } finally {
+      await close()
+    }
+  }
+  async function serves(login: string) {
+    const { db, forUser, close } = await open(login)
+    try {
+      const { rows } = await sql<{ superuser: boolean }>`
+        select rolsuper or rolbypassrls as superuser from pg_roles where rolname = session_user`.execute(db)
+      expect(rows).toEqual([{ superuser: false }])
+      const [alice, bob] = [forUser('alice'), forUser('bob')]
+      await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
+      await bob.transaction().execute(async trx => {
+        await trx.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'his' }).execute()
+        expect(await trx.selectFrom('tasks').select('title').execute()).toEqual([{ title: 'his' }])
+      })
+      expect(await alice.selectFrom('tasks').select('title').execute()).toEqual([{ title: 'hers' }])
+      await alice.updateTable('tasks').set({ completed: true }).execute()
+      expect((await bob.deleteFrom('tasks').executeTakeFirst()).numDeletedRows).toBe(1n)
+      expect(await alice.selectFrom('tasks').select('completed').execute()).toEqual([{ completed: true }])
+    } finally {
+      await close()
+    }
+  }
+
+  test('owns the database and makes the role itself', async () => {
+    await runStatements(database.url, `alter role ${owner} createrole`)
+    await migrate(owner)
+    await serves(owner)
+  })
+
+  test('owns the database and was granted the role', async () => {
+    await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
+    await migrate(owner)
+    await serves(owner)
+  })
+
+  test('owns nothing and was granted the role, after another has migrated', async () => {
+    await runStatements(
+      database.url,
+      `create role ${role} nologin`,
+      `grant ${role} to ${owner}`,
+      `grant ${role} to ${server}`,
+    )
+    await migrate(owner)
+    await serves(server)
+  })
+
+  test('sees no rows of its own tables without an identity, as their owner', async () => {
+    await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
+    await migrate(owner)
+    const { db, forUser, close } = await open(owner)
+    try {
+      await forUser('alice').insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
+      expect(await db.selectFrom('tasks').selectAll().execute()).toEqual([])
+    } finally {
+      await close()
+    }
+  })
+
+  test('may not migrate without the right to make the role, and nothing has changed then', async () => {
+    const { db, close } = await open(owner)
+    try {
+      await expect(migrateToLatest(db, { role })).rejects.toMatchObject({ code: '42501' })
+      const { rows } = await sql`
+        select to_regclass('tasks') as tasks, to_regclass('trpc_bearer_migration') as migrations,
+          to_regnamespace('trpc_bearer') as schema`.execute(db)
+      expect(rows).toEqual([{ tasks: null, migrations: null, schema: null }])
+    } finally {
+      await close()
+    }
+  })
+
+  test('that is not a member of the role sees nothing', async () => {
+    await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
+    await migrate(owner)
+    const { db, forUser, close } = await open(server)
+    try {
+      await expect(forUser('alice').selectFrom('tasks').selectAll().execute()).rejects.toMatchObject({
+        cause: { cause: { code: '42501' } },
+      })
+      await expect(db.selectFrom('tasks').selectAll().execute()).rejects.toMatchObject({ code: '42501' })
+    } finally {
+      await close()
+    }
+  })
+})

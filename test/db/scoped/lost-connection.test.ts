@@ -1,0 +1,135 @@
+import { setTimeout } from 'node:timers/promises'
+import { sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { DatabaseUnavailableError, isDatabaseUnavailable } from '../../../db/errors.js'
+import { type OpenDatabase, openDatabase } from '../../../db/index.js'
+import { openTestDatabase } from '../../parts/database.js'
+
+type Handle = OpenDatabase['db']
+
+const pidOf = async (handle: Handle) =>
+  (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(handle)).rows[0]?.pid
+const kill = (handle: Handle, pid = 0) => sql`select pg_terminate_backend(${pid}::int)`.execute(handle)
+const sleep = (handle: Handle) => sql`select pg_sleep(60)`.execute(handle)
+
+async function expectAnswers({ forUser }: Pick<OpenDatabase, 'forUser'>) {
+  const alice = forUser('alice')
+  const look = (handle: Handle) => handle.selectFrom('tasks').selectAll().execute()
+  expect([await look(alice), await alice.transaction().execute(look)]).toEqual([[], []])
+}
+
+describe('a connection that PostgreSQL ends', () => {
+  test.each<[string, (alice: Handle) => Promise<unknown>]>([
+    ['the statement', sleep],
+    ['the transaction', alice => alice.transaction().execute(sleep)],
+  ])('is an outage for %s that was under way, and the next one is answered', async (_, start) => {
+    await using database = await openTestDatabase('PostgreSQL')
+    const failure = start(database.forUser('alice')).catch(error => error)
+    const pid = await vi.waitFor(async () => {
+      const { rows } = await sql<{ pid: number }>`
+        select pid from pg_stat_activity
+        where datname = current_database() and query = 'select pg_sleep(60)' and state = 'active'
+      `.execute(database.db)
+      expect(rows).toHaveLength(1)
+      return rows[0]?.pid
+    })
+    await kill(database.db, pid)
+    expect(isDatabaseUnavailable(await failure)).toBe(true)
+    await expectAnswers(database)
+  })
+
+  test('is an outage for the rest of a transaction', async () => {
+    await using database = await openTestDatabase('PostgreSQL')
+    const call = database
+      .forUser('alice')
+      .transaction()
+      .execute(async trx => {
+        await kill(database.db, await pidOf(trx))
+        await trx.selectFrom('tasks').selectAll().execute()
+      })
+    expect(isDatabaseUnavailable(await call.catch(error => error))).toBe(true)
+    await expectAnswers(database)
+  })
+
+  test('while idle ends nothing, and the next statement gets another', async () => {
+    await using admin = await openTestDatabase('PostgreSQL')
+    await using database = await openTestDatabase('PostgreSQL')
+    const pid = await pidOf(database.db)
+    await vi.waitFor(() => expect(database.pool()).toEqual({ total: 1, idle: 1, waiting: 0 }))
+    await kill(admin.db, pid)
+    await vi.waitFor(() => expect(database.pool().total).toBe(0))
+    await expectAnswers(database)
+    expect(await pidOf(database.db)).not.toBe(pid)
+  })
+})
+
+describe('a connection that PostgreSQL ends in the middle of its rows', () => {
+  let admin: Awaited<ReturnType<typeof openTestDatabase>>
+  let database: OpenDatabase
+  beforeAll(async () => {
+    admin = await openTestDatabase('PostgreSQL')
+    database = await openDatabase({ url: admin.url ?? undefined, poolMax: 1 })
+    // Longer than what PostgreSQL holds back until it sends.
+    const notes = 'x'.repeat(10_000)
+    const tasks = ['one', 'two', 'last'].map(title => ({ id: crypto.randomUUID(), title, notes }))
+    await database.forUser('alice').insertInto('tasks').values(tasks).execute()
+  })
+  afterAll(async () => {
+    await database.close()
+    await admin[Symbol.asyncDispose]()
+  })
+
+  const rowsOf = (handle: Handle) => handle.selectFrom('tasks').selectAll().forUpdate()
+  async function streamRowsOf(handle: Handle) {
+    for await (const _ of rowsOf(handle).stream(1)) {
+      // They are read as far as they come.
+    }
+  }
+
+  test.each<[string, (alice: Handle) => Promise<unknown>]>([
+    ['a statement', alice => rowsOf(alice).execute()],
+    ['a transaction', alice => alice.transaction().execute(trx => rowsOf(trx).execute())],
+    ['a stream', streamRowsOf],
+    ['a stream in a transaction', alice => alice.transaction().execute(streamRowsOf)],
+  ])('of %s is an outage, and serves nobody else', async (_, start) => {
+    await admin.db.transaction().execute(async trx => {
+      await sql`select from tasks where title = 'last' for update`.execute(trx)
+      const failure = start(database.forUser('alice')).catch(error => error)
+      const pid = await vi.waitFor(async () => {
+        const { rows } = await sql<{ pid: number }>`
+          select pid from pg_stat_activity
+          where datname = current_database() and wait_event_type = 'Lock'`.execute(admin.db)
+        expect(rows).toHaveLength(1)
+        return rows[0]?.pid
+      })
+      await kill(admin.db, pid)
+      expect(await failure).toBeInstanceOf(DatabaseUnavailableError)
+      expect(await pidOf(database.forUser('bob'))).not.toBe(pid)
+    })
+  })
+
+  test.each([
+    ['before the server hears of it', async () => {}],
+    ['after', async () => void (await setTimeout(100))],
+  ])('between two reads of a stream is an outage for who leaves it then, %s', async (_, wait) => {
+    let pid: number | undefined
+    const leave = async () => {
+      for await (const _ of rowsOf(database.forUser('alice')).stream(1)) {
+        pid = await vi.waitFor(async () => {
+          const { rows } = await sql<{ pid: number }>`
+            select pid from pg_stat_activity
+            where datname = current_database() and pid <> pg_backend_pid() and query like '%for update%'`.execute(
+            admin.db,
+          )
+          expect(rows).toHaveLength(1)
+          return rows[0]?.pid
+        })
+        await kill(admin.db, pid)
+        await wait()
+        break
+      }
+    }
+    await expect(leave()).rejects.toThrow(DatabaseUnavailableError)
+    expect(await pidOf(database.forUser('bob'))).not.toBe(pid)
+  })
+})

@@ -1,0 +1,115 @@
+import { type Kysely, sql } from 'kysely'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { DatabaseUnavailableError } from '../../../db/errors.js'
+import type { Database } from '../../../db/index.js'
+import { databaseKinds, openTestDatabase } from '../../parts/database.js'
+
+type Handle = Kysely<Database>
+
+const rowsOf = (handle: Handle) =>
+  handle.selectFrom(sql<{ n: number }>`generate_series(1, 1000)`.as<'n'>('n')).selectAll().stream(2)
+const insert = (handle: Handle) =>
+  handle.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'never' }).execute()
+const tasksOf = (handle: Handle) => handle.selectFrom('tasks').select('title').execute()
+
+/** Kysely runs one after the other on a transaction, so what is awaited in the loop waits for ever. */
+const holders: [name: string, run: (handle: Handle, started: () => void) => Promise<unknown>][] = [
+  ['alone', (handle, started) => rowsOf(handle).next().then(started)],
+  [
+    'with a statement awaited in its loop',
+    (handle, started) =>
+      handle.transaction().execute(async trx => {
+        for await (const _ of rowsOf(trx)) {
+          started()
+          await tasksOf(trx)
+        }
+      }),
+  ],
+]
+
+describe.each(databaseKinds)('a stream that is left open, on %s', kind => {
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  let alice: Handle
+  beforeAll(async () => {
+    database = await openTestDatabase(kind, { poolMax: 1 })
+    alice = database.forUser('alice')
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+
+  test.each<[name: string, end: () => void, message: string]>([
+    ['is an error that says so', () => {}, 'still open'],
+    [
+      'is rolled back with it where that throws',
+      () => {
+        throw new Error('Changed my mind')
+      },
+      'Changed my mind',
+    ],
+  ])('by a transaction %s, and its reader is told', async (_, end, message) => {
+    const streams: ReturnType<typeof rowsOf>[] = []
+    const call = alice.transaction().execute(async trx => {
+      await insert(trx)
+      const stream = rowsOf(trx)
+      await stream.next()
+      await stream.next()
+      streams.push(stream)
+      end()
+    })
+    await expect(call).rejects.toThrow(message)
+    expect(await tasksOf(alice)).toEqual([])
+    for (const stream of streams) await expect(stream.next()).rejects.toThrow('has ended')
+  })
+
+  test('in a transaction may be left first', async () => {
+    await alice.transaction().execute(async trx => {
+      for await (const _ of rowsOf(trx)) break
+      expect(await tasksOf(trx)).toEqual([])
+    })
+    expect(await tasksOf(alice)).toEqual([])
+  })
+
+  test.each(holders)('%s lets its connection go when its caller has gone', async (_, run) => {
+    const gone = new AbortController()
+    await new Promise<void>((done, fail) => {
+      run(database.forUser('alice', { signal: gone.signal }), done).catch(fail)
+    })
+    gone.abort()
+    expect(await tasksOf(database.forUser('bob'))).toEqual([])
+  })
+})
+
+describe('a stream that nobody reads on', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  })
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  test.each(holders)('%s, lets its connection go after the time limit and some grace', async (_, run) => {
+    await using database = await openTestDatabase('PostgreSQL', { poolMax: 1, statementTimeout: 1 })
+    await new Promise<void>((done, fail) => {
+      run(database.forUser('alice'), done).catch(fail)
+    })
+    await vi.advanceTimersByTimeAsync(5_999)
+    expect(database.pool()).toMatchObject({ total: 1, idle: 0 })
+    await vi.advanceTimersByTimeAsync(1)
+    expect(database.pool()).toMatchObject({ total: 0 })
+    expect(await tasksOf(database.forUser('bob'))).toEqual([])
+  })
+
+  test('is an outage for who leaves it after that, and an error for who reads on', async () => {
+    await using database = await openTestDatabase('PostgreSQL', { poolMax: 2, statementTimeout: 1 })
+    const read = async () => {
+      for await (const _ of rowsOf(database.forUser('alice'))) await vi.advanceTimersByTimeAsync(6_000)
+    }
+    await expect(read()).rejects.toThrow('has ended')
+    const leave = async () => {
+      for await (const _ of rowsOf(database.forUser('alice'))) {
+        await vi.advanceTimersByTimeAsync(6_000)
+        break
+      }
+    }
+    await expect(leave()).rejects.toThrow(DatabaseUnavailableError)
+  })
+})

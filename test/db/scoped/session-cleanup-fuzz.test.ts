@@ -1,0 +1,66 @@
+import { sql } from 'kysely'
+import pg from 'pg'
+import { expect, test } from 'vitest'
+import { mayLeaveBehind } from '../../../db/scoped/session-cleanup.js'
+import { readSessionFacts } from '../../../db/scoped/session-facts.js'
+import { openTestDatabase } from '../../parts/database.js'
+import { findMisjudged, lookBehind } from '../../parts/left-behind.js'
+import { statementsOf } from '../../parts/statements.js'
+
+const count = Number(process.env.FUZZ_STATEMENTS ?? 600)
+const seed = Number(process.env.FUZZ_SEED ?? 20_261_127)
+
+async function connect(url: string | null) {
+  const client = new pg.Client({ connectionString: url ?? '' })
+  await client.connect()
+  return { client, [Symbol.asyncDispose]: () => client.end() }
+}
+
+test('no generated statement that leaves something in its session is called harmless', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await using connection = await connect(database.url)
+  const { volatileFunctions } = await readSessionFacts(database.db)
+  const judge = (text: string) => mayLeaveBehind(text, volatileFunctions)
+  const { ran, left, misjudged } = await findMisjudged(connection.client, { seed, count, judge })
+  expect(misjudged).toEqual([])
+  expect(Math.min(ran, left)).toBeGreaterThan(count / 10)
+})
+
+/** What was asked until 0.1.0: it took `insert into a` out of a text wherever it stood. */
+const judgedBefore = (text: string) => {
+  const rest = text.replace(/\b(insert|merge)\s+into\s+("\w+"|\w+)(\s*\.\s*("\w+"|\w+))?/gi, '')
+  return /\binto\b|pg_settings|--|\/\*|u&"|advisory|set_config|to_xml|setseed/i.test(rest)
+}
+
+test('and such a statement would be found', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await using connection = await connect(database.url)
+  const { misjudged } = await findMisjudged(connection.client, {
+    seed,
+    count: Math.min(count, 2_000),
+    judge: judgedBefore,
+  })
+  expect(misjudged.length).toBeGreaterThan(0)
+})
+
+test('a scoped handle that runs generated statements in every way leaves nothing for the next caller', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const next = statementsOf(seed + 1)
+  const alice = database.forUser('alice')
+  const ways: ((text: string) => Promise<unknown>)[] = [
+    text => sql.raw(text).execute(alice),
+    text => alice.transaction().execute(trx => sql.raw(text).execute(trx)),
+    text => alice.connection().execute(connection => sql.raw(text).execute(connection)),
+    async text => {
+      for await (const _ of alice.getExecutor().stream(sql.raw<object>(text).compile(alice), 2));
+    },
+  ]
+  await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
+  // Four ways, each a round trip or more: a fifth as many take as long.
+  for (let n = 0; n < count / 5; n++) {
+    const text = next()
+    await ways[n % ways.length]?.(text).catch(() => {})
+    const { rows } = await sql.raw<{ left_behind: string[] }>(lookBehind).execute(database.db)
+    expect([text, ...(rows[0]?.left_behind ?? [])]).toEqual([text])
+  }
+})

@@ -1,0 +1,275 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { protectTable } from '../../../db/index.js'
+import { mayLeaveBehind } from '../../../db/scoped/session-cleanup.js'
+import { root } from '../../parts/child.js'
+import { databaseKinds, openTestDatabase } from '../../parts/database.js'
+
+const volatileFunctions = new Set([
+  'pg_advisory_lock',
+  'setseed',
+  'ts_stat',
+  'currval',
+  'Odd "name"',
+  'odd\u00c9',
+])
+
+test.each([
+  'select * from "tasks" where "user_id" = $1 and "id" in ($2, $3) order by "created_at" desc limit $4',
+  'insert into "tasks" ("user_id", "id") values ($1, $2) on conflict ("user_id", "id") do update set "version" = "tasks"."version" returning *',
+  'insert into billing."invoices" (id) values ($1)',
+  'update "tasks" set "title" = $1, "updated_at" = now(), "version" = "version" + $2 where ("id" = $3)',
+  'select count(*), coalesce(max(lower("title")), \'\') from "tasks" group by ("completed")',
+  'with recent as (select 1) select * from recent where exists (select 1)',
+  'merge into "tasks" ("id") using (select 1) as s on false when matched then do nothing',
+  "update tasks set title = 'put it into a box' where title like 'into %'",
+  'delete from "tasks" where "title" = \'select into\'',
+  "select ('abc'::text).upper, (array[1])[1].abs",
+  'select "tasks"."title", t.id from "tasks" as t where t."id" in ($1)',
+  'select cast("id" as varchar(36)), row_number() over (partition by "completed") from "tasks"',
+])('leaves nothing behind: %s', text => {
+  expect(mayLeaveBehind(text, volatileFunctions)).toBe(false)
+})
+
+test.each([
+  "select set_config('a.b', 'c', false)",
+  'select pg_advisory_lock(1)',
+  'select SET_CONFIG ($1, $2, false)',
+  'select "set_config"($1, $2, false)',
+  'select *, 1 insert into temp notes from tasks',
+  'select *, 1 merge into temporary notes from tasks',
+  'select 1 as "insert" into "pg_temp" . notes',
+  'select title as "insert into a" into notes from tasks',
+  'with x as (select 1) select * , 1 insert into temp notes from x',
+  'explain analyze select 1 insert into temp notes',
+  '(select 1 insert into temp notes)',
+  'select 1/**/into/**/temp/**/notes',
+  'select (1::bigint).pg_advisory_lock',
+  'select ( 1::bigint ) . "pg_advisory_lock"',
+  'select (array[1::bigint])[1].pg_advisory_lock',
+  'select $1.pg_advisory_lock',
+  'select pg_catalog . pg_advisory_lock (1)',
+  'select g.pg_advisory_lock from generate_series(1, 1) g',
+  'select g . PG_ADVISORY_LOCK from generate_series(1, 1) g',
+  'select g."pg_advisory_lock" from generate_series(1, 1) g',
+  `select '."', g.pg_advisory_lock, '"' from abs(1) g`,
+  'select "x.".ts_stat from translate($1, $2, $3) "x."',
+  `select t.${'n'.repeat(64)} from t`,
+  'select t.Odd\u00c9 from t',
+  'insert into tasks (id) select u.currval from unnest($1) u',
+  'select t."Odd ""name""" from tasks as t',
+  'select mine . max (1)',
+  'select "mine" . "max" (1)',
+  `select '"'"set_config"($1, $2, false)`,
+  'select "a""b"($1)',
+  'select U&"set_conf\\0069g"($1, $2, false)',
+  'select pg_catalog.set_config($1, $2, false)',
+  'select set_config/**/($1, $2, false)',
+  'select set_config--\n($1, $2, false)',
+  "select query_to_xml('select set_' || 'config(''a.b'', ''c'', false)', true, true, '')",
+  "update pg_settings set setting = 'x' where name = 'a.b'",
+  'select * into temp tasks from tasks',
+  'select 1 INTO tasks',
+  'select my_function()',
+  'explain analyze select 1 into t',
+  'update U&"pg\\005fsettings" set setting = 1',
+  `select 'insert into "', set_config('a.b', 'c', false), '"'`,
+  `select *, 'insert into "' as junk into temporary tasks from public.tasks where '"' = 'x'`,
+  `select 1 where 'merge into a."' = '' or set_config('search_path', 'x', false) || '"' = ''`,
+])('may leave something behind: %s', text => {
+  expect(mayLeaveBehind(text, volatileFunctions)).toBe(true)
+})
+
+// A text that is read again from each of its letters takes minutes: in a process that can be killed, as nothing interrupts it.
+test.each([
+  ['a long name', 'a'],
+  ['spaces', ' '],
+  ['many names', 'a '],
+  ['quoted names', '"a" '],
+  ['quotes', '"'],
+  ['quotes in a name', 'a""'],
+  ['names of tables', 'insert into a ', 'true'],
+  ['fields', ').a'],
+  ['quoted fields', '."a'],
+])('a megabyte of %s is judged in one go', { timeout: 60_000 }, async (_, part, left = 'false') => {
+  const judge = `import { mayLeaveBehind } from './db/leftovers.ts'
+    const part = ${JSON.stringify(part)}
+    process.stdout.write(String(mayLeaveBehind('select ' + part.repeat(1_000_000 / part.length), new Set(['b']))))`
+  const args = ['--import', 'tsx', '--input-type=module', '--eval', judge]
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, timeout: 30_000 })
+  expect(stdout).toBe(left)
+})
+
+describe.each(databaseKinds)('on one connection of %s', kind => {
+  const leftovers = [
+    ['a setting', "select set_config('app.user_id', 'bob', false), set_config('DateStyle', 'German', false)"],
+    ['a role', "select set_config('role', 'none', false)"],
+    ['the role of the application', "select set_config('role', 'app_user', false)"],
+    ['a search path', "select set_config('search_path', 'nowhere', false)"],
+    [
+      'a setting by a text of SQL',
+      "select query_to_xml('select set_'||'config(''search_path'',''x'',false)',true,true,'')",
+    ],
+    ['a setting by a view', "update pg_settings set setting = 'German' where name = 'DateStyle'"],
+    ['a temporary table', 'select * into temporary tasks from public.tasks'],
+    ['a temporary table under the alias of insert', 'select *, 1 insert into temp tasks from public.tasks'],
+    ['a temporary table named as a type', 'select 1 as x, 2 merge into temp uuid'],
+    [
+      'a temporary table that explain makes',
+      'explain analyze select *, 1 insert into temp tasks from public.tasks',
+    ],
+    ['a lock', 'select pg_advisory_lock(42)'],
+    ['a lock by a function called as a field', 'select (42::bigint).pg_advisory_lock'],
+    [
+      'a lock by a function called as a field of an alias',
+      'select g.pg_advisory_lock from generate_series(1, 1) g',
+    ],
+    [
+      'a setting by a text that is called as a field of an alias',
+      "select u.ts_stat from translate('select to_tsvector{set_config{''search_path'',''pg_catalog'',false}}','{}','()') u",
+    ],
+    ['a lock behind a quote', `select '."', g.pg_advisory_lock, '"' from generate_series(1, 1) g`],
+    [
+      'a setting by a text behind a quoted alias',
+      `select "x.".ts_stat from translate('select to_tsvector{set_config{''DateStyle'',''German'',false}}','{}','()') "x."`,
+    ],
+    ["a setting by the application's own function", 'select u.set_tenant from unnest(array[$$x$$]) u'],
+  ] as const
+
+  // PGlite forgets who it began as: a session authorization cannot be taken back there.
+  const onServer = [
+    ['a session authorization', "select set_config('session_authorization', 'app_user', false)"],
+  ] as const
+
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase(kind, { poolMax: 1 })
+    await sql`
+      create function set_tenant(tenant text) returns text language sql
+        return set_config('DateStyle', 'German', false) || set_config('app.tenant', tenant, false)`.execute(
+      database.db,
+    )
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+
+  const state = async () => {
+    const { rows } = await sql<object>`
+      select current_user::text as "user", coalesce(current_setting('app.user_id', true), '') as id, current_setting('search_path') as path,
+        current_setting('DateStyle') as style, (select count(*)::int from pg_class where relnamespace = pg_my_temp_schema()) as tables,
+        (select count(*)::int from pg_locks join pg_database on pg_database.oid = database
+          where locktype = 'advisory' and datname = current_database()) as locks`.execute(database.db)
+    return rows[0]
+  }
+
+  test.each([...leftovers, ...(kind === 'PostgreSQL' ? onServer : [])])(
+    '%s that a caller leaves is gone for the next',
+    async (_, text) => {
+      const alice = database.forUser('alice')
+      await alice.selectFrom('tasks').select('id').execute()
+      const before = await state()
+      for (const run of [
+        () => sql.raw(text).execute(alice),
+        () => alice.transaction().execute(trx => sql.raw(text).execute(trx)),
+      ]) {
+        await run().catch(() => {})
+        expect(await state()).toEqual(before)
+        const task = { id: crypto.randomUUID(), title: "bob's" }
+        await database.forUser('bob').insertInto('tasks').values(task).execute()
+        const { rows } = await sql<{ user_id: string }>`
+          select user_id from public.tasks where id = ${task.id}`.execute(database.db)
+        expect(rows).toEqual([{ user_id: 'bob' }])
+      }
+    },
+  )
+})
+
+test('the seed that a caller leaves does not tell the random numbers of the next', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const random = async () => {
+    await sql`select setseed(0.5)`.execute(database.forUser('alice'))
+    return (await sql`select random()`.execute(database.forUser('bob'))).rows
+  }
+  expect(await random()).not.toEqual(await random())
+})
+
+test('the number of a sequence that a caller drew is not told to the next', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  await run('create table invoices (user_id text, id serial, primary key (user_id, id))')
+  await protectTable(database.db, 'invoices')
+  const numbers = [
+    'lastval()',
+    "currval('invoices_id_seq')",
+    "(select s.currval from cast('invoices_id_seq' as regclass) s)",
+  ]
+  const alice = database.forUser('alice')
+  const bob = database.forUser('bob')
+  const invoice = (handle: typeof alice) => sql`insert into invoices default values`.execute(handle)
+  for (const number of numbers) {
+    await invoice(alice)
+    const ask = (handle: typeof bob) => sql.raw(`select ${number} as number`).execute(handle)
+    await expect(ask(bob)).rejects.toThrow()
+    await expect(bob.transaction().execute(ask)).rejects.toThrow()
+    await expect(bob.connection().execute(ask)).rejects.toThrow()
+  }
+  const own = await alice.transaction().execute(async trx => {
+    await invoice(trx)
+    return (await sql<{ number: string }>`select lastval() as number`.execute(trx)).rows
+  })
+  expect(own).toEqual([{ number: '4' }])
+})
+
+test("a caller's settings are in no statement that the next one sends", async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const due = '2026-06-02 03:00:00+00'
+  await database
+    .forUser('bob')
+    .insertInto('tasks')
+    .values({ id: crypto.randomUUID(), title: 'his', due_at: due })
+    .execute()
+  const dueFrom = (handle: ReturnType<typeof database.forUser>) =>
+    sql`select title from tasks where due_at >= '2026-06-02 00:00'`.execute(handle)
+  await sql`set timezone = 'UTC'`.execute(database.db)
+  await database
+    .forUser('alice')
+    .transaction()
+    .execute(async trx => {
+      await sql`select set_config('TimeZone', 'America/Los_Angeles', true)`.execute(trx)
+      for (let n = 0; n < 3; n++) await dueFrom(trx)
+    })
+  await sql`set timezone = 'UTC'`.execute(database.db)
+  for (let n = 0; n < 3; n++)
+    expect((await dueFrom(database.forUser('bob'))).rows).toEqual([{ title: 'his' }])
+})
+
+test('a function of the application is read by no setting of a caller', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  await run('create table codes (user_id text, code text, primary key (user_id, code))')
+  await protectTable(database.db, 'codes')
+  await run(`
+    create function check_code() returns trigger language plpgsql as $$ begin
+      if new.code !~ '^\\d+$' then raise 'bad code' using errcode = 'check_violation'; end if;
+      return new;
+    end $$`)
+  await run('create trigger check_code before insert on codes for each row execute function check_code()')
+  await database.fence()
+  const insert = (user: string, code: string) =>
+    sql`insert into codes (code) values (${sql.raw(code)})`.execute(database.forUser(user))
+  await sql`select 1 as one into temp fresh`.execute(database.forUser('alice'))
+  await insert(
+    'alice',
+    "case when set_config('standard_conforming_strings', 'off', true) = 'off' then 'd' end",
+  ).catch(() => {})
+  await insert('bob', "'123'")
+  await expect(insert('bob', "'ddd'")).rejects.toMatchObject({ code: '23514' })
+})
+
+test('a search path that is left on a connection is not that of all callers', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  await sql`set search_path = pg_catalog`.execute(database.db)
+  await database.fence()
+  expect(await database.forUser('alice').selectFrom('tasks').select('id').execute()).toEqual([])
+})

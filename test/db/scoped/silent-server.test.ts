@@ -1,0 +1,134 @@
+import { sql } from 'kysely'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type OpenDatabase, openDatabase } from '../../../db/index.js'
+import { openTestDatabase } from '../../parts/database.js'
+import { startPostgresProxy } from '../../parts/postgres-proxy.js'
+
+type Handle = ReturnType<OpenDatabase['forUser']>
+
+const statementTimeout = 1
+const limit = statementTimeout * 1_000
+const grace = 5_000
+
+const titles = (handle: Handle) => handle.selectFrom('tasks').select('title').execute()
+const pidOf = async (handle: Handle) =>
+  (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(handle)).rows[0]?.pid
+
+// A silent server is waited for longer than a test should last.
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+describe('a server that falls silent', () => {
+  const outage = { name: 'DatabaseUnavailableError' }
+
+  test.each<[string, (alice: Handle, fallSilent: () => void) => Promise<unknown>, object]>([
+    [
+      'before a statement',
+      (alice, fallSilent) => {
+        fallSilent()
+        return titles(alice)
+      },
+      outage,
+    ],
+    [
+      'in a transaction',
+      (alice, fallSilent) =>
+        alice.transaction().execute(trx => {
+          fallSilent()
+          return titles(trx)
+        }),
+      outage,
+    ],
+    [
+      'in a stream',
+      async (alice, fallSilent) => {
+        for await (const _ of alice.selectNoFrom(sql`generate_series(1, 3)`.as('n')).stream(1)) fallSilent()
+      },
+      outage,
+    ],
+    [
+      'at the end of a transaction',
+      (alice, fallSilent) => alice.transaction().execute(async () => fallSilent()),
+      outage,
+    ],
+    [
+      'before a transaction is cleaned',
+      (alice, fallSilent) =>
+        alice.transaction().execute(async trx => {
+          await sql`select pg_advisory_lock(1)`.execute(trx)
+          fallSilent()
+        }),
+      outage,
+    ],
+    [
+      'before a transaction is rolled back',
+      (alice, fallSilent) =>
+        alice.transaction().execute(async () => {
+          fallSilent()
+          throw new Error('Changed my mind')
+        }),
+      { message: 'Changed my mind' },
+    ],
+  ])(
+    '%s is asked to cancel after the time limit and some grace, and its connection serves nobody else',
+    async (_, run, failure) => {
+      await using under = await openTestDatabase('PostgreSQL')
+      await using proxy = await startPostgresProxy(under.url ?? '')
+      const database = await openDatabase({ url: proxy.url, poolMax: 1, statementTimeout })
+      try {
+        const pid = await pidOf(database.forUser('alice'))
+        const told = vi.fn()
+        const call = run(database.forUser('alice'), proxy.fallSilent).catch(told)
+        await vi.waitFor(() => expect(proxy.heldBack).toBeGreaterThan(0), { timeout: 4_000 })
+        await vi.advanceTimersByTimeAsync(limit)
+        expect(told).not.toHaveBeenCalled()
+        await vi.advanceTimersByTimeAsync(grace)
+        await call
+        expect(told).toHaveBeenCalledExactlyOnceWith(expect.objectContaining(failure))
+        await vi.waitFor(() => expect(proxy.cancels).toBe(1), { timeout: 5_000 })
+        expect(await pidOf(database.forUser('bob'))).not.toBe(pid)
+      } finally {
+        await database.close()
+      }
+    },
+  )
+})
+
+test('a statement that has lifted its own time limit is cancelled after it all the same', async () => {
+  await using admin = await openTestDatabase('PostgreSQL')
+  const database = await openDatabase({ url: admin.url ?? undefined, poolMax: 1, statementTimeout })
+  const becomes = (sleepers: number) =>
+    vi.waitFor(
+      async () => {
+        const { rows } = await sql`
+          select count(*)::int as sleepers from pg_stat_activity
+          where datname = current_database() and wait_event = 'PgSleep'`.execute(admin.db)
+        expect(rows).toEqual([{ sleepers }])
+      },
+      { timeout: 5_000 },
+    )
+  try {
+    const told = vi.fn()
+    const call = database
+      .forUser('alice')
+      .transaction()
+      .execute(async trx => {
+        await sql`select set_config('statement_timeout', '0', true)`.execute(trx)
+        await sql`select pg_sleep(60)`.execute(trx)
+      })
+      .catch(told)
+    await becomes(1)
+    await vi.advanceTimersByTimeAsync(limit + grace)
+    await call
+    expect(told).toHaveBeenCalledExactlyOnceWith(
+      expect.objectContaining({ name: 'DatabaseUnavailableError' }),
+    )
+    await becomes(0)
+  } finally {
+    await database.close()
+  }
+})

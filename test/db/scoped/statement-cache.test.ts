@@ -1,0 +1,176 @@
+import { sql } from 'kysely'
+import { expect, test } from 'vitest'
+import { migrateToLatest, openDatabase, protectTable } from '../../../db/index.js'
+import { emptyDatabase, openTestDatabase } from '../../parts/database.js'
+import { startPostgresProxy } from '../../parts/postgres-proxy.js'
+
+test('a value that cannot be sent breaks no statement of others', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  await sql`create table values_ (user_id text not null, v jsonb)`.execute(database.db)
+  await sql`create index on values_ (user_id)`.execute(database.db)
+  await protectTable(database.db, 'values_')
+  const insert = (user: string, value: object) =>
+    sql`insert into values_ (v) values (${value})`.execute(database.forUser(user))
+  for (let n = 0; n < 3; n++) await insert('alice', { n })
+  await expect(insert('alice', { n: 1n })).rejects.toThrow('BigInt')
+  for (let n = 0; n < 3; n++) await insert('bob', { n })
+})
+
+test('a column that a migration adds beside a running server breaks no statement', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const all = () => database.forUser('alice').selectFrom('tasks').selectAll().execute()
+  for (let n = 0; n < 3; n++) await all()
+  await sql`alter table tasks add column extra int`.execute(database.db)
+  for (let n = 0; n < 3; n++) expect(await all()).toEqual([])
+  await sql`alter table tasks add column more int`.execute(database.db)
+  const inTransaction = () =>
+    database
+      .forUser('alice')
+      .transaction()
+      .execute(trx => trx.selectFrom('tasks').selectAll().execute())
+  await all()
+  for (let n = 0; n < 3; n++) expect(await inTransaction()).toEqual([])
+})
+
+test('a statement that a migration has changed is known whatever language PostgreSQL speaks', async () => {
+  await using migrated = await openTestDatabase('PostgreSQL')
+  await using proxy = await startPostgresProxy(migrated.url ?? '')
+  const database = await openDatabase({ url: proxy.url, poolMax: 1 })
+  const all = () => database.forUser('alice').selectFrom('tasks').selectAll().execute()
+  // As few machines have another locale the proxy says it in no language, in as many bytes.
+  let translated = 0
+  proxy.translate = answer => {
+    const text = answer.toString('latin1').replace(/(?<=\0C0A000\0M)[^\0]+/, message => {
+      translated++
+      return '?'.repeat(message.length)
+    })
+    return Buffer.from(text, 'latin1')
+  }
+  try {
+    for (let n = 0; n < 3; n++) await all()
+    await sql`alter table tasks add column extra int`.execute(migrated.db)
+    expect(await all()).toEqual([])
+    expect(translated).toBe(1)
+  } finally {
+    await database.close()
+  }
+})
+
+test('columns that a migration renames, retypes and swaps are read as what they are then', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 2 })
+  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  await run(`create table things (user_id text primary key, a text, b int)`)
+  await protectTable(database.db, 'things')
+  const alice = database.forUser('alice')
+  await sql`insert into things (a, b) values ('1', 2)`.execute(alice)
+  const read = async () => {
+    const all = () => sql`select * from things`.execute(alice)
+    const results = await Promise.all(Array.from({ length: 6 }, all))
+    return new Set(results.map(({ rows }) => JSON.stringify(rows)))
+  }
+  const only = (row: object) => new Set([JSON.stringify([{ user_id: 'alice', ...row }])])
+  expect(await read()).toEqual(only({ a: '1', b: 2 }))
+  await run('alter table things rename a to c')
+  expect(await read()).toEqual(only({ c: '1', b: 2 }))
+  await run('alter table things alter c type int using c::int')
+  expect(await read()).toEqual(only({ c: 1, b: 2 }))
+  await run(
+    'alter table things rename c to x; alter table things rename b to c; alter table things rename x to b',
+  )
+  expect(await read()).toEqual(only({ b: 1, c: 2 }))
+})
+
+test('rows are what pg makes of them, whatever their columns are called', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const text = `select 1 as a, 2 as a, null::text as n, '{"x":1}'::jsonb as "__proto__", array[1, null] as list,
+    timestamptz '2026-01-02 03:04:05.678+00' as at, 'x'::bytea as bytes, 1.50::numeric as price, 2::bigint as big, true as yes`
+  const pg = await sql.raw<object>(text).execute(database.db)
+  const own = await sql.raw<object>(text).execute(database.forUser('alice'))
+  expect(Object.entries(own.rows[0] ?? {})).toEqual(Object.entries(pg.rows[0] ?? {}))
+})
+
+test('a login with a schema of its own finds its tables', async () => {
+  await using empty = await emptyDatabase()
+  const admin = await openDatabase({ url: empty.url })
+  const login = `shop_${new URL(empty.url).pathname.slice(6)}`
+  await sql.raw(`create role ${login} login superuser password 'shop'`).execute(admin.db)
+  await sql.raw(`create schema ${login} authorization ${login}`).execute(admin.db)
+  const url = new URL(empty.url)
+  url.username = login
+  url.password = 'shop'
+  const shop = await openDatabase({ url: url.href })
+  try {
+    await migrateToLatest(shop.db)
+    const alice = shop.forUser('alice')
+    await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'milk' }).execute()
+    expect(await alice.selectFrom('tasks').select('title').execute()).toEqual([{ title: 'milk' }])
+    const { rows } = await sql`select count(*)::int from ${sql.table(`${login}.tasks`)}`.execute(shop.db)
+    expect(rows).toEqual([{ count: 1 }])
+  } finally {
+    await shop.close()
+    await sql.raw(`drop owned by ${login} cascade; drop role ${login}`).execute(admin.db)
+    await admin.close()
+  }
+})
+
+test('rows are streamed to their owner alone, and no further than the caller stays', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const add = (user: string, title: string) =>
+    database.forUser(user).insertInto('tasks').values({ id: crypto.randomUUID(), title }).execute()
+  for (let n = 0; n < 25; n++) await add('alice', 'hers')
+  await add('bob', 'his')
+  const gone = new AbortController()
+  const titles: string[] = []
+  const stream = (signal?: AbortSignal) =>
+    database.forUser('alice', { signal }).selectFrom('tasks').select('title').stream(10)
+  for await (const { title } of stream()) titles.push(title)
+  expect(titles).toEqual(Array.from({ length: 25 }, () => 'hers'))
+  const read = async () => {
+    for await (const _ of stream(gone.signal)) gone.abort(new Error('gone'))
+  }
+  await expect(read()).rejects.toThrow('gone')
+  await expect(read()).rejects.toThrow('gone')
+  await add('bob', 'his too')
+})
+
+test('a statement that SQL in an extension prepares under a name of ours never runs for the next caller', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  await sql`create extension xml2`.execute(database.db)
+  const add = (title: string) =>
+    database
+      .forUser('bob')
+      .insertInto('tasks')
+      .values({ id: crypto.randomUUID(), title })
+      .returning('title')
+      .execute()
+  for (let n = 0; n < 3; n++) await add('his')
+  const { rows: prepared } = await sql<{ name: string; statement: string }>`
+    select name, statement from pg_prepared_statements`.execute(database.db)
+  const named = (start: string) => prepared.find(({ statement }) => statement.startsWith(start))?.name
+  const steals = [
+    `deallocate "${named('insert into "tasks"')}"`,
+    `prepare "${named('insert into "tasks"')}" (uuid, text) as select set_config(''stolen.title'', $2, false) as title`,
+    `deallocate "${named('select set_config')}"`,
+    `prepare mine as select 1`,
+  ].join('; ')
+  const injected = `
+    select count(*) from xpath_table(
+      'k', 'd', '(select 1 k, null::text d) x; ${steals}; select 1 as k, '''' as d --', '/', 'true'
+    ) as t(a int, b text)`
+  const alice = database.forUser('alice')
+  await sql.raw(injected).execute(alice)
+  expect(await add('secret')).toEqual([{ title: 'secret' }])
+  expect(await sql`select current_setting('stolen.title', true) as title`.execute(alice)).toMatchObject({
+    rows: [{ title: null }],
+  })
+  const left = await sql`select from pg_prepared_statements where from_sql`.execute(database.db)
+  expect(left.rows).toEqual([])
+})
+
+test('prepared statements that somebody has dropped are sent again', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const read = () => database.forUser('alice').selectFrom('tasks').select('id').execute()
+  for (let n = 0; n < 3; n++) await read()
+  await sql`deallocate all`.execute(database.db)
+  for (let n = 0; n < 3; n++) expect(await read()).toEqual([])
+})

@@ -1,0 +1,155 @@
+import { randomBytes } from 'node:crypto'
+import { sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { type OpenDatabase, openDatabase } from '../../../db/index.js'
+import { databaseKinds, openTestDatabase } from '../../parts/database.js'
+import { type Owned, openMigrated, ownedDatabase } from '../../parts/logins.js'
+
+type Handle = ReturnType<OpenDatabase['forUser']>
+
+/** What somebody sends who may choose the columns of a list: PostgreSQL reads `1 AS "insert" INTO TEMP tasks`. */
+const selectLists = [
+  '*, 1 insert into temp tasks',
+  '*, 1 merge into temporary table tasks',
+  '*, 1 as "insert into a" into pg_temp.tasks',
+  '*, 1 insert into local temp tasks',
+]
+const text = (list: string) => `select ${list} from public.tasks`
+
+const ways: [name: string, run: (alice: Handle, list: string) => Promise<unknown>][] = [
+  ['a statement', (alice, list) => sql.raw(text(list)).execute(alice)],
+  ['the query builder', (alice, list) => alice.selectFrom('tasks').select(sql.raw(list).as('x')).execute()],
+  [
+    'the query builder, without its alias',
+    (alice, list) =>
+      alice
+        .selectFrom('tasks')
+        .select(sql.raw<string>(list) as never)
+        .execute(),
+  ],
+  ['a transaction', (alice, list) => alice.transaction().execute(trx => sql.raw(text(list)).execute(trx))],
+  [
+    'a connection that is kept',
+    (alice, list) => alice.connection().execute(connection => sql.raw(text(list)).execute(connection)),
+  ],
+  [
+    'a stream',
+    async (alice, list) => {
+      const query = sql.raw<object>(text(list)).compile(alice)
+      for await (const _ of alice.getExecutor().stream(query, 10));
+    },
+  ],
+  ['explain', (alice, list) => sql.raw(`explain analyze ${text(list)}`).execute(alice)],
+]
+
+async function expectNothingShared({ db, forUser }: Pick<OpenDatabase, 'db' | 'forUser'>) {
+  const bob = forUser('bob')
+  expect(await bob.selectFrom('tasks').select('title').execute()).toEqual([{ title: 'his' }])
+  expect(await bob.updateTable('tasks').set({ notes: 'secret' }).executeTakeFirst()).toEqual({
+    numUpdatedRows: 1n,
+  })
+  const { rows } = await sql<{ title: string }>`select title from tasks where notes <> ''`.execute(
+    forUser('alice'),
+  )
+  expect(rows).toEqual([])
+  const left = await sql`select relname from pg_class where relnamespace = pg_my_temp_schema()`.execute(db)
+  expect(left.rows).toEqual([])
+}
+
+async function addTasks({ forUser }: Pick<OpenDatabase, 'forUser'>) {
+  for (const [user, title] of [
+    ['alice', 'hers'],
+    ['bob', 'his'],
+  ] as const)
+    await forUser(user).insertInto('tasks').values({ id: crypto.randomUUID(), title }).execute()
+}
+
+describe.each(databaseKinds)('a temporary table that a caller makes on %s', kind => {
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase(kind, { poolMax: 1 })
+    await addTasks(database)
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+
+  test.each(ways)('by %s is not there for the next caller', async (_, run) => {
+    for (const list of selectLists) {
+      await run(database.forUser('alice'), list).catch(() => {})
+      await expectNothingShared(database)
+    }
+  })
+
+  test('hides no table and no type, in its own transaction either', async () => {
+    await database
+      .forUser('alice')
+      .transaction()
+      .execute(async trx => {
+        for (const name of ['tasks', 'uuid', 'text', 'pg_class'])
+          await sql.raw(`select 'forged'::pg_catalog.text as title into temp ${name}`).execute(trx)
+        expect(await trx.selectFrom('tasks').select('title').execute()).toEqual([{ title: 'hers' }])
+        const { rows } = await sql`
+          select 'a'::text || '' as text, gen_random_uuid()::uuid is not null as uuid,
+            exists (select from pg_class where relname = 'tasks') as catalogue`.execute(trx)
+        expect(rows).toEqual([{ text: 'a', uuid: true, catalogue: true }])
+      })
+    await expectNothingShared(database)
+  })
+
+  test('is there for the rest of its transaction, under its own name', async () => {
+    const { rows } = await database
+      .forUser('alice')
+      .transaction()
+      .execute(async trx => {
+        await sql`select title into temp mine from tasks`.execute(trx)
+        return sql`select title from mine`.execute(trx)
+      })
+    expect(rows).toEqual([{ title: 'hers' }])
+    await expectNothingShared(database)
+  })
+
+  test('ends its connection, though nothing says so before', async () => {
+    const pid = async () =>
+      (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(database.db)).rows
+    const before = await pid()
+    await sql`select title into temp mine from tasks`.execute(database.forUser('alice'))
+    expect(database.pool()).toEqual({ total: 0, idle: 0, waiting: 0 })
+    if (kind === 'PostgreSQL') expect(await pid()).not.toEqual(before)
+  })
+})
+
+test('nor at the level signed', async () => {
+  await using logins: Owned = await ownedDatabase()
+  const database = await openMigrated(logins, randomBytes(32).toString('hex'))
+  try {
+    await addTasks(database)
+    for (const [, run] of ways) {
+      for (const list of selectLists) {
+        await run(database.forUser('alice'), list).catch(() => {})
+        expect(await database.forUser('bob').selectFrom('tasks').select('title').execute()).toEqual([
+          { title: 'his' },
+        ])
+      }
+    }
+    expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
+  } finally {
+    await database.close()
+  }
+})
+
+test.each([
+  ["the login's own path", 'alter role current_user reset search_path', 'public'],
+  ['a path with pg_temp first', 'set search_path = pg_temp, public', 'public'],
+  ['names that must be quoted', 'set search_path = "odd, ""name""", public', '"odd, ""name""", public'],
+])('statements find their tables by %s, and temporary ones last', async (_, setting, path) => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await sql`create schema "odd, ""name"""`.execute(database.db)
+  const name = new URL(database.url ?? '').pathname.slice(1)
+  if (setting.startsWith('set ')) await sql.raw(`alter database ${name} ${setting}`).execute(database.db)
+  const again = await openDatabase({ url: database.url ?? undefined })
+  onTestFinished(again.close)
+  const { rows } = await sql<{ path: string }>`select current_setting('search_path') as path`.execute(
+    again.forUser('alice'),
+  )
+  expect(rows).toEqual([{ path: expect.stringMatching(/(^|, )pg_temp$/) }])
+  expect(rows[0]?.path.replace('"$user", ', '')).toBe(`${path}, pg_temp`)
+})

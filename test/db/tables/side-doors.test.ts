@@ -1,0 +1,168 @@
+import { sql } from 'kysely'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { protectTable, shareTable } from '../../../db/index.js'
+import { databaseKinds, openTestDatabase } from '../../parts/database.js'
+
+describe.each(databaseKinds)('the keys of a table on %s', kind => {
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase(kind)
+    await run(`create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`)
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+  beforeEach(async () => {
+    await run('drop schema if exists door cascade')
+    await run('create schema door')
+    await run('create table door.people (id text primary key)')
+    await run(`create table door.notes (user_id text, id int, body text, primary key (user_id, id))`)
+    await protectTable(database.db, 'door.notes')
+  })
+  const run = (text: string) => sql.raw(text).execute(database.db)
+
+  test.each([
+    ['a primary key without user_id', 'create table door.bad (user_id text, id int primary key)'],
+    ['no column user_id', 'create table door.bad (id int)'],
+    ['only a view', 'create view door.bad as select * from tasks'],
+    ['a key over all users', 'create table door.bad (user_id text, id int unique)'],
+    [
+      'a key over some rows of all users',
+      'create table door.bad (user_id text, id int, done bool); create unique index on door.bad (id) where done',
+    ],
+    [
+      'a key by an expression',
+      `create table door.bad (user_id text, id int); create unique index on door.bad ((user_id || id))`,
+    ],
+    [
+      'a key that only carries user_id',
+      'create table door.bad (user_id text, id int); create unique index on door.bad (id) include (user_id)',
+    ],
+    [
+      'a key that takes Alice for alice',
+      'create table door.bad (user_id text, id int); create unique index on door.bad (user_id collate blind, id)',
+    ],
+    ['a user_id that takes Alice for alice', 'create table door.bad (user_id text collate blind, id int)'],
+    ['a user_id that is cut off', 'create table door.bad (user_id name, id int)'],
+    [
+      'a partition with a key of its own',
+      `create table door.bad (user_id text, id int) partition by range (id);
+       create table door.part partition of door.bad (unique (id)) for values from (1) to (9)`,
+    ],
+    [
+      'an heir with a key of its own',
+      'create table door.bad (user_id text, id int); create table door.heir (unique (id)) inherits (door.bad)',
+    ],
+    [
+      'a parent that shows its rows',
+      'create table door.base (body text); create table door.bad (user_id text) inherits (door.base)',
+    ],
+    [
+      'a table far above that shows its rows',
+      `create table door.oldest (body text); create table door.between () inherits (door.oldest);
+       alter table door.between enable row level security, force row level security;
+       create table door.bad (user_id text) inherits (door.between)`,
+    ],
+    [
+      'a foreign key to rows of others',
+      `create table door.bad (user_id text, id int, other text, foreign key (other, id) references door.notes (user_id, id))`,
+    ],
+    [
+      'a foreign key to a table that it cannot read',
+      'create table door.bad (user_id text, friend text references door.people)',
+    ],
+  ])('tell of others, so that protectTable refuses: %s', async (_, statements) => {
+    for (const statement of statements.split('; ')) await run(statement)
+    await expect(protectTable(database.db, 'door.bad')).rejects.toThrow('door.bad cannot be protected')
+  })
+
+  test('may be of any kind within one user', async () => {
+    await run('create table door.colours (name text primary key)')
+    await shareTable(database.db, 'door.colours')
+    await run(`create table door.good (
+      user_id text not null references door.people on delete cascade, id int, note int, done bool,
+      colour text references door.colours, primary key (user_id, id),
+      foreign key (user_id, note) references door.notes (user_id, id) on delete cascade on update cascade
+    ) partition by hash (user_id)`)
+    await run('create table door.half partition of door.good for values with (modulus 2, remainder 0)')
+    await run('create table door.rest partition of door.good for values with (modulus 2, remainder 1)')
+    await run('create unique index on door.good (user_id, lower(colour))')
+    await run('create unique index on door.half (user_id, note) where done')
+    await protectTable(database.db, 'door.good')
+    expect((await database.fence()).gaps).toEqual([])
+  })
+
+  test.each([
+    ['a unique key', 'create unique index on door.notes (body)', 'its key'],
+    [
+      'a foreign key',
+      'alter table door.notes add constraint known foreign key (body) references door.people',
+      'its foreign key known',
+    ],
+  ])('are proved again: %s that came later is a gap', async (_, statement, problem) => {
+    await run(statement)
+    expect((await database.fence()).gaps).toEqual([
+      expect.objectContaining({ object: 'door.notes', problem: expect.stringContaining(problem) }),
+    ])
+  })
+})
+
+// On PostgreSQL alone: it needs an extension, which the embedded database has not.
+test('a key that excludes what others have is refused, one among the own rows is not', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const run = (text: string) => sql.raw(text).execute(database.db)
+  await run('create extension btree_gist')
+  const table = (operator: string) =>
+    run(`
+      create table stays (
+        user_id text, during int4range, exclude using gist (user_id with ${operator}, during with &&)
+      )`)
+  await table('<>')
+  await expect(protectTable(database.db, 'stays')).rejects.toThrow('does not start with user_id')
+  await run('drop table stays')
+  await table('=')
+  await run('create index on stays (user_id)')
+  await protectTable(database.db, 'stays')
+})
+
+describe.each(databaseKinds)("another's row on %s", kind => {
+  const there = '11111111-1111-1111-1111-111111111111'
+  const missing = '22222222-2222-2222-2222-222222222222'
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase(kind)
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+  beforeEach(async () => {
+    await database.db.deleteFrom('tasks').execute()
+    await database.forUser('bob').insertInto('tasks').values({ id: there, title: 'his' }).execute()
+    await database
+      .forUser('alice')
+      .insertInto('tasks')
+      .values({ id: crypto.randomUUID(), title: '1' })
+      .execute()
+  })
+
+  test.each([
+    "insert into tasks (user_id, id, title) values ('bob', 'ID', 'x')",
+    "insert into tasks (user_id, id, title) values ('bob', 'ID', 'x') on conflict do nothing",
+    "insert into tasks (user_id, id, title) values ('bob', 'ID', 'x') on conflict (user_id, id) do update set title = 'x'",
+    "update tasks set user_id = 'bob', id = 'ID'",
+    `merge into tasks using (select 'bob' as name, 'ID'::uuid as id) as new on (user_id, tasks.id) = (new.name, new.id)
+     when not matched then insert (user_id, id, title) values (new.name, new.id, 'x')`,
+    `merge into tasks using (select 'ID'::uuid as id) as new on true when matched then update set user_id = 'bob', id = new.id`,
+    "with moved as (delete from tasks returning title) insert into tasks (user_id, id, title) select 'bob', 'ID', title from moved",
+    "update tasks set title = 'x' where user_id = 'bob' and id = 'ID' returning id",
+    "delete from tasks where user_id = 'bob' and id = 'ID' returning id",
+    "select title::int from tasks where id = 'ID'",
+    "select 1 / (length(title) - 3) from tasks where id = 'ID' for update",
+    "insert into tasks (id, title) select id, title from tasks where id = 'ID'",
+  ])('is not told from a missing one by %s', async text => {
+    const answer = (id: string) =>
+      sql
+        .raw(text.replaceAll('ID', id))
+        .execute(database.forUser('alice'))
+        .catch(({ code, message, detail, constraint }) => ({ code, message, detail, constraint }))
+    expect(await answer(there)).toEqual(await answer(missing))
+    const titles = await database.db.selectFrom('tasks').select('title').orderBy('title').execute()
+    expect(titles).toEqual([{ title: '1' }, { title: 'his' }])
+  })
+})

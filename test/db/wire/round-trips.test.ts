@@ -1,0 +1,123 @@
+import { sql } from 'kysely'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type DatabaseOptions, type OpenDatabase, openDatabase } from '../../../db/index.js'
+import { startPostgresProxy } from '../../parts/postgres-proxy.js'
+import { migratedDatabase } from '../../parts/wire.js'
+
+type Handle = ReturnType<OpenDatabase['forUser']>
+
+let migrated: Awaited<ReturnType<typeof migratedDatabase>>
+let proxy: Awaited<ReturnType<typeof startPostgresProxy>>
+beforeAll(async () => {
+  migrated = await migratedDatabase()
+  proxy = await startPostgresProxy(migrated.url)
+})
+afterAll(async () => {
+  await proxy[Symbol.asyncDispose]()
+  await migrated[Symbol.asyncDispose]()
+})
+
+/** A database of one connection that stands and has sent an identity, as it is for nearly every caller. */
+async function openBehindProxy(options: DatabaseOptions = {}) {
+  const database = await openDatabase({ url: proxy.url, poolMax: 1, ...options })
+  await sql`select 1`.execute(database.forUser('somebody'))
+  return { ...database, [Symbol.asyncDispose]: database.close }
+}
+
+/**
+ * Types of the messages that are sent meanwhile: P(arse), B(ind), D(escribe), E(xecute), C(lose). Each text ends with what asks
+ * for an answer, S(ync), Q(uery) or H (flush), and so is a round trip.
+ */
+async function sentBy(run: () => Promise<unknown>) {
+  proxy.sent = ''
+  await run()
+  return proxy.sent.match(/.*?[SQH]|.+/g)
+}
+
+const titles = (handle: Handle) => handle.selectFrom('tasks').select('title').where('completed', '=', true)
+
+test('a statement is one round trip, and is parsed twice at most; the identity is parsed once', async () => {
+  await using database = await openBehindProxy()
+  const run = (user: string) => sentBy(() => titles(database.forUser(user)).execute())
+  expect([await run('alice'), await run('bob')]).toEqual([['BEPBDES'], ['BEPBDES']])
+  expect([await run('carol'), await run('alice')]).toEqual([['BEBDES'], ['BEBDES']])
+})
+
+test('without prepared statements a statement is one round trip too', async () => {
+  await using database = await openBehindProxy({ preparedStatements: false })
+  for (let n = 0; n < 3; n++) {
+    expect(await sentBy(() => titles(database.forUser('alice')).execute())).toEqual(['PBEPBDES'])
+  }
+})
+
+const [begin, statement, clean, commit] = ['PBEBEPBDES', 'PBDES', 'Q', 'PBDES']
+
+test.each<[string, (alice: Handle) => Promise<unknown>, string[]]>([
+  [
+    'a transaction sets the identity with its begin',
+    alice =>
+      alice.transaction().execute(async trx => {
+        const id = crypto.randomUUID()
+        await trx.insertInto('tasks').values({ id, title: 'milk' }).execute()
+        await trx.updateTable('tasks').set({ title: 'bread' }).where('id', '=', id).execute()
+        await trx.deleteFrom('tasks').where('id', '=', id).execute()
+      }),
+    [begin, statement, statement, statement, commit],
+  ],
+  [
+    'a statement that fails is one round trip',
+    alice => expect(sql`select 1 / 0`.execute(alice)).rejects.toMatchObject({ code: '22012' }),
+    ['BEPBDES'],
+  ],
+  [
+    'a stream asks for its rows by the number that is wanted at once, behind the identity',
+    async alice => {
+      const rows = alice.selectNoFrom(sql`generate_series(1, 5)`.as('n')).stream(2)
+      for await (const _ of rows) {
+        // The rows are read to their end.
+      }
+    },
+    ['BEPBDH', 'EH', 'EH', 'EH', 'CS'],
+  ],
+  [
+    'a stream that fails sends nothing behind its error: a pooler would keep its server for the answer',
+    async alice => {
+      const rows = alice.selectNoFrom(sql`1 / (4 - generate_series(1, 5))`.as('n')).stream(2)
+      const read = async () => {
+        for await (const _ of rows);
+      }
+      await expect(read()).rejects.toMatchObject({ code: '22012' })
+      await titles(alice).execute()
+    },
+    ['BEPBDH', 'EH', 'EH', 'S', 'BEPBDES'],
+  ],
+  [
+    'a statement that may leave something behind is cleaned inside a transaction of its own',
+    alice => sql`select pg_advisory_lock(1)`.execute(alice),
+    [begin, statement, clean, commit],
+  ],
+  [
+    'a transaction is cleaned once, before its end',
+    alice =>
+      alice.transaction().execute(async trx => {
+        await sql`select pg_advisory_lock(1)`.execute(trx)
+        await sql`select pg_advisory_lock(2)`.execute(trx)
+      }),
+    [begin, statement, statement, clean, commit],
+  ],
+  [
+    'a transaction is rolled back and cleaned in one round trip',
+    alice =>
+      alice
+        .transaction()
+        .execute(async trx => {
+          await sql`select pg_advisory_lock(1)`.execute(trx)
+          throw new Error('Changed my mind')
+        })
+        .catch(() => {}),
+    [begin, statement, clean],
+  ],
+])('%s', async (_, run, messages) => {
+  await using database = await openBehindProxy()
+  expect(await sentBy(() => run(database.forUser('alice')))).toEqual(messages)
+})

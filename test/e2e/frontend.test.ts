@@ -1,0 +1,78 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { betterAuthToken } from '../../client/index.js'
+import { connect } from '../../examples/frontend/api.js'
+import { startApp } from '../parts/app.js'
+
+/** What a browser does with cookies and Node's fetch does not: keeps those of the issuer, sends them, and the origin. */
+function browserFetch(): typeof fetch {
+  const { fetch } = globalThis
+  const jar = new Map<string, string>()
+  return async (input, init) => {
+    const request = new Request(input, init)
+    request.headers.set('origin', new URL(request.url).origin)
+    if (new URL(request.url).pathname.startsWith('/api/auth/')) {
+      request.headers.set('cookie', [...jar].map(pair => pair.join('=')).join('; '))
+    }
+    const response = await fetch(request)
+    for (const cookie of response.headers.getSetCookie()) {
+      const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(cookie) ?? []
+      jar.set(name, value)
+    }
+    return response
+  }
+}
+
+beforeEach(() => {
+  vi.stubGlobal('fetch', browserFetch())
+})
+afterEach(() => {
+  vi.unstubAllGlobals()
+  vi.restoreAllMocks()
+})
+
+test('the frontend of the README signs up and reads its own tasks', async () => {
+  await using app = await startApp()
+  const { authClient, api } = connect(app.url, app.url)
+  const email = `${crypto.randomUUID()}@example.com`
+  const { data } = await authClient.signUp.email({ name: 'Alice', email, password: crypto.randomUUID() })
+  await api.tasks.create.mutate({ title: 'milk' })
+  expect(await api.me.query()).toEqual({ id: data?.user.id, email, name: 'Alice' })
+  expect((await api.tasks.list.query()).items).toMatchObject([{ title: 'milk' }])
+})
+
+test('the frontend of the README signs out, and the next person is nobody of before', async () => {
+  await using app = await startApp()
+  const { authClient, api, signOut } = connect(app.url, app.url)
+  vi.spyOn(console, 'log').mockImplementation(() => {})
+  const signUp = async (name: string) => {
+    const email = `${crypto.randomUUID()}@example.com`
+    await authClient.signUp.email({ name, email, password: crypto.randomUUID() })
+  }
+  await signUp('Alice')
+  expect((await api.me.query()).name).toBe('Alice')
+  await signOut()
+  await expect(api.me.query()).rejects.toMatchObject({ data: { reason: 'missing' } })
+  await signUp('Bob')
+  expect((await api.me.query()).name).toBe('Bob')
+})
+
+test('the frontend of the README is told when nobody is signed in', async () => {
+  await using app = await startApp()
+  const { api } = connect(app.url, app.url)
+  const told = vi.spyOn(console, 'log').mockImplementation(() => {})
+  await expect(api.me.query()).rejects.toMatchObject({ data: { reason: 'missing' } })
+  expect(told).toHaveBeenCalledExactlyOnceWith('Signed out: show the sign-in page.')
+})
+
+test.each([
+  [{ data: { token: 'a.b.c' }, error: null }, 'a.b.c'],
+  [{ data: null, error: { status: 401, statusText: 'Unauthorized' } }, null],
+  [{ data: null, error: null }, null],
+])('Better Auth answering %j gives the token %j', async (answer, token) => {
+  expect(await betterAuthToken(async () => answer)()).toBe(token)
+})
+
+test('a Better Auth that cannot say is an error, not a sign-out', async () => {
+  const answer = { data: null, error: { status: 429, statusText: 'Too Many Requests' } }
+  await expect(betterAuthToken(async () => answer)()).rejects.toThrow('No token from Better Auth: 429')
+})

@@ -1,0 +1,157 @@
+import { describe, expect, test } from 'vitest'
+import { ConfigError, readConfig } from '../../../server/index.js'
+
+type Env = Record<string, string>
+
+const issuerUrl = 'https://auth.example.com'
+const remote = (issuer: Env) => ({ kind: 'remote', ...issuer })
+
+describe('the issuer', () => {
+  const urls = { issuer: issuerUrl, audience: issuerUrl, jwksUrl: `${issuerUrl}/api/auth/jwks` }
+
+  test.each([issuerUrl, `${issuerUrl}/`, `${issuerUrl}/api/auth`, `${issuerUrl}:443/some/path?query#hash`])(
+    'of BETTER_AUTH_URL=%s is its origin',
+    BETTER_AUTH_URL => {
+      expect(readConfig({ BETTER_AUTH_URL }).issuer).toEqual(remote(urls))
+    },
+  )
+
+  test.each([
+    ['JWT_ISSUER', 'https://id.example.com/', { issuer: 'https://id.example.com/' }],
+    ['JWT_AUDIENCE', 'my-api', { audience: 'my-api' }],
+    ['JWKS_URL', 'http://keys:8080/jwks', { jwksUrl: 'http://keys:8080/jwks' }],
+  ])('%s wins over what BETTER_AUTH_URL says, as it is written', (name, value, expected) => {
+    const env = { BETTER_AUTH_URL: issuerUrl, [name]: value }
+    expect(readConfig(env).issuer).toEqual(remote({ ...urls, ...expected }))
+  })
+
+  test('needs no Better Auth: JWKS_URL, JWT_ISSUER and JWT_AUDIENCE are enough', () => {
+    const env = { JWKS_URL: 'https://keys.example.com/', JWT_ISSUER: 'them', JWT_AUDIENCE: 'us' }
+    expect(readConfig(env).issuer).toEqual(
+      remote({ issuer: 'them', audience: 'us', jwksUrl: 'https://keys.example.com/' }),
+    )
+  })
+
+  const jwks = { JWKS_URL: 'https://keys.example.com/' }
+  const needsIssuer = 'JWT_ISSUER: not set, expected the "iss" of the tokens that JWKS_URL has the keys of'
+  const needsAudience = 'JWT_AUDIENCE: not set, expected the "aud" of the tokens that are for this API'
+  const needsUrl =
+    'BETTER_AUTH_URL: not set, expected the URL of the issuer (or JWKS_URL), as JWT_ISSUER or JWT_AUDIENCE is set'
+
+  test.each<[Env, string[]]>([
+    [jwks, [needsIssuer, needsAudience]],
+    [{ ...jwks, JWT_ISSUER: 'them' }, [needsAudience]],
+    [{ ...jwks, JWT_AUDIENCE: 'us' }, [needsIssuer]],
+    [{ JWT_ISSUER: 'them' }, [needsUrl]],
+    [{ JWT_AUDIENCE: 'us' }, [needsUrl]],
+  ])('is not guessed from %j', (env, lines) => {
+    expect(() => readConfig(env)).toThrow(new ConfigError(lines))
+  })
+})
+
+describe('the issuer in this process', () => {
+  const line = (host: string) =>
+    `HOST: found "${host}", expected a loopback address (127.0.0.1, ::1 or localhost) for the issuer in this process, or BETTER_AUTH_URL (or JWKS_URL) set to your issuer`
+
+  test.each([
+    '0.0.0.0',
+    '::',
+    '192.168.1.10',
+    '128.0.0.1',
+    '1127.0.0.1',
+    'api.example.com',
+    'localhost.example.com',
+    '127.0.0.1.example.com',
+    '127.0.0.1.2',
+    '0127.0.0.1',
+    '::2',
+    '::ffff:10.0.0.1',
+    '::1:1',
+    'a:b',
+  ])('is not exposed to a network: HOST=%s is refused', HOST => {
+    expect(() => readConfig({ HOST })).toThrow(new ConfigError([line(HOST)]))
+    expect(() => readConfig({ HOST, DATABASE_URL: 'postgres://db/app' })).toThrow(ConfigError)
+  })
+
+  test.each(['127.0.0.1', '127.0.0.2', '127.255.255.254', '::1', 'localhost', 'LocalHost'])(
+    'listens on HOST=%s',
+    HOST => {
+      expect(readConfig({ HOST })).toMatchObject({ host: HOST, issuer: { kind: 'in-process' } })
+    },
+  )
+
+  test.each(['0.0.0.0', '::', 'api.example.com', 'auth'])('elsewhere is no obstacle to HOST=%s', HOST => {
+    expect(readConfig({ HOST, BETTER_AUTH_URL: issuerUrl })).toMatchObject({ host: HOST })
+    const jwks = { JWKS_URL: 'https://keys.example.com/', JWT_ISSUER: 'them', JWT_AUDIENCE: 'us' }
+    expect(readConfig({ HOST, ...jwks })).toMatchObject({ host: HOST })
+  })
+
+  test.each<[Env, string[]]>([
+    [{ HOST: 'a b' }, ['HOST']],
+    [{ HOST: '0.0.0.0', BETTER_AUTH_URL: 'auth' }, ['BETTER_AUTH_URL']],
+    [{ HOST: '0.0.0.0', JWT_ISSUER: 'them' }, ['BETTER_AUTH_URL']],
+    [{ HOST: '0.0.0.0', NODE_ENV: 'production', DATABASE_URL: 'postgres://db/app' }, ['BETTER_AUTH_URL']],
+  ])('whose URL is missing or wrong is one line: %j', (env, names) => {
+    const problems: string[] = []
+    try {
+      readConfig(env)
+    } catch (error) {
+      if (error instanceof ConfigError) problems.push(...error.problems)
+    }
+    expect(problems.map(problem => problem.split(':')[0])).toEqual(names)
+  })
+})
+
+describe('in production', () => {
+  const needsDatabase = 'DATABASE_URL: not set, expected the URL of a PostgreSQL, in production'
+  const needsIssuer =
+    'BETTER_AUTH_URL: not set, expected the URL of your Better Auth server (or JWKS_URL), in production'
+  const production = { NODE_ENV: 'production' }
+  const database = { DATABASE_URL: 'postgres://db/app' }
+
+  test.each<[Env, string[]]>([
+    [production, [needsDatabase, needsIssuer]],
+    [{ ...production, ...database }, [needsIssuer]],
+    [{ ...production, BETTER_AUTH_URL: issuerUrl }, [needsDatabase]],
+  ])('%j is refused', (env, lines) => {
+    expect(() => readConfig(env)).toThrow(new ConfigError(lines))
+  })
+
+  test.each<Env>([
+    { BETTER_AUTH_URL: issuerUrl },
+    { JWKS_URL: 'https://keys.example.com/', JWT_ISSUER: 'them', JWT_AUDIENCE: 'us' },
+  ])('a database and %j are enough', issuer => {
+    expect(readConfig({ ...production, ...database, ...issuer })).toMatchObject({ production: true })
+  })
+
+  const https = 'expected https://, or JWKS_ALLOW_HTTP=true'
+  const them = { JWT_ISSUER: 'them', JWT_AUDIENCE: 'us' }
+
+  test.each<[Env, string]>([
+    [{ BETTER_AUTH_URL: 'http://auth.internal' }, 'BETTER_AUTH_URL'],
+    [{ JWKS_URL: 'http://keys:8080/jwks', ...them }, 'JWKS_URL'],
+    [{ JWKS_URL: 'http://127.0.0.1.example.com/', ...them }, 'JWKS_URL'],
+    [{ BETTER_AUTH_URL: issuerUrl, JWKS_URL: 'http://keys/' }, 'JWKS_URL'],
+    [{ BETTER_AUTH_URL: 'http://auth.internal', JWKS_ALLOW_HTTP: 'false' }, 'BETTER_AUTH_URL'],
+  ])('keys over plain http from another machine are refused: %j', (issuer, name) => {
+    const line = `${name}: found plain http to another machine, ${https}`
+    expect(() => readConfig({ ...production, ...database, ...issuer })).toThrow(new ConfigError([line]))
+  })
+
+  test.each<[Env, boolean]>([
+    [{ BETTER_AUTH_URL: 'http://auth.internal', JWKS_ALLOW_HTTP: 'true' }, true],
+    [{ BETTER_AUTH_URL: 'http://localhost:3000' }, false],
+    [{ BETTER_AUTH_URL: 'http://127.0.0.1:3000' }, false],
+    [{ BETTER_AUTH_URL: 'http://[::1]:3000' }, false],
+    [{ BETTER_AUTH_URL: 'http://auth.internal', JWKS_URL: 'https://keys.example.com/' }, false],
+  ])('%j is taken', (issuer, jwksAllowHttp) => {
+    expect(readConfig({ ...production, ...database, ...issuer })).toMatchObject({ jwksAllowHttp })
+  })
+})
+
+test.each<[Env, boolean]>([
+  [{}, true],
+  [{ JWKS_ALLOW_HTTP: 'false', BETTER_AUTH_URL: 'https://auth.example.com' }, false],
+])('elsewhere plain http is taken, unless it is forbidden: %j', (env, jwksAllowHttp) => {
+  expect(readConfig(env)).toMatchObject({ jwksAllowHttp })
+})

@@ -1,0 +1,223 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startApp } from '../../parts/app.js'
+import { bearer, ownIssuer, type Sent, send, startRemote } from '../../parts/wire.js'
+import { exchange } from '../../security/wire.js'
+
+const allowed = 'https://app.example.com'
+
+let app: Awaited<ReturnType<typeof startApp>>
+let port: string
+beforeAll(async () => {
+  app = await startApp('embedded', { CORS_ORIGINS: `http://localhost:3000,${allowed}` })
+  port = new URL(app.url).port
+})
+afterAll(() => app[Symbol.asyncDispose]())
+
+describe('the page at /', () => {
+  test('says what runs here and what to do next, in commands that name this server', async () => {
+    const response = await send(app.url, '/')
+    expect(response.headers.get('content-type')).toMatch(/^text\/html; charset=utf-8$/i)
+    const page = await response.text()
+    for (const word of ['trpc-bearer', '/trpc/', '/healthz', '/readyz', '/metrics', '/api/auth']) {
+      expect(page).toContain(word)
+    }
+    expect(page).toContain(`${app.url}/trpc/me`)
+    expect(page).toContain(`${app.url}/api/auth/sign-up/email`)
+    expect(page).toContain(`API_URL=${app.url} npm run quickstart`)
+  })
+
+  test('may load nothing and run nothing', async () => {
+    const { headers } = await send(app.url, '/')
+    const policy = headers.get('content-security-policy')
+    expect(policy).toMatch(/default-src 'none'/)
+    expect(policy).not.toMatch(/script-src|unsafe-eval/)
+    expect(headers.get('x-content-type-options')).toBe('nosniff')
+  })
+
+  test('where the issuer is elsewhere names it, and nothing of a Better Auth here', async () => {
+    await using issuer = await ownIssuer()
+    await using remote = await startRemote(issuer)
+    const page = await (await send(remote.url, '/')).text()
+    expect(page).toContain(issuer.url)
+    expect(page).not.toContain('/api/auth')
+    expect((await send(remote.url, '/api/auth/ok')).status).toBe(404)
+  })
+})
+
+test.each(['/nothing', '/favicon.ico', '/readyz/', '/METRICS'])('there is nothing at %s', async path => {
+  const response = await send(app.url, path)
+  expect(response.status).toBe(404)
+  expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
+})
+
+describe('CORS', () => {
+  const list = (value: string | null) => (value ?? '').toLowerCase().split(/ *, */)
+  const preflight = (origin: string, method = 'POST'): Sent => ({
+    method: 'OPTIONS',
+    headers: [
+      ['origin', origin],
+      ['access-control-request-method', method],
+      ['access-control-request-headers', 'authorization,content-type'],
+    ],
+  })
+
+  test.each([allowed, 'http://localhost:3000'])(
+    '%s may ask for what a call needs, with a token and JSON',
+    async origin => {
+      const response = await send(app.url, '/trpc/tasks.create', preflight(origin))
+      expect(response.status).toBe(204)
+      expect(response.headers.get('access-control-allow-origin')).toBe(origin)
+      expect(list(response.headers.get('access-control-allow-headers'))).toEqual(
+        expect.arrayContaining(['authorization', 'content-type']),
+      )
+      expect(list(response.headers.get('access-control-allow-methods'))).toEqual(
+        expect.arrayContaining(['get', 'post']),
+      )
+      expect(list(response.headers.get('vary'))).toContain('origin')
+    },
+  )
+
+  test.each(['/trpc/health', '/trpc/me', '/trpc/a/b', '/trpc/nothing'])(
+    '%s may be read by it',
+    async path => {
+      const { headers } = await send(app.url, path, { headers: [['origin', allowed]] })
+      expect(headers.get('access-control-allow-origin')).toBe(allowed)
+      expect(list(headers.get('access-control-expose-headers'))).toEqual(
+        expect.arrayContaining(['www-authenticate', 'retry-after', 'x-request-id']),
+      )
+      expect(list(headers.get('vary'))).toContain('origin')
+    },
+  )
+
+  test.each([
+    'https://evil.example',
+    'https://app.example.com.evil.example',
+    'https://evil-app.example.com',
+    'http://app.example.com',
+    'https://app.example.com:8443',
+    'null',
+    '*',
+  ])('%s may not', async origin => {
+    const answers = [
+      await send(app.url, '/trpc/me', preflight(origin)),
+      await send(app.url, '/trpc/me', { headers: [['origin', origin]] }),
+      await send(app.url, '/api/auth/token', preflight(origin)),
+      await send(app.url, '/api/auth/ok', { headers: [['origin', origin]] }),
+    ]
+    expect(answers.map(({ headers }) => headers.get('access-control-allow-origin'))).toEqual(
+      Array(4).fill(null),
+    )
+  })
+
+  test('a frontend that is allowed may sign people in at the issuer in this process', async () => {
+    const response = await send(app.url, '/api/auth/sign-up/email', preflight(allowed))
+    expect(response.headers.get('access-control-allow-origin')).toBe(allowed)
+    expect(response.headers.get('access-control-allow-credentials')).toBe('true')
+  })
+
+  test('without CORS_ORIGINS nobody may', async () => {
+    await using issuer = await ownIssuer()
+    await using closed = await startRemote(issuer)
+    const { headers } = await send(closed.url, '/trpc/health', { headers: [['origin', allowed]] })
+    expect(headers.get('access-control-allow-origin')).toBeNull()
+  })
+})
+
+describe('while the issuer runs in this process', () => {
+  const host = (name: string): Sent => ({ headers: [['host', name]] })
+  const paths = ['/trpc/health', '/healthz', '/', '/api/auth/jwks', '/metrics']
+
+  test.each([
+    'evil.example',
+    'evil.example:4000',
+    'localhost.evil.example',
+    '127.0.0.1.evil.example',
+    '169.254.169.254',
+    '[::2]',
+  ])('a request to %s is refused, whatever it asks for (DNS rebinding)', async name => {
+    const answers = await Promise.all(paths.map(path => send(app.url, path, host(name))))
+    expect(answers.map(({ status }) => status)).toEqual(paths.map(() => 403))
+    expect(await answers[0]?.text()).toContain('HOST')
+  })
+
+  test.each(['localhost', '127.0.0.1', '[::1]', 'LOCALHOST'])('a request to %s is answered', async name => {
+    for (const value of [name, `${name}:${port}`]) {
+      const answers = await Promise.all(paths.map(path => send(app.url, path, host(value))))
+      expect(answers.map(({ status }) => status)).toEqual(paths.map(() => 200))
+    }
+  })
+
+  const raw = (target: string, ...hosts: string[]) =>
+    exchange(
+      app.url,
+      [`GET ${target} HTTP/1.1`, ...hosts.map(name => `Host: ${name}`), 'Connection: close', '', ''].join(
+        '\r\n',
+      ),
+    )
+
+  test.each([
+    ['http://localhost', 'evil.example'],
+    ['http://127.0.0.1', 'evil.example:4000'],
+    ['http://[::1]', 'localhost.evil.example'],
+    ['https://localhost', 'evil.example'],
+    ['http://evil.example', 'localhost'],
+    ['http://localhost@evil.example', 'localhost'],
+    ['http://localhost.evil.example', '127.0.0.1'],
+    ['http://localhost', ''],
+    ['', 'localhost, evil.example'],
+    ['', 'evil.example, localhost'],
+    ['', 'localhost@evil.example'],
+    ['', 'evil.example\\@localhost'],
+    ['', ''],
+  ])('both the target (%s) and the Host (%s) must name this machine', async (authority, name) => {
+    const answers = await Promise.all(paths.map(path => raw(`${authority}${path}`, name)))
+    for (const { status } of answers) expect([400, 403]).toContain(status)
+    if (authority !== '' && name !== '')
+      expect(answers.map(({ status }) => status)).toEqual(paths.map(() => 403))
+  })
+
+  test.each([
+    ['localhost', 'evil.example'],
+    ['evil.example', 'localhost'],
+  ])('of two Hosts (%s, %s) each must name it', async (first, second) => {
+    const { status } = await raw('/api/auth/jwks', first, second)
+    expect([400, 403]).toContain(status)
+  })
+
+  test('an absolute target that names it as the Host does is answered', async () => {
+    expect((await raw(`http://localhost:${port}/healthz`, `localhost:${port}`)).status).toBe(200)
+    expect((await raw('http://LOCALHOST/healthz', '127.0.0.1')).status).toBe(200)
+  })
+})
+
+test('where the issuer is elsewhere any name will do: a proxy sends its own', async () => {
+  await using issuer = await ownIssuer()
+  await using remote = await startRemote(issuer)
+  const headers: Sent['headers'] = [['host', 'api.example.com'], bearer(await issuer.tokenFor('alice'))]
+  expect((await send(remote.url, '/trpc/me', { headers })).status).toBe(200)
+})
+
+test('HOST is a name that the server answers to', async () => {
+  await using local = await startApp('embedded', { HOST: 'localhost' })
+  expect(new URL(local.url).hostname).toBe('localhost')
+  expect((await send(local.url, '/trpc/health')).status).toBe(200)
+  expect(await local.as('alice').me.query()).toMatchObject({ name: 'alice' })
+})
+
+test('two servers in one process do not mix', async () => {
+  await using other = await startApp()
+  await app.as('alice').tasks.create.mutate({ title: 'here' })
+  await other.as('alice').tasks.create.mutate({ title: 'there' })
+  const { items } = await other.as('alice').tasks.list.query()
+  expect(items.map(({ title }) => title)).toEqual(['there'])
+  const headers = [bearer(await other.tokenOf('alice'))]
+  expect((await send(app.url, '/trpc/me', { headers })).status).toBe(401)
+})
+
+test('with DATABASE_URL and no issuer named, the one in this process signs people in', async () => {
+  await using own = await startApp('PostgreSQL')
+  const alice = own.as('alice')
+  const { id } = await alice.tasks.create.mutate({ title: 'milk' })
+  expect(await alice.tasks.get.query({ id })).toMatchObject({ title: 'milk' })
+  await expect(own.as('bob').tasks.get.query({ id })).rejects.toMatchObject({ data: { code: 'NOT_FOUND' } })
+})

@@ -1,0 +1,137 @@
+import { once } from 'node:events'
+import { readdir } from 'node:fs/promises'
+import { Agent, createServer, get } from 'node:http'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { ConfigError, readConfig, startServer } from '../../../server/index.js'
+import { dataDir } from '../../parts/database.js'
+import { temporaryFolder } from '../../parts/temporary-folder.js'
+import { bearer, json, listen, migratedDatabase, ownIssuer, send, startRemote } from '../../parts/wire.js'
+
+async function startOn(folder: { path: string }, env: Record<string, string> = {}) {
+  const variables = { PORT: '0', LOG_LEVEL: 'silent', DATA_DIR: folder.path }
+  const server = await startServer(readConfig({ ...variables, ...env }))
+  return { ...server, [Symbol.asyncDispose]: server.close }
+}
+
+/** A call that is running: the server has its head and waits for the rest of the body. */
+async function startCall(url: string, token: string) {
+  const body = JSON.stringify({ json: { title: 'finished' } })
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  const head = [
+    'POST /trpc/tasks.create HTTP/1.1',
+    'Host: 127.0.0.1',
+    `Authorization: Bearer ${token}`,
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Expect: 100-continue',
+  ]
+  socket.write(`${head.join('\r\n')}\r\n\r\n`)
+  let answer = ''
+  socket.setEncoding('utf8').on('data', chunk => {
+    answer += chunk
+  })
+  await once(socket, 'data')
+  return {
+    [Symbol.dispose]: () => void socket.destroy(),
+    async finish() {
+      const closed = once(socket, 'close')
+      socket.write(body)
+      await closed
+      return answer.replace('HTTP/1.1 100 Continue\r\n\r\n', '')
+    },
+  }
+}
+
+test('a stop lets the call that runs finish, and takes no new one', async () => {
+  await using issuer = await ownIssuer()
+  await using database = await migratedDatabase()
+  await using server = await startRemote(issuer, { DATABASE_URL: database.url })
+  using call = await startCall(server.url, await issuer.tokenFor('alice'))
+
+  const closing = server.close()
+  await expect(send(server.url, '/trpc/health')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+  const answer = await call.finish()
+  expect(answer).toMatch(/^HTTP\/1\.1 200 /)
+  expect(answer).toContain('"title":"finished"')
+  await closing
+})
+
+test('a stop waits for no connection that is only kept alive', async () => {
+  await using issuer = await ownIssuer()
+  await using database = await migratedDatabase()
+  await using server = await startRemote(issuer, { DATABASE_URL: database.url })
+  const agent = new Agent({ keepAlive: true })
+  const [response] = await once(get(`${server.url}/trpc/health`, { agent }), 'response')
+  const idle = response.resume().socket
+  await once(response, 'end')
+  using call = await startCall(server.url, await issuer.tokenFor('alice'))
+
+  const closing = server.close()
+  await once(idle, 'close')
+  // The other call still runs: the idle connection was closed for its own sake, not by force at the end.
+  expect(await call.finish()).toMatch(/^HTTP\/1\.1 200 /)
+  await closing
+  agent.destroy()
+})
+
+test('a stop can be asked for again, meanwhile and afterwards', async () => {
+  await using folder = await dataDir()
+  await using server = await startOn(folder)
+  await Promise.all([server.close(), server.close()])
+  await server.close()
+  await expect(send(server.url, '/healthz')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+})
+
+test('what was stopped can be started again, with what was written', async () => {
+  await using issuer = await ownIssuer()
+  await using folder = await dataDir()
+  const headers = [bearer(await issuer.tokenFor('alice'))]
+  await using first = await startOn(folder, { BETTER_AUTH_URL: issuer.url })
+  const task = json({ json: { title: 'kept' } })
+  await send(first.url, '/trpc/tasks.create', { ...task, headers: [...headers, ...task.headers] })
+  await first.close()
+
+  await using second = await startOn(folder, { BETTER_AUTH_URL: issuer.url })
+  expect(await (await send(second.url, '/trpc/tasks.list', { headers })).text()).toContain('"title":"kept"')
+})
+
+test('a port in use is one line that says what to set, and leaves nothing behind', async () => {
+  await using folder = await dataDir()
+  await using other = await listen(createServer())
+  const refused = expect.objectContaining({
+    name: 'PortError',
+    message: `Port ${other.port} on 127.0.0.1 is in use: set PORT or HOST to another.`,
+  })
+  await expect(startOn(folder, { PORT: String(other.port) })).rejects.toEqual(refused)
+  await using server = await startOn(folder)
+  expect((await send(server.url, '/healthz')).status).toBe(200)
+})
+
+test('an address that is not of this machine is one line too', async () => {
+  await using issuer = await ownIssuer()
+  const refused = expect.objectContaining({
+    name: 'PortError',
+    message: expect.stringMatching(/^Port .* HOST .*\.$/),
+  })
+  // RFC 5737: for documentation, and on no machine.
+  await expect(startRemote(issuer, { HOST: '192.0.2.1' })).rejects.toEqual(refused)
+})
+
+test.each(['0.0.0.0', '::', '192.0.2.1', 'example.com', ''])(
+  'a configuration made by hand that would put the in-process issuer on a network (%j) is refused',
+  async host => {
+    await using folder = await temporaryFolder()
+    const config = {
+      ...readConfig({ PORT: '0', LOG_LEVEL: 'silent', DATA_DIR: join(folder.path, 'data') }),
+      host,
+    }
+    const error: unknown = await startServer(config).catch(cause => cause)
+    expect(error).toBeInstanceOf(ConfigError)
+    expect(error).toMatchObject({
+      message: `HOST: found "${host}", expected a loopback address (127.0.0.1, ::1 or localhost) for the issuer in this process, or BETTER_AUTH_URL (or JWKS_URL) set to your issuer`,
+    })
+    expect(await readdir(folder.path)).toEqual([])
+  },
+)

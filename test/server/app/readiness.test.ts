@@ -1,0 +1,194 @@
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
+
+import { startApp } from '../../parts/app.js'
+import { emptyDatabase } from '../../parts/database.js'
+import { runStatements } from '../../parts/run-statements.js'
+import { bearer, migrate, migratedDatabase, ownIssuer, send, startRemote } from '../../parts/wire.js'
+
+let database: Awaited<ReturnType<typeof migratedDatabase>>
+beforeAll(async () => {
+  database = await migratedDatabase()
+})
+afterAll(() => database[Symbol.asyncDispose]())
+
+async function readinessOf(url: string) {
+  const response = await send(url, '/readyz')
+  return { status: response.status, ...JSON.parse(await response.text()) }
+}
+
+/** Until it has come back by itself; a restart is not needed. */
+const recovers = (url: string) =>
+  vi.waitFor(async () => expect(await readinessOf(url)).toMatchObject({ status: 200 }), {
+    timeout: 10_000,
+    interval: 100,
+  })
+
+const isAlive = async (url: string) => (await send(url, '/healthz')).status
+
+/** The way to a PostgreSQL, which can be shut and opened. */
+async function startGate(databaseUrl: string) {
+  const target = new URL(databaseUrl)
+  const sockets = new Set<Socket>()
+  const gate = { open: false }
+  const server: Server = createServer(socket => {
+    if (!gate.open) return void socket.destroy()
+    const onward = connect(Number(target.port || 5432), target.hostname.replace(/[[\]]/g, ''))
+    for (const [end, other] of [
+      [socket, onward],
+      [onward, socket],
+    ] as const) {
+      sockets.add(end)
+      end.on('error', () => {}).once('close', () => other.destroy())
+    }
+    socket.pipe(onward).pipe(socket)
+  })
+  await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
+  const address = server.address()
+  const url = new URL(databaseUrl)
+  url.host = `127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`
+  const shut = () => {
+    gate.open = false
+    for (const socket of sockets) socket.destroy()
+  }
+  return {
+    url: url.href,
+    open() {
+      gate.open = true
+    },
+    shut,
+    async [Symbol.asyncDispose]() {
+      shut()
+      await new Promise(done => server.close(done))
+    },
+  }
+}
+
+test('with everything in place it is ready, and says how it stands with the keys', async () => {
+  await using app = await startApp()
+  expect(await isAlive(app.url)).toBe(200)
+  expect(await readinessOf(app.url)).toMatchObject({
+    status: 200,
+    ready: true,
+    database: 'ok',
+    keys: 'ok',
+    keySet: { keys: expect.any(Number), age: expect.any(Number), lastError: null },
+  })
+})
+
+test('until the schema is migrated it says what to run, and then it recovers by itself', async () => {
+  await using issuer = await ownIssuer()
+  await using empty = await emptyDatabase()
+  await using app = await startRemote(issuer, { DATABASE_URL: empty.url })
+  expect(await isAlive(app.url)).toBe(200)
+  expect(await readinessOf(app.url)).toMatchObject({
+    status: 503,
+    ready: false,
+    database: expect.stringContaining('npm run migrate'),
+    keys: 'ok',
+  })
+  await migrate(empty.url)
+  await recovers(app.url)
+  const headers = [bearer(await issuer.tokenFor('alice'))]
+  expect((await send(app.url, '/trpc/tasks.list', { headers })).status).toBe(200)
+})
+
+test('a fence with gaps leaves it not ready, says how many, and what to run', async () => {
+  await using issuer = await ownIssuer()
+  await using own = await migratedDatabase()
+  await using app = await startRemote(issuer, { DATABASE_URL: own.url })
+  await recovers(app.url)
+  for (const [object, count] of [
+    ['table one', '1 gap'],
+    ['table two', '2 gaps'],
+  ]) {
+    await runStatements(own.url, `create ${object} (body text)`, `grant select on ${object} to app_user`)
+    expect(await readinessOf(app.url)).toMatchObject({
+      status: 503,
+      ready: false,
+      database: `The database does not keep users apart (${count}): run npm run fence.`,
+    })
+  }
+})
+
+test('a database that comes, goes and comes back needs no restart', async () => {
+  await using issuer = await ownIssuer()
+  await using gate = await startGate(database.url)
+  await using app = await startRemote(issuer, { DATABASE_URL: gate.url })
+  const headers = [bearer(await issuer.tokenFor('alice'))]
+  const list = async () => (await send(app.url, '/trpc/tasks.list', { headers })).status
+  const away = { status: 503, ready: false, database: expect.stringContaining('DATABASE_URL'), keys: 'ok' }
+
+  expect(await isAlive(app.url)).toBe(200)
+  expect(await readinessOf(app.url)).toMatchObject(away)
+  expect(await list()).toBe(503)
+
+  gate.open()
+  await recovers(app.url)
+  expect(await list()).toBe(200)
+
+  gate.shut()
+  expect(await list()).toBe(503)
+  expect(await readinessOf(app.url)).toMatchObject(away)
+  expect(await isAlive(app.url)).toBe(200)
+
+  gate.open()
+  await recovers(app.url)
+  expect(await list()).toBe(200)
+})
+
+test('a database that is not there is told without its name', async () => {
+  await using issuer = await ownIssuer()
+  const url = new URL(inject('postgresUrl'))
+  url.pathname = '/no_such_database_hunter2'
+  await using app = await startRemote(issuer, { DATABASE_URL: url.href })
+  const response = await send(app.url, '/readyz')
+  expect(response.status).toBe(503)
+  expect(await response.text()).not.toMatch(/hunter2/)
+})
+
+test('until the issuer was reached it says what to look at, and then it recovers by itself', async () => {
+  await using issuer = await ownIssuer('away')
+  await using app = await startRemote(issuer, { DATABASE_URL: database.url })
+  expect(await isAlive(app.url)).toBe(200)
+  expect(await readinessOf(app.url)).toMatchObject({
+    status: 503,
+    ready: false,
+    database: 'ok',
+    keys: expect.stringMatching(/BETTER_AUTH_URL.*JWKS_URL/),
+    keySet: { keys: 0, age: null, lastError: 'unreachable' },
+  })
+  expect(await (await send(app.url, '/readyz')).text()).not.toMatch(/127\.0\.0\.1|http/)
+  issuer.now.state = 'up'
+  await recovers(app.url)
+})
+
+test('it stays ready while the issuer is away, as long as the keys at hand may be used', async () => {
+  await using issuer = await ownIssuer()
+  await using app = await startRemote(issuer, { DATABASE_URL: database.url })
+  await recovers(app.url)
+  issuer.now.state = 'away'
+  expect(await readinessOf(app.url)).toMatchObject({ status: 200, ready: true })
+  const headers = [bearer(await issuer.tokenFor('alice'))]
+  expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
+})
+
+test('an issuer that has no keys yet is asked again', async () => {
+  await using issuer = await ownIssuer('without keys')
+  await using app = await startRemote(issuer, { DATABASE_URL: database.url })
+  expect(await readinessOf(app.url)).toMatchObject({ status: 503, keys: expect.stringContaining('no keys') })
+  issuer.now.state = 'up'
+  await recovers(app.url)
+})
+
+test('a JWKS_URL that finds a page and no keys leaves it not ready', async () => {
+  await using issuer = await ownIssuer()
+  await using other = await startRemote(issuer)
+  await using app = await startRemote(issuer, {
+    DATABASE_URL: database.url,
+    JWKS_URL: `${other.url}/`,
+    JWT_ISSUER: 'them',
+    JWT_AUDIENCE: 'us',
+  })
+  expect(await readinessOf(app.url)).toMatchObject({ status: 503, keys: expect.stringContaining('JWKS_URL') })
+})

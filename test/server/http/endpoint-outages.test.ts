@@ -1,0 +1,192 @@
+import { createServer } from 'node:http'
+import { createServer as createTcpServer } from 'node:net'
+import { TRPCError } from '@trpc/server'
+import { sql } from 'kysely'
+import { expect, test, vi } from 'vitest'
+import { createClient } from '../../../client/index.js'
+import { migrateToLatest, openDatabase } from '../../../db/index.js'
+import {
+  createNodeHandler,
+  protectedProcedure,
+  publicProcedure,
+  router,
+  TokenError,
+} from '../../../server/index.js'
+import { emptyDatabase } from '../../parts/database.js'
+import {
+  bearer,
+  json,
+  listen,
+  migratedDatabase,
+  nowhere,
+  ownIssuer,
+  send,
+  startRemote,
+} from '../../parts/wire.js'
+
+const outage = (reason: string) => ({
+  error: { json: { data: { code: 'SERVICE_UNAVAILABLE', httpStatus: 503, reason } } },
+})
+
+test('an issuer that was never reachable is 503, not the fault of the caller', async () => {
+  await using issuer = await ownIssuer('away')
+  await using app = await startRemote(issuer)
+  const headers = [bearer(await issuer.tokenFor('alice'))]
+
+  const me = await send(app.url, '/trpc/me', { headers })
+  expect(me.status).toBe(503)
+  expect(me.headers.get('retry-after')).toMatch(/^\d+$/)
+  expect(me.headers.get('www-authenticate')).toBeNull()
+  expect(await me.json()).toMatchObject(outage('keys_unavailable'))
+
+  expect((await send(app.url, '/trpc/health', { headers })).status).toBe(200)
+  expect((await send(app.url, '/trpc/me')).status).toBe(401)
+
+  const batch = await send(app.url, '/trpc/health,me?batch=1&input=%7B%7D', { headers })
+  expect(batch.status).toBe(207)
+  expect(batch.headers.get('retry-after')).toMatch(/^\d+$/)
+})
+
+test('an issuer that comes back is asked again', async () => {
+  await using issuer = await ownIssuer('away')
+  await using app = await startRemote(issuer)
+  const headers = [bearer(await issuer.tokenFor('alice'))]
+  expect((await send(app.url, '/trpc/me', { headers })).status).toBe(503)
+  issuer.now.state = 'up'
+  const me = async () => expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
+  await vi.waitFor(me, { timeout: 10_000, interval: 100 })
+})
+
+test.each<[string, TokenError, string]>([
+  ['as the error says, in whole seconds', new TokenError('keys_unavailable', { retryAfter: 41.2 }), '42'],
+  ['soon, where nobody knows', new TokenError('revocation_unavailable'), '5'],
+])('an outage is 503 with Retry-After %s, the largest of a batch', async (_, error, seconds) => {
+  await using issuer = await ownIssuer()
+  const database = await openDatabase({ url: nowhere })
+  const verifier = { verify: () => Promise.reject(error) }
+  const unavailable = protectedProcedure.query(() => 'never')
+  const away = publicProcedure.query(() => {
+    throw new TRPCError({ code: 'SERVICE_UNAVAILABLE', message: 'Back soon.' })
+  })
+  const handler = createNodeHandler({
+    verifier,
+    db: database,
+    router: router({ unavailable, away }),
+    onError() {},
+  })
+  await using server = await listen(createServer(handler))
+  const headers = [bearer(await issuer.tokenFor('alice'))]
+  const one = await send(server.url, '/trpc/unavailable', { headers })
+  expect([one.status, one.headers.get('retry-after')]).toEqual([503, seconds])
+  expect(await one.json()).toMatchObject(outage(error.reason))
+  const batch = await send(server.url, '/trpc/away,unavailable,away?batch=1&input=%7B%7D', { headers })
+  expect(batch.headers.get('retry-after')).toBe(seconds)
+  await database.close()
+})
+
+test('a database that cannot be reached is 503, and its address stays here', async () => {
+  await using issuer = await ownIssuer()
+  await using app = await startRemote(issuer)
+  const headers = [bearer(await issuer.tokenFor('alice'))]
+
+  const list = await send(app.url, '/trpc/tasks.list', { headers })
+  expect(list.status).toBe(503)
+  expect(list.headers.get('retry-after')).toMatch(/^\d+$/)
+  const text = await list.text()
+  expect(JSON.parse(text)).toMatchObject(outage('database_unavailable'))
+  expect(text).not.toMatch(/127\.0\.0\.1|ECONNREFUSED|hunter2|nobody/)
+
+  const create = json({ json: { title: 'milk' } })
+  const created = await send(app.url, '/trpc/tasks.create', {
+    ...create,
+    headers: [...headers, ...create.headers],
+  })
+  expect(created.status).toBe(503)
+  expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
+})
+
+test('a database that takes the connection and says nothing is 503 after DATABASE_CONNECT_TIMEOUT', async () => {
+  await using issuer = await ownIssuer()
+  await using mute = await listen(createTcpServer(socket => socket.resume()))
+  const env = {
+    DATABASE_URL: `postgres://nobody@127.0.0.1:${mute.port}/nothing`,
+    DATABASE_CONNECT_TIMEOUT: '1',
+  }
+  await using app = await startRemote(issuer, env)
+  const headers = [bearer(await issuer.tokenFor('alice'))]
+  const response = await send(app.url, '/trpc/tasks.list', { headers })
+  expect(await response.json()).toMatchObject(outage('database_unavailable'))
+})
+
+/** Procedures that ask a PostgreSQL of their own, migrated or not yet. */
+async function startAsking({ migrate }: { migrate: boolean }) {
+  const issuer = await ownIssuer()
+  const empty = await emptyDatabase()
+  const database = await openDatabase({ url: empty.url, statementTimeout: 1, poolMax: 1 })
+  if (migrate) await migrateToLatest(database.db)
+  const asking = router({
+    tasks: protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('tasks').selectAll().execute()),
+    sleep: protectedProcedure.query(({ ctx }) => sql`select pg_sleep(60)`.execute(ctx.db)),
+  })
+  const handler = createNodeHandler({ verifier: issuer.verifier, db: database, router: asking })
+  const server = await listen(createServer(handler))
+  return {
+    url: server.url,
+    alice: { headers: [bearer(await issuer.tokenFor('alice'))] },
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]()
+      await database.close()
+      await empty[Symbol.asyncDispose]()
+      await issuer[Symbol.asyncDispose]()
+    },
+  }
+}
+
+test('a schema that is not migrated yet is 503, where another database has made the role already', async () => {
+  await using ready = await startAsking({ migrate: true })
+  await using early = await startAsking({ migrate: false })
+  expect((await send(ready.url, '/trpc/tasks', ready.alice)).status).toBe(200)
+  const response = await send(early.url, '/trpc/tasks', early.alice)
+  expect(await response.json()).toMatchObject(outage('database_unavailable'))
+})
+
+test('a statement that takes longer than it may is 504, and its connection serves the next', async () => {
+  await using app = await startAsking({ migrate: true })
+  const response = await send(app.url, '/trpc/sleep', app.alice)
+  expect(response.status).toBe(504)
+  expect(await response.json()).toMatchObject({ error: { json: { data: { code: 'GATEWAY_TIMEOUT' } } } })
+  expect((await send(app.url, '/trpc/tasks', app.alice)).status).toBe(200)
+})
+
+test('STATEMENT_TIMEOUT is the longest that a call waits for a lock', async () => {
+  await using issuer = await ownIssuer()
+  await using database = await migratedDatabase()
+  await using app = await startRemote(issuer, { DATABASE_URL: database.url, STATEMENT_TIMEOUT: '1' })
+  const other = await openDatabase({ url: database.url })
+  const headers = [bearer(await issuer.tokenFor('alice'))]
+  const response = await other.db.transaction().execute(async trx => {
+    await sql`lock table tasks in access exclusive mode`.execute(trx)
+    return send(app.url, '/trpc/tasks.list', { headers })
+  })
+  await other.close()
+  expect(response.status).toBe(504)
+})
+
+test('a search that takes longer than STATEMENT_TIMEOUT is 504 and says what to do, and smaller ones are answered', async () => {
+  await using issuer = await ownIssuer()
+  await using database = await migratedDatabase()
+  await using app = await startRemote(issuer, { DATABASE_URL: database.url, STATEMENT_TIMEOUT: '1' })
+  const admin = await openDatabase({ url: database.url })
+  await sql`
+    insert into tasks (user_id, id, title, notes)
+    select 'alice', gen_random_uuid(), 'long', repeat('a', 10000) from generate_series(1, 3000)`.execute(
+    admin.db,
+  )
+  await admin.close()
+  const client = createClient({ url: `${app.url}/trpc`, getToken: () => issuer.tokenFor('alice') })
+  await expect(client.tasks.list.query({ search: `b${'a'.repeat(199)}` })).rejects.toMatchObject({
+    message: 'This took longer than the server allows. Ask for less at once.',
+    data: { code: 'GATEWAY_TIMEOUT', httpStatus: 504 },
+  })
+  expect((await client.tasks.list.query({ search: 'LONG' })).items).toHaveLength(20)
+})

@@ -1,0 +1,86 @@
+import { sql } from 'kysely'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { migrateToLatest, openDatabase } from '../../../db/index.js'
+import { databaseKinds, emptyDatabase } from '../../parts/database.js'
+import { refusalOf } from '../../parts/refusal.js'
+import { sharedApp } from '../../parts/shared-app.js'
+
+const zone = 'America/New_York'
+const times = [
+  '0001-01-01T00:00:00.000Z',
+  '0001-01-01T04:56:02.001Z',
+  '1850-01-01T00:00:00.000Z',
+  // The clocks of New York stopped for almost four minutes.
+  '1883-11-18T16:59:59.999Z',
+  // An hour that New York had twice, and one that it never had.
+  '2024-11-03T05:30:00.000Z',
+  '2024-11-03T06:30:00.000Z',
+  '2024-03-10T07:00:00.000Z',
+  '9999-12-31T23:59:59.999Z',
+]
+
+// A test file is a process of its own: server and client are in this one, and in New York.
+beforeAll(() => void vi.stubEnv('TZ', zone))
+afterAll(() => void vi.unstubAllEnvs())
+
+function keepsEveryTime(app: ReturnType<typeof sharedApp>) {
+  test('the process is in New York', () => {
+    expect(Intl.DateTimeFormat().resolvedOptions().timeZone).toBe(zone)
+    expect(new Date('1850-01-01T00:00:00Z').getFullYear()).toBe(1849)
+  })
+
+  test.each(times)('dueAt %s comes back to the millisecond', async time => {
+    const dueAt = new Date(time)
+    const { create, get, list, update } = app().as('alice').tasks
+    const task = await create.mutate({ title: time, dueAt })
+    expect(task.dueAt?.toISOString()).toBe(time)
+    expect(await get.query({ id: task.id })).toEqual(task)
+    expect((await list.query({ search: time })).items[0]).toEqual(task)
+    const later = await update.mutate({ id: task.id, dueAt })
+    expect(later.dueAt?.toISOString()).toBe(time)
+    const { data } = await refusalOf(update.mutate({ id: task.id, version: 1, title: 'Late' }))
+    expect(data?.current).toEqual(later)
+  })
+
+  test('the times of a task are those of the clock, and pages join without a gap', async () => {
+    const reader = app().as('reader')
+    const before = Date.now()
+    const tasks = []
+    for (const title of ['one', 'two', 'three']) tasks.unshift(await reader.tasks.create.mutate({ title }))
+    for (const { createdAt } of tasks) expect(Math.abs(createdAt.getTime() - before)).toBeLessThan(60_000)
+    const first = await reader.tasks.list.query({ limit: 2 })
+    const second = await reader.tasks.list.query({ limit: 2, cursor: first.nextCursor })
+    expect([...first.items, ...second.items]).toEqual(tasks)
+  })
+}
+
+describe.each(databaseKinds)('in the time of New York, on %s', kind => keepsEveryTime(sharedApp(kind)))
+
+describe('in the time of New York, on a PostgreSQL that is there too', () => {
+  let database: Awaited<ReturnType<typeof emptyDatabase>>
+  beforeAll(async () => {
+    database = await emptyDatabase()
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+
+  const app = sharedApp('embedded', async () => {
+    const { url } = database
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    await client.query(`alter database ${new URL(url).pathname.slice(1)} set timezone to '${zone}'`)
+    await client.end()
+    const { db, close } = await openDatabase({ url })
+    await migrateToLatest(db)
+    await close()
+    return { DATABASE_URL: url }
+  })
+  keepsEveryTime(app)
+
+  test('the database is in New York', async () => {
+    const { db, close } = await openDatabase({ url: database.url })
+    const { rows } = await sql<{ TimeZone: string }>`show timezone`.execute(db)
+    await close()
+    expect(rows).toEqual([{ TimeZone: zone }])
+  })
+})

@@ -1,0 +1,196 @@
+import { inspect } from 'node:util'
+import { TRPCError } from '@trpc/server'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { type OpenDatabase, openDatabase } from '../../../db/index.js'
+import {
+  appRouter,
+  createCallerFactory,
+  createContextFactory,
+  createVerifier,
+  protectedProcedure,
+  publicProcedure,
+  reasonOf,
+  router,
+} from '../../../server/index.js'
+import { hosts } from '../../parts/hosts.js'
+import { claimsFrom, makeKey, now, startWeb } from '../../parts/keys.js'
+
+const issuer = 'https://auth.example.com'
+const options = { issuer, audience: issuer }
+const key = await makeKey()
+const stranger = await makeKey('EdDSA', key.kid)
+const verifier = createVerifier({ ...options, keys: [key.jwk] })
+const token = await key.sign(claimsFrom(issuer))
+
+let db: OpenDatabase
+beforeAll(async () => {
+  // A pool connects when it is asked: nothing here asks.
+  db = await openDatabase({ url: inject('postgresUrl') })
+})
+afterAll(() => db.close())
+
+const createContext = (req: Parameters<ReturnType<typeof createContextFactory>>[0]['req']) =>
+  createContextFactory({ verifier, db })({ req })
+const bearing = (text: string) =>
+  new Request('http://localhost', { headers: { authorization: `Bearer ${text}` } })
+
+/** Who a call is made by: the id, or why it is nobody. */
+const whoami = createCallerFactory(router({ id: protectedProcedure.query(({ ctx }) => ctx.user.id) }))
+const callerOf = async (req: Parameters<typeof createContext>[0]) =>
+  whoami(await createContext(req))
+    .id()
+    .catch(reasonOf)
+
+describe.each(hosts)('on %s', (_, send) => {
+  const authorizations = (...values: string[]) =>
+    send(
+      '/',
+      values.map(value => ['Authorization', value]),
+      callerOf,
+    )
+
+  test.each([['Bearer'], ['bearer'], ['BEARER'], ['Bearer  ']])(
+    'the scheme %j is taken in any case, and so are several spaces',
+    async scheme => {
+      expect(await authorizations(`${scheme} ${token}`)).toBe('alice')
+    },
+  )
+
+  test.each([
+    ['Basic', ['Basic YWxpY2U6c2VjcmV0']],
+    ['the scheme alone', ['Bearer']],
+    ['the token alone', [token]],
+    ['the token without a space', [`Bearer${token}`]],
+    ['the token after a tab', [`Bearer\t${token}`]],
+    ['the token in quotes', [`Bearer "${token}"`]],
+    ['something behind the token', [`Bearer ${token} and more`]],
+    ['a list', [`Bearer ${token}, Bearer ${token}`]],
+    ['a list with nothing in front', [`, Bearer ${token}`]],
+    ['a token that is none', ['Bearer milk']],
+    ['the same header twice', [`Bearer ${token}`, `Bearer ${token}`]],
+    ['a second header of another scheme', [`Bearer ${token}`, 'Basic YWxpY2U6c2VjcmV0']],
+    ['a second header behind Basic', ['Basic YWxpY2U6c2VjcmV0', `Bearer ${token}`]],
+    ['a second header behind an empty one', ['', `Bearer ${token}`]],
+    ['a second header that is empty', [`Bearer ${token}`, '']],
+  ])('%s is malformed', async (_, values) => {
+    expect(await authorizations(...values)).toBe('malformed')
+  })
+
+  test('no header, and an empty one, are a missing token', async () => {
+    expect(await authorizations()).toBe('missing')
+    expect(await authorizations('')).toBe('missing')
+  })
+
+  test('a token anywhere else is not looked at', async () => {
+    const caller = await send(
+      `/?access_token=${token}&token=${token}&authorization=Bearer%20${token}`,
+      [
+        [
+          'Cookie',
+          `authorization=Bearer ${token}; access_token=${token}; better-auth.session_token=${token}`,
+        ],
+        ['Proxy-Authorization', `Bearer ${token}`],
+        ['X-Authorization', `Bearer ${token}`],
+      ],
+      callerOf,
+    )
+    expect(caller).toBe('missing')
+  })
+})
+
+test('headers of a host that keeps them in a plain object are read too', async () => {
+  expect(await callerOf({ headers: { authorization: `Bearer ${token}` } })).toBe('alice')
+  expect(await callerOf({ headers: { authorization: [`Bearer ${token}`, `Bearer ${token}`] } })).toBe(
+    'malformed',
+  )
+  expect(await callerOf({ headers: {} })).toBe('missing')
+})
+
+const bad: [reason: string, make: () => string | Promise<string>][] = [
+  ['malformed', () => 'milk'],
+  ['expired', () => key.sign(claimsFrom(issuer, { exp: now() - 60 }))],
+  ['not_yet_valid', () => key.sign(claimsFrom(issuer, { nbf: now() + 60 }))],
+  ['signature', () => stranger.sign(claimsFrom(issuer))],
+  ['issuer', () => key.sign(claimsFrom(issuer, { iss: 'https://evil.example.com' }))],
+  ['audience', () => key.sign(claimsFrom(issuer, { aud: 'https://other.example.com' }))],
+  ['unknown_key', () => key.sign(claimsFrom(issuer), { kid: 'unknown' })],
+  ['claims', () => key.sign(claimsFrom(issuer, { sub: '' }))],
+  ['algorithm', async () => (await makeKey('ES384', key.kid)).sign(claimsFrom(issuer))],
+]
+
+const createCaller = createCallerFactory(
+  router({
+    user: publicProcedure.query(({ ctx }) => ctx.user),
+    context: publicProcedure.query(({ ctx }) => Object.keys(ctx)),
+    protected: protectedProcedure.query(({ ctx }) => ctx.user),
+    database: protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('tasks').select('id').compile().sql),
+  }),
+)
+
+test.each(bad)(
+  'with a bad token public procedures answer, protected ones say why: %s',
+  async (reason, make) => {
+    const text = await make()
+    const caller = createCaller(await createContext(bearing(text)))
+    expect(await caller.user()).toBeNull()
+    const error: unknown = await caller.protected().catch(error => error)
+    expect(error).toMatchObject({
+      name: 'TRPCError',
+      code: 'UNAUTHORIZED',
+      cause: { name: 'TokenError', reason },
+    })
+    expect(reasonOf(error)).toBe(reason)
+    const printed = inspect(error, { depth: null, showHidden: true, maxStringLength: null })
+    expect(printed).not.toContain(text)
+  },
+)
+
+test('without a token protected procedures say so', async () => {
+  const caller = createCaller(await createContext(new Request('http://localhost')))
+  const error: unknown = await caller.protected().catch(error => error)
+  expect(error).toMatchObject({ code: 'UNAUTHORIZED' })
+  expect(reasonOf(error)).toBe('missing')
+})
+
+test('keys that cannot be had are no fault of the caller: protected procedures are unavailable', async () => {
+  await using web = await startWeb((_, res) => res.writeHead(500).end())
+  const away = createVerifier({ ...options, jwksUrl: web.url })
+  const createContext = createContextFactory({ verifier: away, db })
+  const caller = createCaller(await createContext({ req: bearing(token) }))
+  expect(await caller.user()).toBeNull()
+  const error: unknown = await caller.protected().catch(error => error)
+  expect(error).toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
+  expect(reasonOf(error)).toBe('keys_unavailable')
+})
+
+test('with a good token every procedure knows the caller, and protected ones have a database', async () => {
+  const caller = createCaller(await createContext(bearing(token)))
+  expect(await caller.user()).toEqual({ id: 'alice' })
+  expect(await caller.protected()).toEqual({ id: 'alice' })
+  expect(await caller.database()).toContain('"tasks"')
+})
+
+test('a public procedure has the user and nothing else', async () => {
+  const caller = createCaller(await createContext(bearing(token)))
+  expect(await caller.context()).toEqual(['user'])
+  // @ts-expect-error a public procedure has no database
+  publicProcedure.query(({ ctx }) => ctx.db)
+})
+
+test('the callers of the package tell the same: health for everyone, me for who is signed in', async () => {
+  const callerFor = createCallerFactory(appRouter)
+  const nobody = callerFor(await createContext(new Request('http://localhost')))
+  expect(await nobody.health()).toEqual({ ok: true })
+  await expect(nobody.me()).rejects.toMatchObject({ code: 'UNAUTHORIZED' })
+  expect(await callerFor(await createContext(bearing(token))).me()).toEqual({ id: 'alice' })
+})
+
+test.each<[string, unknown]>([
+  ['no error', undefined],
+  ['text', 'expired'],
+  ['an error without a cause', new Error('expired')],
+  ['an error with a reason of its own', Object.assign(new Error('x'), { reason: 'out of milk' })],
+  ['a refusal of another kind', new TRPCError({ code: 'FORBIDDEN', message: 'Not yours' })],
+])('there is no reason of a refusal in %s', (_, error) => {
+  expect(reasonOf(error)).toBeUndefined()
+})

@@ -1,0 +1,52 @@
+import type { inferRouterInputs, inferRouterOutputs } from '@trpc/server'
+import type { Kysely } from 'kysely'
+import { expect, expectTypeOf, test } from 'vitest'
+import type { Database } from '../../../db/index.js'
+import { type AppRouter, appRouter, protectedProcedure } from '../../../server/index.js'
+import type { RouterInputs, RouterOutputs, Task, TaskPatch, User } from '../../../shared/index.js'
+
+type Inputs = inferRouterInputs<AppRouter>
+type Outputs = inferRouterOutputs<AppRouter>
+
+test('the types of trpc-bearer/shared are those of the router, which they do not import', () => {
+  const shared: Record<keyof Outputs | `tasks.${keyof Outputs['tasks']}`, true> = {
+    health: true,
+    me: true,
+    tasks: true,
+    'tasks.clearCompleted': true,
+    'tasks.create': true,
+    'tasks.delete': true,
+    'tasks.get': true,
+    'tasks.list': true,
+    'tasks.update': true,
+  }
+  const names = Object.keys(appRouter._def.procedures)
+  expect([...names, 'tasks'].sort()).toEqual(Object.keys(shared).sort())
+  expectTypeOf<RouterOutputs>().toEqualTypeOf<Outputs>()
+  expectTypeOf<Omit<RouterInputs, 'tasks'>>().toEqualTypeOf<Omit<Inputs, 'tasks'>>()
+  expectTypeOf<Omit<RouterInputs['tasks'], 'list'>>().toEqualTypeOf<Omit<Inputs['tasks'], 'list'>>()
+  // No input at all is undefined to zod and void to tRPC.
+  type List = Exclude<Inputs['tasks']['list'], void>
+  expectTypeOf<Exclude<RouterInputs['tasks']['list'], void>>().toEqualTypeOf<List>()
+})
+
+test('what procedures answer is a Task, and a User', () => {
+  expectTypeOf<Outputs['tasks']['get']>().toEqualTypeOf<Task>()
+  expectTypeOf<Outputs['tasks']['create']>().toEqualTypeOf<Task>()
+  expectTypeOf<Outputs['tasks']['update']>().toEqualTypeOf<Task>()
+  expectTypeOf<Outputs['tasks']['list']['items']>().toEqualTypeOf<Task[]>()
+  expectTypeOf<Outputs['me']>().toEqualTypeOf<User>()
+  const patch = { title: 'Buy milk', dueAt: null } satisfies TaskPatch
+  const update: Inputs['tasks']['update'] = { id: crypto.randomUUID(), ...patch }
+  expect(update).toMatchObject(patch)
+})
+
+test('a protected procedure has a user and a database that knows the tables', () => {
+  const procedure = protectedProcedure.query(({ ctx }) => {
+    expectTypeOf(ctx.user).toEqualTypeOf<User>()
+    expectTypeOf(ctx.db).toEqualTypeOf<Kysely<Database>>()
+    // @ts-expect-error there is no such table
+    ctx.db.selectFrom('nowhere')
+  })
+  expect(procedure._def.type).toBe('query')
+})

@@ -1,0 +1,235 @@
+import { expect, test, vi } from 'vitest'
+import { createVerifier } from '../../../../server/index.js'
+import { claimsFrom, startWeb } from '../../../parts/keys.js'
+import { here, key, keySet, other, startTold } from '../../../parts/told-issuer.js'
+
+const metadata = (issuer: string) => Response.json({ issuer, jwks_uri: 'https://keys.example.com/jwks' })
+
+test('discovery finds the keys by the metadata of the issuer, of either kind', async () => {
+  const { state, outcome } = startTold({ discover: true, issuer: `${here}/tenant` })
+  const token = await key.sign(claimsFrom(`${here}/tenant`, { aud: here }))
+  const asked: string[] = []
+  state.answer = async url => {
+    asked.push(url)
+    if (url.endsWith('/openid-configuration')) return new Response(null, { status: 404 })
+    return url.startsWith(here) ? metadata(`${here}/tenant`) : keySet(key)
+  }
+  expect(await outcome(token)).toBe('accepted')
+  expect(asked).toEqual([
+    `${here}/tenant/.well-known/openid-configuration`,
+    `${here}/.well-known/oauth-authorization-server/tenant`,
+    'https://keys.example.com/jwks',
+  ])
+})
+
+test('discovery asks first where the metadata were last, and elsewhere when they have moved', async () => {
+  const { state, sign, outcome } = startTold({ discover: true })
+  let place = '/.well-known/oauth-authorization-server'
+  let asked: string[] = []
+  state.answer = async url => {
+    asked.push(new URL(url).pathname)
+    if (!url.startsWith(here)) return keySet(key)
+    return url === `${here}${place}` ? metadata(here) : new Response(null, { status: 404 })
+  }
+  const forge = () => sign(other, { kid: crypto.randomUUID() })
+  expect(await outcome(await sign(key))).toBe('accepted')
+  asked = []
+  for (let n = 0; n < 5; n++) expect(await outcome(await forge())).toBe('unknown_key')
+  expect(asked).toEqual(Array(5).fill([place, '/jwks']).flat())
+  place = '/.well-known/openid-configuration'
+  asked = []
+  for (state.at of [10, 20]) expect(await outcome(await forge())).toBe('unknown_key')
+  expect(asked).toEqual(['/.well-known/oauth-authorization-server', place, '/jwks', place, '/jwks'])
+})
+
+test('discovery goes with an issuer that moves its keys, while the old place serves those of before', async () => {
+  const { state, sign, outcome } = startTold({ discover: true })
+  let place = 'https://keys.example.com/old'
+  state.answer = async url => {
+    if (url.startsWith(here)) return Response.json({ issuer: here, jwks_uri: place })
+    return url.endsWith('/old') ? keySet(key) : keySet(key, other)
+  }
+  expect(await outcome(await sign(key))).toBe('accepted')
+  place = 'https://keys.example.com/new'
+  expect(await outcome(await sign(other))).toBe('accepted')
+})
+
+test('a default place without keys is named, with what to set', async () => {
+  const { state, verifier } = startTold()
+  state.answer = async () => new Response(null, { status: 404 })
+  await expect(verifier.ready()).rejects.toThrow()
+  expect(state.problems).toEqual([
+    'The keys of https://auth.example.com cannot be refreshed. https://auth.example.com/api/auth/jwks answered with status 404. That is the default place: set discover or jwksUrl.',
+  ])
+})
+
+const status = (code: number) => new Response(null, { status: code })
+const found = `${here}/.well-known/openid-configuration`
+const moved = `${here}/.well-known/oauth-authorization-server`
+const keysAt = (jwks_uri: string) => Response.json({ issuer: here, jwks_uri })
+
+const told: [what: string, problem: string, answer: (url: string) => Response, jwksUrl?: string][] = [
+  ['no keys', `${here}/typo answered with status 404.`, () => status(404), `${here}/typo`],
+  [
+    'a secret in the query',
+    `${here}/a answered with status 500.`,
+    () => status(500),
+    `${here}/a?token=secret`,
+  ],
+  [
+    'no more of a path than 200 characters',
+    `${here}/${'a'.repeat(199 - here.length)} answered with status 500.`,
+    () => status(500),
+    `${here}/${'a'.repeat(300)}`,
+  ],
+  ['a page', `The answer of ${here}/a is not JSON.`, () => new Response('<h1>'), `${here}/a`],
+  ['no key set', `The answer of ${here}/a is not a key set.`, () => Response.json({}), `${here}/a`],
+  ['an empty key set', `The key set at ${here}/a has no keys.`, () => keySet(), `${here}/a`],
+  [
+    'no metadata',
+    `${found} answered with status 404. ${moved} answered with status 403. Where there are no metadata, set jwksUrl.`,
+    url => status(url === found ? 404 : 403),
+  ],
+  ['metadata that fail', `${found} answered with status 500.`, () => status(500)],
+  [
+    'metadata that fail, whatever others there are',
+    `${found} answered with status 500.`,
+    url => (url === found ? status(500) : url === moved ? metadata(here) : keySet(key)),
+  ],
+  [
+    'metadata without keys behind',
+    'https://keys.example.com/jwks answered with status 404.',
+    url => (url === found ? metadata(here) : status(404)),
+  ],
+  [
+    'metadata of another issuer',
+    `The metadata at ${found} are of another issuer: "https://other.example.com".`,
+    () => metadata('https://other.example.com'),
+  ],
+  [
+    'metadata with a slash too many',
+    `The metadata at ${found} are of another issuer: "${here}/", the same but for the slash behind. Set the issuer as the metadata have it.`,
+    () => metadata(`${here}/`),
+  ],
+  [
+    'metadata elsewhere that name another issuer, on two lines',
+    `The metadata at ${moved} are of another issuer: "a\\nb".`,
+    url => (url === found ? status(404) : metadata('a\nb')),
+  ],
+  ['metadata of nobody', `The metadata at ${found} name no issuer.`, () => Response.json({})],
+  ['a list', `The metadata at ${found} name no issuer.`, () => Response.json([])],
+  ['text', `The metadata at ${found} are not an object.`, () => Response.json('none')],
+  [
+    'metadata that name no keys',
+    `The metadata at ${found} have no jwks_uri.`,
+    () => Response.json({ issuer: here }),
+  ],
+  [
+    'metadata with keys over http',
+    `The jwks_uri in the metadata at ${found} is refused. The keys must come over https, not from http://a.example/b. See allowHttp.`,
+    () => keysAt('http://a.example/b?token=secret'),
+  ],
+  [
+    'metadata with a password',
+    `The jwks_uri in the metadata at ${found} is refused. The jwksUrl must hold no user and password: fetch refuses those.`,
+    () => keysAt('https://user:secret@a.example'),
+  ],
+]
+
+test.each(told)('the problem names who was asked: %s', async (_, problem, answer, jwksUrl) => {
+  const { state, verifier } = startTold(jwksUrl === undefined ? { discover: true } : { jwksUrl })
+  state.answer = async url => answer(url)
+  await expect(verifier.ready()).rejects.toThrow('cannot be fetched')
+  expect(state.problems).toEqual([`The keys of ${here} cannot be refreshed. ${problem}`])
+  expect(verifier.status().lastError).not.toContain('example')
+})
+
+const loopbacks = [
+  'http://127.0.0.1:9/jwks',
+  'http://localhost:9/jwks',
+  'http://LOCALHOST:9/jwks',
+  'http://[::1]:9/jwks',
+  'http://127.1:9/jwks',
+  'http://0x7f.0.0.1:9/jwks',
+  'http://2130706433:9/jwks',
+  'http://127.255.255.254:9/jwks',
+]
+
+test.each(loopbacks)('metadata from elsewhere send nobody to this machine: %s', async jwksUri => {
+  const { origin, pathname } = new URL(jwksUri)
+  for (const place of [found, moved]) {
+    const { state, verifier } = startTold({ discover: true })
+    const asked: string[] = []
+    state.answer = async url => {
+      asked.push(url)
+      if (url === place) return keysAt(jwksUri)
+      return url.startsWith(here) ? status(404) : keySet(key)
+    }
+    await expect(verifier.ready()).rejects.toThrow('cannot be fetched')
+    expect(state.problems).toEqual([
+      `The keys of ${here} cannot be refreshed. The jwks_uri in the metadata at ${place} is refused. The keys must come over https, not from ${origin}${pathname}. See allowHttp.`,
+    ])
+    expect(asked.filter(url => !url.startsWith(here))).toEqual([])
+  }
+})
+
+test.each([
+  ['from this machine', { issuer: 'http://localhost:3000' }],
+  ['from this machine, by its number', { issuer: 'http://127.0.0.2:3000' }],
+  ['from this machine, over https', { issuer: 'https://localhost:3000' }],
+  ['from anywhere, where allowHttp says so', { issuer: here, allowHttp: true }],
+])('metadata %s may send to it', async (_, given) => {
+  for (const jwksUri of loopbacks) {
+    const { state, verifier } = startTold({ discover: true, ...given })
+    state.answer = async url =>
+      url.includes('/.well-known/') ? Response.json({ issuer: given.issuer, jwks_uri: jwksUri }) : keySet(key)
+    await verifier.ready()
+    expect(verifier.status()).toMatchObject({ keys: 1 })
+  }
+})
+
+test('a jwksUrl of your own may be on this machine, whoever the issuer is', async () => {
+  for (const jwksUrl of loopbacks) await startTold({ jwksUrl }).verifier.ready()
+})
+
+test('a slash that the metadata lack is told of as well', async () => {
+  const { state, verifier } = startTold({ discover: true, issuer: `${here}/` })
+  state.answer = async () => metadata(here)
+  await expect(verifier.ready()).rejects.toThrow('cannot be fetched')
+  expect(state.problems).toEqual([expect.stringContaining(`: "${here}", the same but for the slash behind.`)])
+})
+
+test('by default a warning says what the system says of an issuer that is not there', async () => {
+  using warn = vi.spyOn(console, 'warn').mockReturnValue()
+  const web = await startWeb(() => {})
+  await web.close()
+  await expect(createVerifier({ issuer: web.url, audience: web.url }).ready()).rejects.toThrow()
+  expect(warn.mock.calls).toEqual([
+    [
+      `The keys of ${web.url} cannot be refreshed. ${web.url}/api/auth/jwks cannot be reached. (ECONNREFUSED)`,
+    ],
+  ])
+})
+
+test.each([
+  ['keys', {}, '/api/auth/jwks'],
+  ['metadata', { discover: true }, '/.well-known/openid-configuration'],
+])('a redirect to %s that a fetch of your own has followed is refused', async (_, given, path) => {
+  await using web = await startWeb((req, res) => {
+    const answer = { issuer: web.url, jwks_uri: `${web.url}/moved`, keys: [key.jwk] }
+    if (req.url === path) res.writeHead(302, { location: '/moved' }).end()
+    else res.end(JSON.stringify(answer))
+  })
+  const problems: string[] = []
+  const verifier = createVerifier({
+    issuer: web.url,
+    audience: web.url,
+    fetch: (url, init) => fetch(url, { ...init, redirect: 'follow' }),
+    onProblem: problem => void problems.push(problem),
+    ...given,
+  })
+  await expect(verifier.ready()).rejects.toMatchObject({ reason: 'keys_unavailable' })
+  expect(problems).toEqual([
+    expect.stringContaining(`${web.url}${path} redirects, and the fetch option follows.`),
+  ])
+})

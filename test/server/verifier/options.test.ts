@@ -1,0 +1,184 @@
+import type { JWTPayload } from 'jose'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { createVerifier, type IssuerOptions, type TokenError } from '../../../server/index.js'
+import { carriesIssuer, claimsFrom, makeKey, startKeys } from '../../parts/keys.js'
+
+const here = 'https://auth.example.com'
+const options = { issuer: here, audience: here }
+const key = await makeKey()
+const keys = [key.jwk]
+
+test.each<[string, NonNullable<IssuerOptions['keys']>]>([
+  ['a list', keys],
+  ['a key set', { keys }],
+])('keys at hand are given as %s, and nobody is asked', async (_, given) => {
+  const verifier = createVerifier({ ...options, keys: given })
+  await verifier.ready()
+  expect(verifier.status()).toEqual({ keys: 1, age: null, lastError: null })
+  expect(await verifier.verify(await key.sign(claimsFrom(here)))).toEqual({ id: 'alice' })
+  const unknown = await makeKey()
+  await expect(verifier.verify(await unknown.sign(claimsFrom(here)))).rejects.toMatchObject({
+    reason: 'unknown_key',
+  })
+})
+
+test('of several issuers the age is of those whose keys are fetched', async () => {
+  const state = { at: 0 }
+  const fetched = { issuer: 'https://login.example.org', audience: here }
+  const verifier = createVerifier({
+    issuers: [{ ...options, keys }, fetched],
+    user: carriesIssuer,
+    now: () => state.at,
+    fetch: async () => Response.json({ keys }),
+  })
+  expect(verifier.status()).toMatchObject({ age: null })
+  await verifier.ready()
+  state.at = 5_000
+  expect(verifier.status()).toEqual({ keys: 2, age: 5, lastError: null })
+  const given = createVerifier({
+    issuers: [
+      { ...options, keys },
+      { ...fetched, keys },
+    ],
+    user: carriesIssuer,
+  })
+  await given.ready()
+  expect(given.status()).toEqual({ keys: 2, age: null, lastError: null })
+})
+
+test('keys given later changed are not ours to follow', async () => {
+  const given = [...keys]
+  const verifier = createVerifier({ ...options, keys: given })
+  given.length = 0
+  expect(await verifier.verify(await key.sign(claimsFrom(here)))).toEqual({ id: 'alice' })
+})
+
+test.each([
+  ['at the origin of an issuer with a path', (url: string) => ({ issuer: `${url}/tenants/1` })],
+  ['at a jwksUrl', (url: string) => ({ issuer: 'our issuer', jwksUrl: `${url}/api/auth/jwks` })],
+  [
+    'at a jwksUrl that is a URL',
+    (url: string) => ({ issuer: here, jwksUrl: new URL('/api/auth/jwks', url) }),
+  ],
+])('the keys are found %s', async (_, from) => {
+  await using issuer = await startKeys(key)
+  const given = from(issuer.url)
+  const verifier = createVerifier({ ...given, audience: 'us' })
+  const token = await key.sign(issuer.claims({ iss: given.issuer, aud: 'us' }))
+  expect(await verifier.verify(token)).toEqual({ id: 'alice' })
+})
+
+test('an algorithm that is not among the given ones is refused', async () => {
+  const other = await makeKey('ES256')
+  const verifier = createVerifier({ ...options, keys: [...keys, other.jwk], algorithms: ['ES256'] })
+  expect(await verifier.verify(await other.sign(claimsFrom(here)))).toEqual({ id: 'alice' })
+  await expect(verifier.verify(await key.sign(claimsFrom(here)))).rejects.toMatchObject({
+    reason: 'algorithm',
+  })
+})
+
+test('a clock tolerance of your own is kept, and zero is one', async () => {
+  const at = Math.floor(Date.now() / 1000)
+  const expired = (ago: number) => key.sign(claimsFrom(here, { exp: at - ago }))
+  const patient = createVerifier({ ...options, keys, clockTolerance: 60 })
+  expect(await patient.verify(await expired(30))).toEqual({ id: 'alice' })
+  await expect(patient.verify(await expired(61))).rejects.toMatchObject({ reason: 'expired' })
+  const strict = createVerifier({ ...options, keys, clockTolerance: 0 })
+  await expect(strict.verify(await expired(1))).rejects.toMatchObject({ reason: 'expired' })
+})
+
+const claimsWithRole = z.object({ sub: z.string(), role: z.enum(['admin', 'member']) })
+const withRole = claimsWithRole.transform(({ sub, role }) => ({ id: sub, role }))
+
+test('a schema of your own makes the user, from verified claims alone', async () => {
+  const verifier = createVerifier({ ...options, keys, user: withRole })
+  const user = await verifier.verify(await key.sign(claimsFrom(here, { role: 'admin' })))
+  expect(user).toEqual({ id: 'alice', role: 'admin' })
+  expect(Object.isFrozen(user)).toBe(true)
+  await expect(verifier.verify(await key.sign(claimsFrom(here, { role: 'owner' })))).rejects.toMatchObject({
+    name: 'TokenError',
+    reason: 'claims',
+  })
+})
+
+const refusedFor: [claim: string | undefined, claims: JWTPayload, header?: object][] = [
+  ['exp', { exp: undefined }],
+  ['iat', { iat: undefined }],
+  ['nbf', JSON.parse('{"nbf":"now"}')],
+  ['sub', { sub: '' }],
+  ['typ', {}, { typ: 'at+jwt' }],
+  ['role', { role: 'owner' }],
+  ['groups', JSON.parse('{"groups":{"secret":"owner"}}')],
+  ['id', { role: 'admin', uid: '' }],
+  [undefined, { role: 'admin', uid: 'thrown' }],
+]
+
+test.each(refusedFor)('a refusal for its claims names the claim: %s', async (claim, claims, header) => {
+  const groups = z.record(z.string(), z.literal('member')).optional()
+  const user = claimsWithRole.extend({ uid: z.string().optional(), groups }).transform(({ sub, uid }) => {
+    if (uid === 'thrown') throw new Error('An error that quotes the uid.')
+    return { id: uid ?? sub }
+  })
+  const verifier = createVerifier({ ...options, keys, user, maxTokenAge: 60 })
+  const refusal: TokenError = await verifier
+    .verify(await key.sign(claimsFrom(here, { role: 'admin', ...claims }), header))
+    .catch(error => error)
+  expect(refusal).toMatchObject({ reason: 'claims' })
+  expect(refusal.token?.claim).toBe(claim)
+  expect(refusal.token?.hint).toBe(claim === undefined ? 'The user option has thrown (Error).' : undefined)
+})
+
+test.each([
+  ['with a slash', `${here}/`, here],
+  ['without its slash', here, `${here}/`],
+])('an iss %s is refused, and the log is told that this is all', async (_, iss, issuer) => {
+  const token = await key.sign(claimsFrom(here, { iss }))
+  const other = { issuer: 'https://other.example.com', audience: here, keys }
+  const own = { ...options, issuer, keys }
+  for (const given of [own, { issuers: [other, own], user: carriesIssuer }]) {
+    const refusal: TokenError = await createVerifier(given)
+      .verify(token)
+      .catch(error => error)
+    expect(refusal).toMatchObject({
+      reason: 'issuer',
+      token: { hint: expect.stringContaining(`${issuer} but for`) },
+    })
+    expect(refusal.message).toBe('The token is from another issuer.')
+  }
+})
+
+test('an iss that is another altogether has no hint', async () => {
+  const token = await key.sign(claimsFrom(`${here}.evil.example`))
+  const refusal = await createVerifier({ ...options, keys })
+    .verify(token)
+    .catch(error => error)
+  expect(refusal.token).not.toHaveProperty('hint')
+})
+
+test('a schema sees no token that is not signed', async () => {
+  const seen: unknown[] = []
+  const user = z.any().transform(claims => {
+    seen.push(claims)
+    return { id: 'everybody' }
+  })
+  const stranger = await makeKey('EdDSA', key.kid)
+  const verifier = createVerifier({ ...options, keys, user })
+  await expect(verifier.verify(await stranger.sign(claimsFrom(here)))).rejects.toMatchObject({
+    reason: 'signature',
+  })
+  expect(seen).toEqual([])
+})
+
+test('a schema may ask somewhere else', async () => {
+  const user = withRole.refine(async () => false, 'Not a member any more')
+  const verifier = createVerifier({ ...options, keys, user })
+  await expect(verifier.verify(await key.sign(claimsFrom(here, { role: 'admin' })))).rejects.toMatchObject({
+    reason: 'claims',
+  })
+})
+
+test.each(['', 'a'.repeat(256), 'ali\0ce'])('an id that a schema made is checked: %j', async id => {
+  const verifier = createVerifier({ ...options, keys, user: z.any().transform(() => ({ id })) })
+  await expect(verifier.verify(await key.sign(claimsFrom(here)))).rejects.toMatchObject({ reason: 'claims' })
+})

@@ -1,0 +1,217 @@
+import { createServer } from 'node:http'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { openDatabase } from '../../db/index.js'
+import { describeError } from '../../server/http/describe-error.js'
+import { type Answer, createNodeHandler, createVerifier, type TokenError } from '../../server/index.js'
+import { printable } from '../../shared/printable.js'
+import { claimsFrom, makeKey } from '../parts/keys.js'
+import { startTypeScript } from '../parts/running.js'
+import { here, key, startTold } from '../parts/told-issuer.js'
+import { bearer, listen, nowhere, ownIssuer, send } from '../parts/wire.js'
+
+const range = (first: number, last: number) =>
+  Array.from({ length: last - first + 1 }, (_, index) => String.fromCharCode(first + index))
+
+/** Characters that move a cursor, turn a text around, end a line or are not seen. */
+const bad = [
+  ...range(0x00, 0x1f),
+  ...range(0x7f, 0x9f),
+  ...['\u00ad', '\u034f', '\u061c', '\u115f', '\u1160', '\u17b4', '\u180e', '\u3164', '\ufe0f', '\uffa0'],
+  ...range(0x200b, 0x200f),
+  ...range(0x2028, 0x202e),
+  ...range(0x2060, 0x206f),
+  ...['\ufeff', '\ufff9', '\ufffa', '\ufffb', '\ud800', '\udbff', '\udc00', '\udfff'],
+]
+const text = `a${bad.join('a')}z`
+/** JSON and a terminal end a line with it; all else that is bad may not be seen. */
+const seen = new RegExp(
+  `[${bad
+    .filter(one => one !== '\n')
+    .map(escaped)
+    .join('')}]`,
+  'u',
+)
+
+function escaped(character: string): string {
+  return Array.from(
+    { length: character.length },
+    (_, index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`,
+  ).join('')
+}
+
+test.each(bad.map(character => [escaped(character), character]))('%s is escaped', (name, character) => {
+  expect(printable(`a${character}b`)).toBe(`a${name}b`)
+})
+
+test('of a pair of surrogates both are escaped where it is not seen', () => {
+  expect(printable('a\u{e0041}b')).toBe('a\\udb40\\udc41b')
+})
+
+test('what is seen stays as it is, in every script', () => {
+  const plain = ' ~"\\\'äß\u00a0€日本語עברית العربية👍🏽\u{1f469}é'
+  expect(printable(plain)).toBe(plain)
+})
+
+/** What a verifier tells a log of a token that it refuses. */
+async function toldOf(token: Promise<string>, options: object = {}) {
+  const verifier = createVerifier({ issuer: here, audience: here, keys: [key.jwk], ...options })
+  const refusal: TokenError = await verifier.verify(await token).catch(error => error)
+  expect(refusal.name).toBe('TokenError')
+  return refusal.token
+}
+
+test('the kid of a token is escaped, after its 64 characters are counted', async () => {
+  const kid = '\u202ea'.repeat(40)
+  const told = await toldOf(key.sign(claimsFrom(here), { kid }))
+  expect(told?.kid).toBe('\\u202ea'.repeat(32))
+  const cut = await toldOf(key.sign(claimsFrom(here), { kid: `${'a'.repeat(63)}👍` }))
+  expect(cut?.kid).toBe(`${'a'.repeat(63)}\\ud83d`)
+})
+
+test.each(bad.filter(one => one.isWellFormed()))('a kid with %j in it is escaped', async character => {
+  const told = await toldOf(key.sign(claimsFrom(here), { kid: `a${character}b` }))
+  expect(told?.kid).toBe(`a${escaped(character)}b`)
+})
+
+test('the name of a claim that a schema refuses is escaped, and cut', async () => {
+  const user = z.record(z.string(), z.string().or(z.number())).transform(() => ({ id: 'alice' }))
+  const told = await toldOf(key.sign(claimsFrom(here, { [`\u202e\n${'a'.repeat(100)}`]: true })), { user })
+  expect(told?.claim).toBe(`\\u202e\\u000a${'a'.repeat(62)}`)
+})
+
+test('the kind of error that a hook has thrown is escaped', async () => {
+  const user = () => {
+    throw Object.defineProperty(new Error(), 'constructor', { value: { name: '\u202eError' } })
+  }
+  const told = await toldOf(key.sign(claimsFrom(here)), { user })
+  expect(told?.hint).toBe('The user option has thrown (\\u202eError).')
+})
+
+test('the issuer of the configuration is escaped, and so is a hint that names it', async () => {
+  const issuer = 'them\u202e'
+  const options = { issuer, audience: here }
+  expect(await toldOf(key.sign(claimsFrom(issuer, { aud: 'others' })), options)).toMatchObject({
+    issuer: 'them\\u202e',
+  })
+  expect(await toldOf(key.sign(claimsFrom(`${issuer}/`)), options)).toMatchObject({
+    hint: expect.stringContaining('Its iss is them\\u202e but'),
+  })
+})
+
+test('what metadata say is escaped in the problem and in its error', async () => {
+  const told: [string, unknown][] = []
+  const { state, verifier } = startTold({
+    discover: true,
+    onProblem: (problem, error) => void told.push([problem, error]),
+  })
+  state.answer = async () => Response.json({ issuer: text })
+  const refusal = await verifier.ready().catch(error => error)
+  expect(told).toHaveLength(1)
+  expect(told[0]?.[0]).toContain('\\u202e')
+  expect(told[0]?.[0]).not.toMatch(seen)
+  expect(JSON.stringify([told[0], describeError(told[0]?.[1]), describeError(refusal)])).not.toMatch(seen)
+})
+
+test('an error is described without them: its lines stay', () => {
+  const inner = new Error(text)
+  const [outer, cause] = describeError(new Error(`a\u202eb\nc`, { cause: inner }))
+  expect(outer).toMatchObject({
+    message: 'a\\u202eb\nc',
+    stack: expect.stringMatching(/^Error: a\\u202eb\nc\n/),
+  })
+  expect(cause?.message).toContain('a\\u202ea')
+  expect(JSON.stringify([outer, cause])).not.toMatch(seen)
+  expect(describeError('\u202e')).toEqual([{ message: '\\u202e' }])
+})
+
+const throwing = () => {
+  throw new Error('x')
+}
+const oddErrors: [what: string, error: unknown][] = [
+  ...['message', 'stack', 'name', 'code', 'advice', 'cause'].flatMap(name =>
+    [5, null, ['a'], Symbol('a'), { toString: throwing }].map((value): [string, unknown] => [
+      `an error whose ${name} is ${typeof value === 'symbol' ? 'a symbol' : JSON.stringify(value)}`,
+      Object.defineProperty(new Error('x'), name, { value }),
+    ]),
+  ),
+  ['an error whose message throws', Object.defineProperty(new Error(), 'message', { get: throwing })],
+  ['an error whose cause throws', Object.defineProperty(new Error(), 'cause', { get: throwing })],
+  ['a Proxy', new Proxy(new Error(), { get: throwing, getPrototypeOf: throwing, has: throwing })],
+  ['an object without a prototype', Object.create(null)],
+]
+
+test.each(oddErrors)('%s is described, as text', (_, error) => {
+  const [first] = describeError(error)
+  expect(first?.message).toEqual(expect.any(String))
+  expect(JSON.stringify(first)).toContain('message')
+})
+
+test('the type, the code and the advice of an error are escaped too', () => {
+  const error = Object.assign(new Error('x'), { name: 'E\u202e', code: 'C\u001b', advice: 'A\u202e' })
+  expect(describeError(error)).toMatchObject([{ type: 'E\\u202e', code: 'C\\u001b', advice: 'A\\u202e' }])
+  expect(describeError(Object.assign(error, { code: 7 }))).toMatchObject([{ code: 7 }])
+})
+
+test('of a text of an error 10,000 characters are looked at', () => {
+  expect(describeError(new Error('a'.repeat(20_000)))[0]?.message).toBe('a'.repeat(10_000))
+  expect(describeError(new Error('\u202e'.repeat(20_000)))[0]?.message).toBe('\\u202e'.repeat(10_000))
+})
+
+test('a failure names procedures of the router alone', async () => {
+  const failures: (string | undefined)[] = []
+  const answers: Answer[] = []
+  // A pool connects when it is asked: nothing here asks.
+  const db = await openDatabase({ url: nowhere })
+  const handler = createNodeHandler({
+    verifier: {
+      verify() {
+        throw new Error('This is nobody’s fault.')
+      },
+    },
+    db,
+    onError: ({ procedure }) => void failures.push(procedure),
+    onAnswer: answer => void answers.push(answer),
+  })
+  await using host = await listen(createServer(handler))
+  const headers = [bearer('a.b.c')]
+  await send(host.url, '/trpc/%E2%80%AEme', { headers })
+  await send(host.url, '/trpc/me,%0A,health?batch=1', { headers })
+  await send(host.url, '/trpc/me', { headers })
+  await db.close()
+  expect(answers).toHaveLength(3)
+  expect(failures.filter(name => name !== undefined && !['me', 'health', 'unknown'].includes(name))).toEqual(
+    [],
+  )
+})
+
+test('the log of the server has none of them, whatever a token says', async () => {
+  await using issuer = await ownIssuer()
+  const env = { PORT: '0', LOG_LEVEL: 'info', BETTER_AUTH_URL: issuer.url, DATABASE_URL: nowhere }
+  await using server = startTypeScript('server/main.ts', env)
+  const [, url = ''] = await server.said(/"url":"(http:[^"]+)"/)
+  const stranger = await makeKey()
+  const storable = text.replaceAll('\0', '').toWellFormed()
+  const tokens = [
+    await issuer.tokenFor(storable.slice(0, 200)),
+    ...(await Promise.all(
+      bad
+        .filter(one => one.isWellFormed())
+        .map(one => issuer.tokenFor('alice', { header: { kid: `a${one}b` } })),
+    )),
+    await stranger.sign(claimsFrom(text), { kid: text.toWellFormed() }),
+  ]
+  for (const token of tokens) {
+    await send(url, '/trpc/me', { headers: [bearer(token), ['x-request-id', 'a\u0085b']] })
+    await send(url, '/trpc/%E2%80%AE%C2%85', { headers: [bearer(token)] })
+    await send(url, '/%E2%80%AE%C2%85%0A')
+  }
+  const { stdout, stderr } = await server.stop('SIGTERM')
+  const lines = stdout.split('\n').filter(line => line.startsWith('{'))
+  const users = lines.map(line => JSON.parse(line).user).filter(user => typeof user === 'string')
+  const kids = lines.map(line => JSON.parse(line).refused?.kid)
+  expect(users[0]).toMatch(/^aa\\u0001a\\u0002a/)
+  expect(kids).toEqual(expect.arrayContaining(['a\\u000ab', 'a\\u0085b', 'a\\u202eb']))
+  expect(lines.filter(line => seen.test(line))).toEqual([])
+  expect(seen.test(stdout + stderr)).toBe(false)
+})

@@ -1,0 +1,68 @@
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { transformer } from '../../shared/index.js'
+
+const read = (text: string) => transformer.input.deserialize(JSON.parse(text))
+const overTheWire = (value: unknown) => read(JSON.stringify(transformer.input.serialize(value)))
+const wrong = () => new Date(Number.NaN)
+
+const noon = new Date('2026-11-21T12:00:00.123Z')
+const shared = { a: 1 }
+
+test.each<[string, unknown]>([
+  ['a date', noon],
+  ['a date inside objects and lists', { a: [{ at: noon }, [noon]] }],
+  ['dates of year 1 and 9999', [new Date('0001-01-01T00:00:00.000Z'), new Date('9999-12-31T23:59:59.999Z')]],
+  ['undefined', { title: undefined }],
+  ['undefined in a list', [undefined, null]],
+  ['a bigint', { size: 2n ** 64n, debt: -(2n ** 64n) }],
+  ['a bigint of 100 digits', 10n ** 99n],
+  ['NaN, infinities and negative zero', [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -0]],
+  ['one date used twice', { from: noon, to: noon }],
+  ['one object used twice', [shared, { shared }]],
+  ['keys with dots', { 'a.b': noon, a: { b: noon, 'b.c': { '.': noon } } }],
+  ['keys with backslashes', { '\\': noon, 'a\\': { b: noon }, 'a\\.b': noon, 'a\\\\.b': noon, '\\.': noon }],
+  ['an empty key', { '': noon }],
+  ['a hundred dates', Array.from({ length: 100 }, (_, index) => new Date(index))],
+  ['nothing but JSON', { text: '\u0000 \ud83d\ude00', list: [1.5, true, null, {}, []] }],
+])('%s arrives as it was sent', (_, value) => {
+  expect(overTheWire(value)).toStrictEqual(value)
+})
+
+test('what the server answers arrives as it was sent, whatever superjson can carry', () => {
+  const answer = { at: noon, tags: new Set(['a']), seen: new Map([[1, noon]]) }
+  const text = JSON.stringify(transformer.output.serialize(answer))
+  expect(transformer.output.deserialize(JSON.parse(text))).toStrictEqual(answer)
+})
+
+const dates = z.object({
+  items: z.array(z.object({ at: z.date().nullable(), 'a.b\\': z.date().optional() })),
+})
+
+test.each<[string, unknown]>([
+  ['alone', { items: [{ at: wrong() }] }],
+  ['beside valid ones', { items: [{ at: noon }, { at: wrong(), 'a.b\\': noon }, { at: noon }] }],
+  ['under a key with dots and backslashes', { items: [{ at: noon, 'a.b\\': wrong() }] }],
+  ['used twice', { items: [wrong()].flatMap(at => [{ at }, { at }]) }],
+])('an invalid Date %s never becomes null: it stays invalid, and the schema refuses it', (_, value) => {
+  expect(overTheWire(value)).toStrictEqual(value)
+  expect(dates.safeParse(overTheWire(value)).success).toBe(false)
+})
+
+test('an invalid Date that is the whole input stays invalid', () => {
+  expect(overTheWire(wrong())).toStrictEqual(wrong())
+})
+
+test("sending leaves the caller's own objects as they are", () => {
+  class Draft {
+    constructor(readonly dueAt: Date) {}
+  }
+  const draft = new Draft(wrong())
+  const input = { draft, plain: { dueAt: wrong() }, frozen: Object.freeze([wrong()]) }
+  transformer.input.serialize(input)
+  expect(input).toStrictEqual({
+    draft: new Draft(wrong()),
+    plain: { dueAt: wrong() },
+    frozen: Object.freeze([wrong()]),
+  })
+})
