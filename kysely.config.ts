@@ -11,16 +11,16 @@ const url = migrationDatabaseUrl ?? databaseUrl
 /** For the `kysely` command: the same database and migrations as the server's. `npx kysely migrate list` */
 export default defineConfig({
   kysely: async () => {
-    const { db } = await openDatabase({ url, dataDir, role, join: true })
+    const { admin } = await openDatabase({ url, dataDir, role, join: true })
     await runCommand(async () => {
       // What every command asks first, so that a login that may not is told so, without a stack.
-      await createMigrator(db, role)
+      await createMigrator(admin, role)
         .getMigrations()
         .catch(async error => {
-          throw await explainMigration(error, db, config)
+          throw await explainMigration(error, admin, config)
         })
     })
-    return db
+    return admin
   },
   migrations: { migrator: db => createMigrator(db, role) },
 })

@@ -20,21 +20,21 @@ export async function benchDatabase(url: string): Promise<BenchDatabase> {
   const own = new URL(url)
   own.pathname = `/${name}`
   const server = await openDatabase({ url })
-  await sql`create database ${sql.id(name)}`.execute(server.db)
+  await sql`create database ${sql.id(name)}`.execute(server.admin)
   const database = await openDatabase({
     url: own.href,
     poolMax: 1,
     statementTimeout: 600,
     fenceSecret: secret,
   })
-  await migrateToLatest(database.db)
+  await migrateToLatest(database.admin)
   return {
     ...database,
     url: own.href,
     secret,
     async [Symbol.asyncDispose]() {
       await database.close()
-      await sql`drop database ${sql.id(name)}`.execute(server.db)
+      await sql`drop database ${sql.id(name)}`.execute(server.admin)
       await server.close()
     },
   }

@@ -25,7 +25,7 @@ const tokens = new Map(
 const tokenOf = (algorithm: (typeof algorithms)[number]) => tokens.get(algorithm) ?? ''
 
 // Nothing is asked of it, and nothing connects.
-const db = await openDatabase({ url: 'postgres://127.0.0.1:1/nothing' })
+const database = await openDatabase({ url: 'postgres://127.0.0.1:1/nothing' })
 const verifier = createVerifier({ issuer: url, audience: url })
 const forgetful = createVerifier({ issuer: url, audience: url, cache: false })
 const remote = createRemoteJWKSet(new URL(`${url}/api/auth/jwks`))
@@ -35,11 +35,11 @@ const appRouter = router({
   own: protectedProcedure.query(() => 'ok'),
 })
 const authorization = `Bearer ${tokenOf('EdDSA')}`
-const createContext = createContextFactory({ verifier, db })
+const createContext = createContextFactory({ verifier, database })
 const createCaller = createCallerFactory(appRouter)
 const req = { headersDistinct: { authorization: [authorization] } }
 const nobody: Context = { user: null, [access]: { refusal: null, db: null, requestId: '' } }
-const handle = createFetchHandler({ verifier, db, router: appRouter })
+const handle = createFetchHandler({ verifier, database, router: appRouter })
 const ask = (procedure: string, headers: Record<string, string> = {}) =>
   handle(new Request(`http://api/trpc/${procedure}`, { headers })).then(answer => answer.text())
 
@@ -67,7 +67,7 @@ for (const algorithm of algorithms) {
     { rounds: 300, calls: 10 },
   )
 }
-await db.close()
+await database.close()
 
 const over = (name: keyof typeof calls, base: keyof typeof calls) => (calls[name] - calls[base]).toFixed(1)
 const rounded = <Name extends string>(times: Record<Name, number>) =>

@@ -16,9 +16,9 @@ const identify = `select set_config('app.user_id', $1, true), set_config('role',
 export async function measureStatements(url: string) {
   await using plain = await benchDatabase(url)
   await using signed = await benchDatabase(url)
-  await setUpFence(signed.db, { role: 'app_user', secret: signed.secret })
+  await setUpFence(signed.admin, { role: 'app_user', secret: signed.secret })
   const id = await fill(plain)
-  await sql`insert into tasks (user_id, id, title) values ('alice', ${id}, 'the same')`.execute(signed.db)
+  await sql`insert into tasks (user_id, id, title) values ('alice', ${id}, 'the same')`.execute(signed.admin)
   await fill(signed)
   const client = new pg.Client({ connectionString: plain.url })
   await client.connect()
@@ -47,7 +47,7 @@ export async function measureStatements(url: string) {
         'pg, no isolation': () => client.query(text, ['alice', id]),
         'pg prepared by hand, no isolation': () =>
           client.query({ name: 'single', text, values: ['alice', id] }),
-        'Kysely, no isolation': () => plain.db.executeQuery(query),
+        'Kysely, no isolation': () => plain.admin.executeQuery(query),
         'scoped, plain': () => own.executeQuery(query),
         'scoped, signed': () => ownSigned.executeQuery(query),
         'BEGIN, set_config, statement, COMMIT': () => oneByOne(1),
@@ -61,7 +61,7 @@ export async function measureStatements(url: string) {
   }
 }
 
-async function fill({ db }: BenchDatabase): Promise<string> {
+async function fill({ admin: db }: BenchDatabase): Promise<string> {
   const { rows } = await sql<{ id: string }>`
     insert into tasks (user_id, id, title)
     select 'alice', gen_random_uuid(), 'task ' || number from generate_series(1, 1000) number returning id`.execute(

@@ -82,7 +82,7 @@ function isSchemaMissing(error: Error): boolean {
   return code === '3F000' && /[^\w\s.]trpc_bearer[^\w\s.]/.test(error.message)
 }
 
-/** What the author of a statement is to mend, under any code: RAISE in a function, and another number of values than it has places. */
+/** What the author of a statement is to fix, under any code: RAISE in a function, and another number of values than it has places. */
 const ofItsAuthor = new Set(['exec_stmt_raise', 'exec_bind_message'])
 
 const networkCodes = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])

@@ -47,7 +47,7 @@ export interface DatabaseOptions {
 /** An open database: what `createContextFactory` and the handlers take as `db`. */
 export interface OpenDatabase {
   /** The unscoped handle, for migrations and administration. It sees every row: never give it to a procedure. */
-  db: Kysely<Database>
+  admin: Kysely<Database>
   /**
    * A handle on which every statement runs as the application role with this user's id: it sees and writes the rows of
    * this user alone. A stream has its connection until it is read to its end or left, and nothing else runs there: what is awaited in
@@ -150,7 +150,7 @@ export async function openDatabase({
     { onProblem },
   )
   return {
-    db,
+    admin: db,
     forUser: (id, { signal } = {}) => scoped(requireUserId(id), { pass: gate.pass, signal }),
     fence: gate.prove,
     pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),

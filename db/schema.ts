@@ -1,4 +1,4 @@
-import type { ColumnType, Generated, GeneratedAlways } from 'kysely'
+import type { ColumnType, Generated, GeneratedAlways, Kysely } from 'kysely'
 
 /**
  * A task row. `user_id` defaults to the caller, so that nothing need name it on insert. Times are written as ISO 8601 text in
@@ -27,3 +27,7 @@ export interface TasksTable {
 export interface Database {
   tasks: TasksTable
 }
+
+/** A handle whatever tables it knows: what a migration is given (Kysely's `Migration` says the same). */
+// biome-ignore lint/suspicious/noExplicitAny: no type but any takes a handle of any tables
+export type AnyKysely = Kysely<any>

@@ -3,7 +3,7 @@ import { readConfig } from './app/config.js'
 import { CommandError, loadEnvFile, runCommand, sayWhere } from './commands/command.js'
 import { adviceToServe, denialOf } from './commands/denied.js'
 
-const describe = ({ object, problem, mend }: FenceGap) => `${object}: ${problem}\n  ${mend}`
+const describe = ({ object, problem, fix }: FenceGap) => `${object}: ${problem}\n  ${fix}`
 
 /** `npm run fence`: proves that users are kept apart, and prints the SQL for what is missing, also to the level `signed`. */
 await runCommand(async () => {
@@ -13,7 +13,7 @@ await runCommand(async () => {
   const { databaseUrl: url, dataDir, databaseRole: role, fenceSecret, databaseFence: requiredFence } = config
   const database = await openDatabase({ url, dataDir, role, fenceSecret, requiredFence, join: true })
   try {
-    const pending = await pendingMigrations(database.db)
+    const pending = await pendingMigrations(database.admin)
     if (pending.length > 0) {
       console.error(`The schema is not up to date (${pending.join(', ')}): run npm run migrate.`)
       process.exitCode = 1
@@ -32,7 +32,7 @@ await runCommand(async () => {
   } catch (error) {
     const denial = denialOf(error)
     if (denial === undefined) throw error
-    throw new CommandError(await adviceToServe(database.db, role, denial), { cause: error })
+    throw new CommandError(await adviceToServe(database.admin, role, denial), { cause: error })
   } finally {
     await database.close()
   }

@@ -2,7 +2,7 @@ import type { Config } from './app/config.js'
 import type { RunningServer } from './app/start.js'
 
 export { type Config, ConfigError, readConfig } from './app/config.js'
-export type { Answer } from './http/call-report.js'
+export type { CallReport } from './http/call-report.js'
 export type { HandlerOptions } from './http/endpoint.js'
 export { createFetchHandler, createNodeHandler } from './http/handlers.js'
 export { responseMeta } from './http/response-headers.js'

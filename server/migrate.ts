@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { currentKey } from '../db/fence/key.js'
+import { currentKey } from '../db/fence/secret.js'
 import { loginOf } from '../db/fence/serving-login.js'
 import { migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
 import { type Config, ConfigError, readConfig } from './app/config.js'
@@ -15,12 +15,12 @@ await runCommand(async () => {
   const login = await servingLogin(config)
   const database = await openDatabase({ url: migrationDatabaseUrl ?? databaseUrl, dataDir, role, join: true })
   try {
-    const left = await migrate(database.db, config, login)
+    const left = await migrate(database.admin, config, login)
     if (isOfAnother(databaseUrl, migrationDatabaseUrl))
       console.warn('DATABASE_URL names another database: the one of MIGRATION_DATABASE_URL was migrated.')
     if (left.length > 0) throw new CommandError(withSql('This login may not do the rest.', left))
   } catch (error) {
-    throw await explainMigration(error, database.db, config, login)
+    throw await explainMigration(error, database.admin, config, login)
   } finally {
     await database.close()
   }
@@ -41,7 +41,7 @@ async function servingLogin({ databaseUrl, migrationDatabaseUrl }: Config): Prom
 }
 
 async function migrate(
-  db: OpenDatabase['db'],
+  db: OpenDatabase['admin'],
   { databaseRole: role, fenceSecret: secret, migrationDatabaseUrl }: Config,
   login: string | undefined,
 ): Promise<string[]> {
@@ -63,7 +63,7 @@ async function migrate(
 }
 
 /** The first migration has granted the tables to one role: another name would be a role without them. */
-async function requireRole(db: OpenDatabase['db'], role: string): Promise<void> {
+async function requireRole(db: OpenDatabase['admin'], role: string): Promise<void> {
   const { rows } = await sql<{ made: string }>`select trpc_bearer.application_role() as made`.execute(db)
   const made = rows[0]?.made
   if (made !== role)

@@ -1,5 +1,5 @@
 /**
- * Why a call was refused, with the text that goes with it. The first eleven are the caller's to mend (401, RFC 6750
+ * Why a call was refused, with the text that goes with it. The first eleven are the caller's to fix (401, RFC 6750
  * section 3.1), `insufficient_scope` is 403, the last three are ours (503): a client that gets a 401 signs its person out, so an
  * outage is never one.
  */

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { beforeAll, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const folders = ['shared', 'db', 'server', 'client'] as const
@@ -24,18 +24,16 @@ function importsOf(file: string, source: string): Import[] {
   }))
 }
 
-beforeAll(async () => {
-  for (const folder of folders) {
-    const entries = await readdir(join(root, folder), { recursive: true, withFileTypes: true })
-    for (const entry of entries) {
-      if (!/\.tsx?$/.test(entry.name)) continue
-      const path = join(entry.parentPath, entry.name)
-      const file = relative(root, path).replaceAll('\\', '/')
-      const source = await readFile(path, 'utf8')
-      files.set(file, { source, imports: importsOf(file, source) })
-    }
+for (const folder of folders) {
+  const entries = await readdir(join(root, folder), { recursive: true, withFileTypes: true })
+  for (const entry of entries) {
+    if (!/\.tsx?$/.test(entry.name)) continue
+    const path = join(entry.parentPath, entry.name)
+    const file = relative(root, path).replaceAll('\\', '/')
+    const source = await readFile(path, 'utf8')
+    files.set(file, { source, imports: importsOf(file, source) })
   }
-})
+}
 
 const folderOf = (file: string) => file.split('/')[0] ?? ''
 const isOwn = (target: string) => /\.tsx?$/.test(target)
@@ -134,7 +132,73 @@ test('nothing under server/ imports better-auth statically: it is no dependency 
   )
 })
 
-test('no file has more than 250 lines', () => {
-  const long = [...files].filter(([, { source }]) => source.trimEnd().split('\n').length > 250)
-  expect(long.map(([file]) => file)).toEqual([])
+/** Rooms from the ground up: each imports from itself and from those on lower floors. Files beside the folders are rooms too. */
+const floors = {
+  db: [
+    ['errors', 'schema', 'application-role'],
+    ['wire', 'tables'],
+    ['scoped', 'migrations'],
+    ['embedded', 'fence'],
+    ['open-database'],
+    ['index'],
+  ],
+  server: [
+    ['verifier'],
+    ['trpc'],
+    ['routers'],
+    ['http'],
+    ['app'],
+    ['commands', 'index'],
+    ['main', 'migrate', 'fence'],
+  ],
+} as const
+
+describe.each(Object.entries(floors))('inside %s/', (folder, rooms) => {
+  const roomOf = (file: string) => file.split('/')[1]?.replace(/\.ts$/, '') ?? ''
+  const floorOf = (file: string) => rooms.findIndex(floor => floor.some(room => room === roomOf(file)))
+
+  test('every room has a floor', () => {
+    const inside = [...files.keys()].filter(file => folderOf(file) === folder)
+    expect(inside.filter(file => floorOf(file) === -1)).toEqual([])
+  })
+
+  test('no room imports one above it or beside it', () => {
+    const wrong = linesOf((file, { target }) => {
+      if (folderOf(file) !== folder || !isOwn(target) || folderOf(target) !== folder) return false
+      return roomOf(file) !== roomOf(target) && floorOf(target) >= floorOf(file)
+    })
+    expect(wrong).toEqual([])
+  })
+})
+
+test('no file imports itself by way of others', () => {
+  const inCycle = [...files.keys()].filter(file => reachableFrom(file).has(file))
+  expect(inCycle).toEqual([])
+})
+
+/** Files that a file imports, by any number of steps, types included. */
+function reachableFrom(entry: string, reached = new Set<string>()): Set<string> {
+  for (const { target } of files.get(entry)?.imports ?? []) {
+    if (!isOwn(target) || reached.has(target)) continue
+    reached.add(target)
+    reachableFrom(target, reached)
+  }
+  return reached
+}
+
+test('only db/wire uses the internals of pg', () => {
+  const internals =
+    /'pg\/lib|'pg-protocol|\b(parsedStatements|submittedNamedStatements|secretKey|processID|handle(RowDescription|DataRow|CommandComplete|PortalSuspended|ReadyForQuery))\b/
+  const users = [...files].filter(([, { source }]) => internals.test(source)).map(([file]) => file)
+  expect(users.map(file => file.split('/').slice(0, 2).join('/'))).toContain('db/wire')
+  expect(users.filter(file => !file.startsWith('db/wire/'))).toEqual([])
+})
+
+test('the verifier imports no module of Node, and of the rest only shared/', () => {
+  const wrong = linesOf(
+    (file, { target }) =>
+      file.startsWith('server/verifier/') &&
+      (target.startsWith('node:') || (isOwn(target) && !/^(server\/verifier|shared)\//.test(target))),
+  )
+  expect(wrong).toEqual([])
 })

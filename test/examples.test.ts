@@ -91,9 +91,9 @@ describe.each(databaseKinds)('examples/notes on %s', kind => {
   let host: Awaited<ReturnType<typeof listen>>
   beforeAll(async () => {
     database = await openTestDatabase(kind)
-    await up(database.db)
+    await up(database.admin)
     const verifier = createVerifier({ issuer: issuer.url, audience: issuer.url })
-    host = await listen(createServer(createNodeHandler({ verifier, db: database, router: notesAppRouter })))
+    host = await listen(createServer(createNodeHandler({ verifier, database, router: notesAppRouter })))
   })
   afterAll(async () => {
     await host[Symbol.asyncDispose]()
@@ -117,7 +117,11 @@ describe.each(databaseKinds)('examples/notes on %s', kind => {
     const { id } = await verifierOf(issuer.url).verify(await issuer.tokenOf('eve'))
     const forged = Object.assign({ body: 'forged' }, { user_id: 'ann' })
     const note = await as('eve').notes.add.mutate(forged)
-    const rows = await database.db.selectFrom('notes').select('user_id').where('id', '=', note.id).execute()
+    const rows = await database.admin
+      .selectFrom('notes')
+      .select('user_id')
+      .where('id', '=', note.id)
+      .execute()
     expect(rows).toEqual([{ user_id: id }])
   })
 
@@ -153,7 +157,7 @@ describe('requireUser() on a t of somebody else’s', () => {
 
   async function startShop() {
     const database = await openTestDatabase('embedded')
-    const createContext = createContextFactory({ verifier: verifierOf(issuer.url), db: database })
+    const createContext = createContextFactory({ verifier: verifierOf(issuer.url), database })
     const host = await listen(
       createHTTPServer({
         router: shopRouter,

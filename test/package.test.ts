@@ -32,8 +32,8 @@ const appRouter = router({
 const verifier: Verifier = createVerifier({ issuer: 'https://auth.example.com', audience: 'api' })
 if (createVerifier !== sameVerifier) throw new Error('There are two.')
 export async function main() {
-  const db = await openDatabase({ url: 'postgres://localhost:1/nothing' })
-  const handler = createFetchHandler({ verifier, db, router: appRouter })
+  const database = await openDatabase({ url: 'postgres://localhost:1/nothing' })
+  const handler = createFetchHandler({ verifier, database, router: appRouter })
   const fetch = (input: RequestInfo | URL, init?: RequestInit) => handler(new Request(input, init))
   const api = createClient<typeof appRouter>({ url: 'http://localhost/trpc', getToken: () => null, fetch })
   const refusal: unknown = await api.role.query().catch((error: unknown) => error)
@@ -45,7 +45,7 @@ export async function main() {
   if (refusal.data?.reason === 'expird') throw refusal
   const role: string = await api.role.query().catch(() => 'nobody')
   const first: Task | undefined = (await api.tasks.list.query().catch(() => ({ items: [] as Task[] }))).items[0]
-  await db.close()
+  await database.close()
   console.log(JSON.stringify({ reason, role, first: first ?? null }))
 }
 void main()

@@ -8,8 +8,7 @@ import { gapsOfCatalogue } from './checks/catalogue.js'
 import { gapsOf, reachedBy } from './checks/relations.js'
 import { gapsOfAnotherRole, gapsOfRole, gapsOfSchemas, gapsOfShared } from './checks/role.js'
 import { type FenceGap, revoke } from './gap.js'
-import { type FenceLevel, findFenceLevel } from './level.js'
-import { within } from './within.js'
+import { type FenceLevel, findFenceLevel, within } from './level.js'
 
 /** What a proof found. */
 export interface FenceReport {
@@ -70,7 +69,7 @@ async function look({ db, forNobody, role, timeout, required }: FenceOptions): P
       gaps.push({
         object: name,
         problem: 'somebody who owns no row sees one',
-        mend: revoke('all', name, ['public', role]),
+        fix: revoke('all', name, ['public', role]),
       })
   }
   const { level, obstacles } = await findFenceLevel(db, { role, tables, timeout })
@@ -111,7 +110,7 @@ const identityNotBelieved: FenceGap = {
   object: 'the identity',
   problem:
     'the database does not believe it: FENCE_SECRET is missing, or another than the migration was given',
-  mend: '-- give this server the secret that the migration was given (to migrate with another one changes it for all)',
+  fix: '-- give this server the secret that the migration was given (to migrate with another one changes it for all)',
 }
 
 /** What is wrong by what the catalogue says, and the protected tables that are left to try, with their schemas. */
@@ -125,7 +124,7 @@ async function inspect(db: Kysely<Database>, role: string): Promise<{ gaps: Fenc
       select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.nspname = 'trpc_bearer'
       where c.relname = 'tasks' and c.relkind = 'r' and c.relowner = n.nspowner order by c.oid limit 1
     ))::oid as tasks`.execute(db)
-  // Names and policies are read with their schemas then, whatever settings the login has, or who mends it.
+  // Names and policies are read with their schemas then, whatever settings the login has, or who fixes it.
   await sql`
     select set_config('search_path', '', true), set_config('quote_all_identifiers', 'off', true),
       set_config('row_security', 'on', true)`.execute(db)
@@ -137,8 +136,8 @@ async function inspect(db: Kysely<Database>, role: string): Promise<{ gaps: Fenc
     gaps.push(...found)
     if (found.length > 0 || kind !== 'table' || isShared) continue
     if (isOpen && rights.includes('select')) tables.push(name)
-    for (const { problem, mend } of await brokenTableRules(db, oid))
-      gaps.push({ object: name, problem, mend: mend ?? revoke('all', name, lenders) })
+    for (const { problem, fix } of await brokenTableRules(db, oid))
+      gaps.push({ object: name, problem, fix: fix ?? revoke('all', name, lenders) })
   }
   return { gaps, tables }
 }

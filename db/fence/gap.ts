@@ -1,12 +1,12 @@
 import { type RawBuilder, sql } from 'kysely'
 
-/** A gap in the fence: what is at fault, and the SQL that mends it. */
+/** A gap in the fence: what is at fault, and the SQL that fixes it. */
 export interface FenceGap {
   /** The table, view, schema or role. */
   object: string
   problem: string
   /** What an administrator runs. */
-  mend: string
+  fix: string
 }
 
 export const revoke = (privileges: string, name: string, from: readonly string[]) =>

@@ -8,7 +8,7 @@ export class FenceError extends DatabaseUnavailableError {
   override name = 'FenceError'
 
   constructor(readonly gaps: readonly FenceGap[]) {
-    super({ cause: new Error(gaps.map(gap => `${gap.object}: ${gap.problem}. ${gap.mend}`).join('\n')) })
+    super({ cause: new Error(gaps.map(gap => `${gap.object}: ${gap.problem}. ${gap.fix}`).join('\n')) })
     this.message =
       'The database does not keep users apart: npm run fence, or the fence() of openDatabase, says where.'
   }

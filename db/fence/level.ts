@@ -1,10 +1,9 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import { isNotBelieved } from '../errors.js'
 import type { Database } from '../schema.js'
 import { tellingIndexes } from '../tables/rules.js'
 import { powersOfLogin } from './checks/login.js'
 import { type FenceGap, revoke } from './gap.js'
-import { within } from './within.js'
 
 /**
  * How far the fence goes. `plain`: policies on a setting, as PostgREST and Supabase have them, which SQL that somebody injects can
@@ -32,36 +31,36 @@ export async function findFenceLevel(
   else if (!(await putsPoliciesFirst(db, timeout))) causes.push(policiesLast)
   const closed = [...tables, 'trpc_bearer.fence_key']
   for (const name of await openToPublic(db, closed))
-    causes.push({ problem: `everybody may read ${name}`, mend: revoke('all', name, ['public']) })
+    causes.push({ problem: `everybody may read ${name}`, fix: revoke('all', name, ['public']) })
   for (const name of await tellingIndexes(db, tables)) {
     causes.push({
       problem: `index ${name} does not start with user_id as the policy compares it, and tells of others' rows`,
-      mend: `drop index ${name};`,
+      fix: `drop index ${name};`,
     })
   }
   // Whatever else there may be.
   if (causes.length === 0) {
     for (const name of closed) {
       if (await isDenied(db, timeout, `select from ${name} limit 1`)) continue
-      causes.push({ problem: `the login may read ${name}`, mend: '-- revoke what lets it' })
+      causes.push({ problem: `the login may read ${name}`, fix: '-- revoke what lets it' })
     }
   }
-  const obstacles = causes.map(({ problem, mend }) => ({
+  const obstacles = causes.map(({ problem, fix }) => ({
     object: 'the level',
     problem: `it is plain, not signed: ${problem}`,
-    mend,
+    fix,
   }))
   return { level: obstacles.length === 0 ? 'signed' : 'plain', obstacles }
 }
 
 const forgeryBelieved = {
   problem: 'an identity without a signature is believed, as the database has no secret',
-  mend: '-- npm run migrate, with FENCE_SECRET',
+  fix: '-- npm run migrate, with FENCE_SECRET',
 }
 
 const policiesLast = {
   problem: 'a condition that SQL injects may be tried on rows of others, before the policy',
-  mend: '-- npm run migrate, with FENCE_SECRET',
+  fix: '-- npm run migrate, with FENCE_SECRET',
 }
 
 function putsPoliciesFirst(db: Kysely<Database>, timeout: number): Promise<boolean> {
@@ -111,4 +110,16 @@ async function isDenied(db: Kysely<Database>, timeout: number, statement: string
     if (error instanceof Error && 'code' in error && denied.has(String(error.code))) return true
     throw error
   }
+}
+
+/** Runs in a transaction of the unscoped handle in which no statement takes longer than so many milliseconds. */
+export function within<T, Tables>(
+  db: Kysely<Tables>,
+  milliseconds: number,
+  run: (trx: Transaction<Tables>) => Promise<T>,
+): Promise<T> {
+  return db.transaction().execute(async trx => {
+    await sql`select set_config('statement_timeout', ${String(milliseconds)}, true)`.execute(trx)
+    return run(trx)
+  })
 }

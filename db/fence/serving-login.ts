@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
-import type { AnyKysely } from '../any-kysely.js'
+import type { AnyKysely } from '../schema.js'
 
 /** The login that is to serve is not there. */
 export class LoginError extends Error {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { sql } from 'kysely'
-import type { AnyKysely } from '../any-kysely.js'
 import { notBelieved } from '../errors.js'
-import { lockMigrations } from '../migrations/lock.js'
+import { lockMigrations } from '../migrations/migration-table.js'
+import type { AnyKysely } from '../schema.js'
 import { requireFenceSecret } from './secret.js'
 import { admitLogin } from './serving-login.js'
 

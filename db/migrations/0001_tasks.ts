@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from '../schema.js'
 import { protectTable } from '../tables/protect.js'
-import { migrationTable } from './table.js'
+import { migrationTable } from './migration-table.js'
 
 /**
  * The application role, the identity function that every policy asks, and the tasks.

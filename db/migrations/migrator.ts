@@ -1,10 +1,9 @@
 import { sql } from 'kysely'
 import { type MigrationResult, type MigrationResultSet, Migrator, NO_MIGRATIONS } from 'kysely/migration'
-import type { AnyKysely } from '../any-kysely.js'
 import { defaultRole } from '../application-role.js'
+import type { AnyKysely } from '../schema.js'
 import { migrationsFor } from './index.js'
-import { lockMigrations } from './lock.js'
-import { migrationTable as table } from './table.js'
+import { lockMigrations, migrationTable as table } from './migration-table.js'
 
 /**
  * Kysely's migrator with a lock that survives a transaction pooler. Kysely takes a session-level advisory lock, which

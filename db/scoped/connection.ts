@@ -7,7 +7,6 @@ import {
 } from 'kysely'
 import type { PoolClient } from 'pg'
 import { DatabaseUnavailableError, fromIdentity } from '../errors.js'
-import { Turn } from '../turn.js'
 import type { Preamble } from '../wire/pipeline.js'
 import { requireChunkSize, requireFewValues } from './allowed-statements.js'
 import type { Identify, Identity, Scope } from './identity.js'
@@ -246,5 +245,23 @@ export class ScopedConnection implements DatabaseConnection {
     if (this.#session.status === status) return
     this.#session.isBroken = true
     throw new Error('A statement has changed the state of the transaction that it ran in.')
+  }
+}
+
+/** Held by who keeps the others waiting. */
+export class Turn {
+  /** Resolves when the one who has it is done; null while it is free. */
+  ended: Promise<void> | null = null
+
+  /** @returns what lets the others go on */
+  take(): () => void {
+    let end = () => {}
+    this.ended = new Promise<void>(done => {
+      end = () => {
+        this.ended = null
+        done()
+      }
+    })
+    return end
   }
 }

@@ -11,7 +11,7 @@ import {
 } from 'kysely'
 import type { Pool } from 'pg'
 import { DatabaseUnavailableError } from '../errors.js'
-import { abortable } from './cancel.js'
+import { abortable } from '../wire/cancel.js'
 import { ScopedConnection, type ScopeOptions } from './connection.js'
 import { TrackedConnection } from './tracked-connection.js'
 

@@ -1,10 +1,10 @@
 import pg, { type PoolClient } from 'pg'
 import { DatabaseUnavailableError, fromStatement } from '../errors.js'
+import { abortable, cancelStatement } from '../wire/cancel.js'
 import { RowCursor } from '../wire/cursor.js'
 import { PipelinedQuery, type Preamble } from '../wire/pipeline.js'
 import { outOfTurn } from '../wire/protocol.js'
 import { type Answer, ExtendedQuery, type Statement } from '../wire/query.js'
-import { abortable, cancelStatement } from './cancel.js'
 
 /** Options of a {@link Session}. */
 export interface SessionOptions {

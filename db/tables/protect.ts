@@ -1,6 +1,5 @@
 import { type RawBuilder, sql } from 'kysely'
-import type { AnyKysely } from '../any-kysely.js'
-import { quoteIdentifier } from './identifier.js'
+import type { AnyKysely } from '../schema.js'
 import { brokenTableRules, family, lacksIndex, ownRows } from './rules.js'
 
 /**
@@ -147,4 +146,9 @@ async function share(db: AnyKysely, table: string): Promise<void> {
     db,
   )
   await sql`grant select on ${sql.table(table)} to ${role}`.execute(db)
+}
+
+/** A name as PostgreSQL reads it in a text of SQL, whatever is in it: for statements that Kysely cannot build. */
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
 }

@@ -1,5 +1,5 @@
 import { type RawBuilder, sql } from 'kysely'
-import type { AnyKysely } from '../any-kysely.js'
+import type { AnyKysely } from '../schema.js'
 
 /** The conditions of the policy `own_rows`. A caller's conditions see no row before `policies_first()` is true. */
 export const ownRows = {
@@ -17,7 +17,7 @@ export const printedOwnRows = {
 export interface BrokenRule {
   problem: string
   /** The statement that ends it; null where the table must be made anew. */
-  mend: string | null
+  fix: string | null
 }
 
 /**
@@ -65,7 +65,7 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
         k.conexclop[1] is distinct from 'pg_catalog.=(text,text)'::regoperator and i.indisexclusion as is_loose,
         i.indcollation[0] in (select oid from strict) as is_strict,
         case when k.oid is null then pg_catalog.format('drop index %s;', i.indexrelid::regclass)
-          else pg_catalog.format('alter table %s drop constraint %I;', k.conrelid::regclass, k.conname) end as mend
+          else pg_catalog.format('alter table %s drop constraint %I;', k.conrelid::regclass, k.conname) end as fix
       from mine
       join pg_catalog.pg_index i on i.indrelid = mine.oid and (i.indisunique or i.indisexclusion)
       join pg_catalog.pg_class c on c.oid = i.indexrelid and not c.relispartition
@@ -75,7 +75,7 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
     select
       pg_catalog.format('%s is no table: a view takes the policies of its tables with security_invoker', oid::regclass) as problem,
       case when relispartition then pg_catalog.format('alter table %s detach partition %s;', parent::regclass, oid::regclass)
-        when parent is not null then pg_catalog.format('alter table %s no inherit %s;', oid::regclass, parent::regclass) end as mend
+        when parent is not null then pg_catalog.format('alter table %s no inherit %s;', oid::regclass, parent::regclass) end as fix
     from mine where not is_table
     union all
     select pg_catalog.format('%s has no column user_id', oid::regclass), null from mine where is_table and user_id is null
@@ -92,10 +92,10 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
     from ancestors join pg_catalog.pg_class p on p.oid = ancestors.oid join pg_catalog.pg_class c on c.oid = ancestors.child
     where not p.relforcerowsecurity and p.oid not in (select oid from mine)
     union all
-    select pg_catalog.format('its key %s does not start with user_id', indexrelid::regclass), mend
+    select pg_catalog.format('its key %s does not start with user_id', indexrelid::regclass), fix
     from keys where not is_own or is_loose
     union all
-    select pg_catalog.format('its key %s must take user_id by a deterministic collation', indexrelid::regclass), mend
+    select pg_catalog.format('its key %s must take user_id by a deterministic collation', indexrelid::regclass), fix
     from keys where is_own and not is_loose and not is_strict
     union all
     select pg_catalog.format('its foreign key %I leads neither from user_id to user_id nor to a table that was shared', k.conname),

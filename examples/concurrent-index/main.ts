@@ -14,7 +14,7 @@ url.searchParams.set('options', `${options} -c statement_timeout=0 -c lock_timeo
 
 const database = await openDatabase({ url: url.href })
 try {
-  await database.db.connection().execute(async db => {
+  await database.admin.connection().execute(async db => {
     const { rows } = await sql<{ alone: boolean; broken: boolean }>`
       select pg_try_advisory_lock(hashtext('tasks_by_due')) as alone,
         exists (select from pg_index where indexrelid = to_regclass('tasks_by_due') and not indisvalid) as broken`.execute(

@@ -12,10 +12,10 @@ export async function startExpress(options: {
 }) {
   const { issuer, dataDir, databaseUrl: url, port } = options
   const verifier = createVerifier({ issuer, audience: issuer })
-  const db = await openDatabase({ dataDir, url })
+  const database = await openDatabase({ dataDir, url })
 
   const app = express()
-  app.use('/trpc', createNodeHandler({ verifier, db }))
+  app.use('/trpc', createNodeHandler({ verifier, database }))
   app.use(express.json())
   app.get('/hello', (_req, res) => void res.json({ hello: 'from the host' }))
 
@@ -24,7 +24,7 @@ export async function startExpress(options: {
   const close = async () => {
     server.closeAllConnections()
     await new Promise(closed => server.close(closed))
-    await db.close()
+    await database.close()
   }
   return { server, close }
 }

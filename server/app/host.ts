@@ -4,11 +4,10 @@ import { secureHeaders } from 'hono/secure-headers'
 import type { Logger } from 'pino'
 import type { OpenDatabase } from '../../db/open-database.js'
 import { printable } from '../../shared/printable.js'
-import type { Answer } from '../http/call-report.js'
+import type { CallReport } from '../http/call-report.js'
 import { describeError } from '../http/describe-error.js'
 import { createFetchHandler } from '../http/handlers.js'
-import { requestIdOf } from '../http/request-id.js'
-import { isPlainTarget, plainPathAdvice } from '../http/request-target.js'
+import { isPlainTarget, plainPathAdvice, requestIdOf } from '../http/request.js'
 import type { Verifier } from '../verifier/create-verifier.js'
 import { type Config, hostInUrl } from './config.js'
 import { warnBy } from './log.js'
@@ -36,10 +35,10 @@ export interface NodeRequest {
 /** Everything that `npm start` serves, as one Hono application. */
 export function createHost({ config, origin, issuer, verifier, database, log, auth }: HostParts) {
   const metrics = createMetrics({ pool: database.pool, keys: verifier.status })
-  const answers = new WeakMap<Request, Answer>()
+  const answers = new WeakMap<Request, CallReport>()
   const trpc = createFetchHandler({
     verifier,
-    db: database,
+    database,
     onError({ error, requestId, procedure }) {
       const level = error.code === 'INTERNAL_SERVER_ERROR' ? 'error' : 'warn'
       log[level]({ id: requestId, procedure, error: describeError(error.cause ?? error) }, error.code)

@@ -51,8 +51,8 @@ async function databaseStateOf(database: OpenDatabase, onProblem: OnProblem): Pr
   })
 }
 
-async function lookAt({ db, fence }: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
-  const pending = await pendingMigrations(db)
+async function lookAt({ admin, fence }: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
+  const pending = await pendingMigrations(admin)
   if (pending.length > 0) {
     return { state: `The schema is not up to date (${pending.join(', ')}): run npm run migrate.` }
   }

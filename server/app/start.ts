@@ -122,7 +122,7 @@ async function startOwnIssuer(
   if (own !== database) stops.push(own.close)
   const { port } = new URL(url)
   return startIssuer({
-    db: own.db,
+    db: own.admin,
     dataDir: config.dataDir,
     origin: url,
     trustedOrigins: [

@@ -9,7 +9,7 @@ export class CommandError extends Error {
   override name = 'CommandError'
 }
 
-/** Errors that a person mends by what the message says: no stack. */
+/** Errors that a person fixes by what the message says: no stack. */
 const expected = new Set([
   'CommandError',
   'ConfigError',
@@ -20,7 +20,7 @@ const expected = new Set([
   'PortError',
 ])
 
-/** Runs a command of the package. An error ends the process with 1, in one line where it is the user's to mend. */
+/** Runs a command of the package. An error ends the process with 1, in one line where it is the user's to fix. */
 export async function runCommand(command: () => Promise<void>): Promise<void> {
   try {
     await command()
@@ -49,7 +49,7 @@ export function sayWhere({ databaseUrl, migrationDatabaseUrl, dataDir }: Config)
 /** What a person is told where the login that migrates cannot: what it lacks, or what is wrong with its database. */
 export async function explainMigration(
   error: unknown,
-  db: OpenDatabase['db'],
+  db: OpenDatabase['admin'],
   { databaseRole: role, migrationDatabaseUrl, fenceSecret }: Config,
   login?: string,
 ): Promise<unknown> {

@@ -9,7 +9,11 @@ export function denialOf(error: unknown): string | undefined {
 }
 
 /** What to do where the login that serves lacks a right: the grant of the role, where it is that. */
-export async function adviceToServe(db: OpenDatabase['db'], role: string, denial: string): Promise<string> {
+export async function adviceToServe(
+  db: OpenDatabase['admin'],
+  role: string,
+  denial: string,
+): Promise<string> {
   const { rows } = await sql<{ login: string }>`select session_user as login`.execute(db)
   const { login = '' } = rows[0] ?? {}
   return withSql(
@@ -20,7 +24,7 @@ export async function adviceToServe(db: OpenDatabase['db'], role: string, denial
 
 /** What to do where the login that migrates lacks a right: another login, where there is one that migrates, or the grants. */
 export async function adviceToMigrate(
-  db: OpenDatabase['db'],
+  db: OpenDatabase['admin'],
   {
     role,
     login,

@@ -9,7 +9,7 @@ export interface Refusal extends Partial<RefusedToken> {
 }
 
 /** What a handler tells of an answer. Nothing of the input is in it, and no name that a caller made up but a `kid`. */
-export interface Answer {
+export interface CallReport {
   request: Request
   requestId: string
   /** Each call of the batch: the procedure (`unknown` where the router has none), and `ok`, a reason or an error code. */
@@ -38,7 +38,7 @@ export function callsOf(
   paths: readonly string[] | undefined,
   data: readonly unknown[],
   known: ReadonlySet<string>,
-): Answer['calls'] {
+): CallReport['calls'] {
   const named = paths ?? ['']
   return named.map((path, index) => ({
     procedure: known.has(path) ? path : 'unknown',

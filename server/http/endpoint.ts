@@ -6,10 +6,9 @@ import { accessOf, type ContextOptions, createContextFactory } from '../trpc/con
 import { RequestFailure } from '../trpc/error-shape.js'
 import type { RequestLike } from '../verifier/bearer-token.js'
 import { type BodySource, readBody } from './body.js'
-import { type Answer, callsOf, procedureNames, refusalOf } from './call-report.js'
+import { type CallReport, callsOf, procedureNames, refusalOf } from './call-report.js'
 import { describeError } from './describe-error.js'
-import { requestIdOf } from './request-id.js'
-import { isPlainTarget, plainPathAdvice } from './request-target.js'
+import { isPlainTarget, plainPathAdvice, requestIdOf } from './request.js'
 import { setAnswerHeaders } from './response-headers.js'
 
 /** Options of `createNodeHandler` and `createFetchHandler`. */
@@ -26,7 +25,7 @@ export interface HandlerOptions extends ContextOptions {
     | ((failure: { error: TRPCError; requestId: string; procedure: string | undefined }) => void)
     | undefined
   /** Called once for each answer, for logs and metrics. What it throws is reported by `console.error`, and changes no answer. */
-  onAnswer?: ((answer: Answer) => void) | undefined
+  onAnswer?: ((answer: CallReport) => void) | undefined
 }
 
 const ours = new Set(['INTERNAL_SERVER_ERROR', 'SERVICE_UNAVAILABLE', 'GATEWAY_TIMEOUT'])
@@ -35,14 +34,14 @@ const maxBatchSize = 50
 /** The whole tRPC endpoint, for any host: path, method, limits, authentication, headers. */
 export function createEndpoint({
   verifier,
-  db,
+  database,
   router = appRouter,
   basePath = '/trpc',
   onError = ({ error, requestId, procedure }) =>
     console.error(`Request ${requestId} (${procedure}) failed:`, describeError(error.cause ?? error)),
   onAnswer,
 }: HandlerOptions) {
-  const createContext = createContextFactory({ verifier, db })
+  const createContext = createContextFactory({ verifier, database })
   const prefix = `${basePath.replace(/\/+$/, '')}/`
   const known = procedureNames(router)
 
@@ -54,7 +53,7 @@ export function createEndpoint({
     const requestId = requestIdOf(request.headers)
     const { pathname } = new URL(request.url)
     const failures: TRPCError[] = []
-    const seen: Pick<Answer, 'calls' | 'userId' | 'refusal'> = { calls: [], userId: null, refusal: null }
+    const seen: Pick<CallReport, 'calls' | 'userId' | 'refusal'> = { calls: [], userId: null, refusal: null }
 
     const report = (error: TRPCError, procedure?: string) => {
       failures.push(error)

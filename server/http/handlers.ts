@@ -18,7 +18,7 @@ export function createFetchHandler(options: HandlerOptions): (request: Request) 
  * takes what was read (`req.body`).
  *
  * @example
- * app.use('/trpc', createNodeHandler({ verifier, db }))
+ * app.use('/trpc', createNodeHandler({ verifier, database }))
  */
 export function createNodeHandler(
   options: HandlerOptions,

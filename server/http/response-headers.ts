@@ -24,7 +24,7 @@ export function setAnswerHeaders(
  * headers before it knows.
  *
  * @example
- * createHTTPServer({ router, createContext: createContextFactory({ verifier, db }), responseMeta })
+ * createHTTPServer({ router, createContext: createContextFactory({ verifier, database }), responseMeta })
  */
 export function responseMeta({ errors }: { errors: readonly TRPCError[] }): { headers: Headers } {
   const headers = new Headers()

@@ -33,7 +33,7 @@ export function accessOf(ctx: object | undefined): Access | undefined {
 export interface ContextOptions {
   verifier: Pick<Verifier, 'verify'>
   /** What `openDatabase` returns. */
-  db: Pick<OpenDatabase, 'forUser'>
+  database: Pick<OpenDatabase, 'forUser'>
 }
 
 /**
@@ -41,9 +41,9 @@ export interface ContextOptions {
  * It never throws for a bad token, so that public procedures still answer: it records why, and `protectedProcedure` throws.
  *
  * @example
- * createHTTPHandler({ router: appRouter, createContext: createContextFactory({ verifier, db }) })
+ * createHTTPHandler({ router: appRouter, createContext: createContextFactory({ verifier, database }) })
  */
-export function createContextFactory({ verifier, db }: ContextOptions) {
+export function createContextFactory({ verifier, database }: ContextOptions) {
   return async function createContext({
     req,
     info,
@@ -58,7 +58,7 @@ export function createContextFactory({ verifier, db }: ContextOptions) {
       const user = await verifier.verify(bearerToken(req))
       return {
         user,
-        [access]: { refusal: null, db: db.forUser(user.id, { signal: info?.signal }), requestId },
+        [access]: { refusal: null, db: database.forUser(user.id, { signal: info?.signal }), requestId },
       }
     } catch (error) {
       if (!(error instanceof TokenError)) throw error

@@ -29,6 +29,6 @@ await runCommand(async () => {
 
 async function typesAt(url: string | undefined): Promise<string> {
   await using folder = await temporaryFolder()
-  const { db, close } = await openDatabase({ url, dataDir: folder.path })
+  const { admin: db, close } = await openDatabase({ url, dataDir: folder.path })
   return await typesOf(db).finally(close)
 }

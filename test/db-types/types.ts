@@ -1,7 +1,7 @@
 import { symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generate, PostgresDialect } from 'kysely-codegen'
-import type { AnyKysely } from '../../db/any-kysely.js'
+import type { AnyKysely } from '../../db/schema.js'
 import { root, run } from '../parts/child.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
 

@@ -134,7 +134,7 @@ describe('a database that is not migrated is an outage', () => {
         reason: 'database_unavailable',
         cause: { message: expect.stringContaining('migrateToLatest') },
       })
-      await migrateToLatest(database.db)
+      await migrateToLatest(database.admin)
       expect(await failuresOf(database)).toEqual(['It was answered.', 'It was answered.'])
     } finally {
       await database.close()

@@ -9,7 +9,7 @@ type TestDatabase = Awaited<ReturnType<typeof openTestDatabase>>
 const runScript = ({ url }: TestDatabase) =>
   startTypeScript('examples/concurrent-index/main.ts', { DATABASE_URL: url ?? '' })
 
-async function indexOf({ db }: TestDatabase) {
+async function indexOf({ admin: db }: TestDatabase) {
   const { rows } = await sql<{ oid: number; valid: boolean }>`
     select indexrelid::int as oid, indisvalid as valid from pg_index where indexrelid = to_regclass('tasks_by_due')`.execute(
     db,
@@ -18,7 +18,7 @@ async function indexOf({ db }: TestDatabase) {
 }
 
 /** A transaction that has written and stays open, until the scope ends. */
-async function openWriter({ db }: TestDatabase) {
+async function openWriter({ admin: db }: TestDatabase) {
   const trx = await db.startTransaction().execute()
   await trx.insertInto('tasks').values({ user_id: 'ann', id: crypto.randomUUID(), title: 'open' }).execute()
   const commit = async () => {
@@ -33,7 +33,7 @@ async function write({ forUser }: TestDatabase) {
 }
 
 /** The session that makes the index, once it waits for the open writer. */
-const builderOf = ({ db }: TestDatabase) =>
+const builderOf = ({ admin: db }: TestDatabase) =>
   vi.waitFor(
     async () => {
       const { rows } = await sql<{ pid: number }>`
@@ -54,12 +54,12 @@ test('an index on a big table is made while others write, in the place of one th
     await using script = runScript(database)
     const pid = await builderOf(database)
     await write(database)
-    await sql`select pg_cancel_backend(${pid})`.execute(database.db)
+    await sql`select pg_cancel_backend(${pid})`.execute(database.admin)
     expect(await script.ended).toMatchObject({ code: 1 })
   }
   const failed = await indexOf(database)
   expect(failed).toMatchObject({ valid: false })
-  await expect(up(database.db)).rejects.toThrow('"tasks_by_due" already exists')
+  await expect(up(database.admin)).rejects.toThrow('"tasks_by_due" already exists')
 
   await using writer = await openWriter(database)
   await using script = runScript(database)
@@ -89,11 +89,11 @@ test.each(['', 'host=db'])('without a URL (%j) it says in one line what to set',
 
 test('the migration after it waits for no writer, and makes the index where there is none', async () => {
   await using database = await openTestDatabase('PostgreSQL')
-  await up(database.db)
+  await up(database.admin)
   const made = await indexOf(database)
   expect(made).toMatchObject({ valid: true })
   await using _writer = await openWriter(database)
-  await database.db.transaction().execute(async trx => {
+  await database.admin.transaction().execute(async trx => {
     await sql`set local lock_timeout = 100`.execute(trx)
     await up(trx)
   })

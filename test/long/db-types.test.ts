@@ -13,7 +13,7 @@ const dbTypes = (url: string | null, ...args: string[]) =>
 describe('npm run db:types', () => {
   test('prints the types of the database at DATABASE_URL', async () => {
     await using database = await openTestDatabase('PostgreSQL')
-    await sql`create table countries (code text primary key, name text)`.execute(database.db)
+    await sql`create table countries (code text primary key, name text)`.execute(database.admin)
     const { code, stdout } = await dbTypes(database.url)
     expect(code).toBe(0)
     expect(stdout).toContain('export interface Countries {\n  code: string;\n  name: string | null;\n}')
@@ -27,7 +27,7 @@ describe('npm run db:types', () => {
 
   test('--check fails, and names each column, where they differ', async () => {
     await using database = await openTestDatabase('PostgreSQL')
-    await sql`alter table tasks rename column notes to remarks`.execute(database.db)
+    await sql`alter table tasks rename column notes to remarks`.execute(database.admin)
     const { code, stderr } = await dbTypes(database.url, '--check')
     expect(code).toBe(1)
     expect(stderr.trimEnd().split('\n')).toEqual([
@@ -77,7 +77,7 @@ describe('the difference between Database and a database', () => {
     ['create table trpc_bearer.more (id text)', []],
   ])('after %s', async (change, differences) => {
     const undone = new Error('Undone')
-    const call = database.db.transaction().execute(async trx => {
+    const call = database.admin.transaction().execute(async trx => {
       await sql.raw(change).execute(trx)
       expect(await differencesFrom(await typesOf(trx))).toEqual(differences)
       throw undone

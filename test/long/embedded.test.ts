@@ -158,7 +158,7 @@ describe('a joined embedded database', () => {
     const trx = await owner.forUser('alice').startTransaction().execute()
     await trx.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'rolled back' }).execute()
     const writing = write(joined, 'kept')
-    const looking = sql<{ role: string }>`select current_user as role`.execute(joined.db)
+    const looking = sql<{ role: string }>`select current_user as role`.execute(joined.admin)
     expect(await trx.selectFrom('tasks').select('title').execute()).toEqual([{ title: 'rolled back' }])
     await trx.rollback().execute()
     await writing

@@ -22,7 +22,7 @@ async function startIssuer(databaseUrl: string, algorithm = 'EdDSA', port = '0')
 let database: Awaited<ReturnType<typeof emptyDatabase>>
 beforeAll(async () => {
   database = await emptyDatabase()
-  const { db, close } = await openDatabase({ url: database.url })
+  const { admin: db, close } = await openDatabase({ url: database.url })
   await migrateToLatest(db)
   await close()
 })

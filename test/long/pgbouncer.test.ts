@@ -18,7 +18,7 @@ test('thousands of statements of many users through few sessions: none sees a ro
   const url = bouncer.urlOf(empty.url)
   const database = await openDatabase({ url, poolMax: 20, preparedStatements: false })
   try {
-    await migrateToLatest(database.db)
+    await migrateToLatest(database.admin)
     const users = Array.from({ length: 50 }, (_, n) => `user-${n}`)
     const strange: string[] = []
     const act = async (user: string, n: number) => {
@@ -36,7 +36,9 @@ test('thousands of statements of many users through few sessions: none sees a ro
     }
     for (let n = 0; n < 60; n++) await Promise.all(users.map(user => act(user, n)))
     expect(strange).toEqual([])
-    const { rows } = await sql<{ rows: number }>`select count(*)::int as rows from tasks`.execute(database.db)
+    const { rows } = await sql<{ rows: number }>`select count(*)::int as rows from tasks`.execute(
+      database.admin,
+    )
     expect(rows).toEqual([{ rows: 50 * 20 }])
   } finally {
     await database.close()
@@ -91,7 +93,7 @@ describe('what a caller leaves in a session meets nobody, though all of them sha
     const url = narrow.urlOf(empty.url)
     const database = await openDatabase({ url, poolMax: 8, preparedStatements: false })
     try {
-      await migrateToLatest(database.db)
+      await migrateToLatest(database.admin)
       let isOver = false
       let writes = 0
       const write = async () => {
@@ -121,7 +123,7 @@ describe('what a caller leaves in a session meets nobody, though all of them sha
       const { rows } = await sql`
         select from pg_locks where locktype = 'advisory'
           and database = (select oid from pg_database where datname = current_database())`.execute(
-        database.db,
+        database.admin,
       )
       expect(rows).toEqual([])
     } finally {
@@ -139,7 +141,7 @@ test('a temporary table that a caller makes meets nobody in another process, tho
     await openDatabase({ url, poolMax: 1, preparedStatements: false }),
   ]
   try {
-    await migrateToLatest(hers.db)
+    await migrateToLatest(hers.admin)
     await hers
       .forUser('alice')
       .insertInto('tasks')
@@ -170,7 +172,7 @@ test('a statement whose request to cancel has overtaken it is cancelled all the 
       `select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'`,
     )
   try {
-    await migrateToLatest(database.db)
+    await migrateToLatest(database.admin)
     for (let n = 0; n < 10; n++) {
       const gone = new AbortController()
       const heldBack = proxy.heldBack

@@ -43,6 +43,6 @@ export async function startApp(kind: DatabaseKind = 'embedded', env: Record<stri
 
 async function migrate(url: string) {
   const database = await openDatabase({ url })
-  await migrateToLatest(database.db)
+  await migrateToLatest(database.admin)
   await database.close()
 }

@@ -2,7 +2,7 @@ import { CompiledQuery, Kysely, PostgresDialect, sql } from 'kysely'
 import pg from 'pg'
 import type { Database, OpenDatabase } from '../../db/index.js'
 
-type Handles = Pick<OpenDatabase, 'db' | 'forUser'>
+type Handles = Pick<OpenDatabase, 'admin' | 'forUser'>
 
 /** Takes a part of the fence away. For tests that must see it go: nothing of this is in the product. */
 export type Breach = (database: OpenDatabase & { url: string | null }) => Promise<Handles>
@@ -28,26 +28,26 @@ export const breaches: readonly (readonly [name: string, breach: Breach])[] = [
     async database => {
       // Once it is proved: the proof would see it too.
       await database.fence()
-      await sql`drop policy own_rows on tasks`.execute(database.db)
-      await sql`create policy own_rows on tasks using (true) with check (true)`.execute(database.db)
+      await sql`drop policy own_rows on tasks`.execute(database.admin)
+      await sql`create policy own_rows on tasks using (true) with check (true)`.execute(database.admin)
       return database
     },
   ],
   [
     'the role were not switched',
-    async ({ db, url }) => ({
-      db,
+    async ({ admin: db, url }) => ({
+      admin: db,
       forUser: byHand(url ?? '', userId => [`select set_config('app.user_id', '${userId}', false)`]),
     }),
   ],
   [
     'the identity were set for the session, once',
-    async ({ db, url }) => {
+    async ({ admin: db, url }) => {
       const pool = new pg.Pool({ connectionString: url ?? '', max: 3 })
       pool.on('error', () => {})
       pool.on('connect', client => void client.query('set role app_user').catch(() => {}))
       return {
-        db,
+        admin: db,
         forUser: userId =>
           new Kysely<Database>({
             dialect: new PostgresDialect({

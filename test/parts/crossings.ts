@@ -69,7 +69,7 @@ export async function* findCrossings({ open, url, moments, turns }: Crossing): A
   const watcher = await open({ url, poolMax: 1 })
   const rows = async () => {
     const all = await sql<{ user_id: string; notes: string }>`
-      select user_id, notes from tasks order by user_id`.execute(watcher.db)
+      select user_id, notes from tasks order by user_id`.execute(watcher.admin)
     return all.rows.map(({ user_id, notes }) => `${user_id}: ${notes}`).join(', ')
   }
   try {
@@ -83,7 +83,7 @@ export async function* findCrossings({ open, url, moments, turns }: Crossing): A
       for (const end of ends) {
         for (let pieces = 0, isOver = false; !isOver; pieces++) {
           for (const turn of turns) {
-            await sql`update tasks set notes = ''`.execute(watcher.db)
+            await sql`update tasks set notes = ''`.execute(watcher.admin)
             const gone = new AbortController()
             const alice = database.forUser('alice', { signal: gone.signal })
             const started: Promise<unknown>[] = []
@@ -104,7 +104,9 @@ export async function* findCrossings({ open, url, moments, turns }: Crossing): A
               .then(() => null, String)
             await Promise.all(started)
             const seen = await rows()
-            const { rows: left } = await sql.raw<{ left_behind: string[] }>(lookBehind).execute(database.db)
+            const { rows: left } = await sql
+              .raw<{ left_behind: string[] }>(lookBehind)
+              .execute(database.admin)
             const isApart = /^alice: (alice)?, bob: bob$/.test(seen) && left[0]?.left_behind.length === 0
             if (isApart && failure === null) continue
             yield `${name} that ${end} after ${pieces} answers and ${turn} turns: ${seen}, ${left[0]?.left_behind}, ${failure}`

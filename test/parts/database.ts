@@ -38,7 +38,7 @@ export async function openTestDatabase(kind: DatabaseKind, options: DatabaseOpti
   }
   const empty = await emptyDatabase()
   const database = await openDatabase({ ...options, url: empty.url })
-  await migrateToLatest(database.db)
+  await migrateToLatest(database.admin)
   return disposable(database, empty, empty.url)
 }
 

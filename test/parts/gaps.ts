@@ -6,7 +6,7 @@ import { type DatabaseKind, openTestDatabase } from './database.js'
 /** A database in which a test opens gaps in the fence, in the schemas `gap` and `closed`. */
 export async function openForGaps(kind: DatabaseKind) {
   const database = await openTestDatabase(kind)
-  const { db, fence, forUser } = database
+  const { admin: db, fence, forUser } = database
 
   /** Runs a statement; `PROTECT x` and `SHARE x` call protectTable and shareTable. */
   const run = async (text: string) => {
@@ -36,7 +36,7 @@ export async function openForGaps(kind: DatabaseKind) {
       const alice = forUser('alice')
       const list = () => alice.selectFrom('tasks').select('id').execute()
       await expect(list()).rejects.toThrow(FenceError)
-      for (const { mend } of gaps) await run(mend)
+      for (const { fix } of gaps) await run(fix)
       expect((await fence()).gaps).toEqual([])
       const id = crypto.randomUUID()
       await alice.insertInto('tasks').values({ id, title: 'hers' }).execute()

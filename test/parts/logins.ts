@@ -51,8 +51,8 @@ export async function openMigrated(
   secret?: string,
 ) {
   const owner = await openDatabase({ url: ownerUrl, role })
-  await migrateToLatest(owner.db, { role })
-  const left = await setUpFence(owner.db, { role, login, secret })
+  await migrateToLatest(owner.admin, { role })
+  const left = await setUpFence(owner.admin, { role, login, secret })
   await owner.close()
   // On PostgreSQL 15 a login with CREATEROLE may do both, from 16 on the second is the administrator's.
   await administer(...left)

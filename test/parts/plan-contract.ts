@@ -81,8 +81,8 @@ export function planContract(kind: DatabaseKind, size: Size): void {
   const people: Person[] = []
   beforeAll(async () => {
     database = await openTestDatabase(kind, { fenceSecret: secret, statementTimeout: 60 })
-    await fillTasks(database.db, size)
-    for (const id of ['many', 'importer', 'user-7']) people.push(await personOf(database.db, id))
+    await fillTasks(database.admin, size)
+    for (const id of ['many', 'importer', 'user-7']) people.push(await personOf(database.admin, id))
   }, 300_000)
   afterAll(() => database[Symbol.asyncDispose]())
 
@@ -93,7 +93,7 @@ export function planContract(kind: DatabaseKind, size: Size): void {
 
   describe.each(['plain', 'signed'] as const)('in the level %s', level => {
     beforeAll(async () => {
-      if (level === 'signed') await setUpFence(database.db, { role: 'app_user', secret })
+      if (level === 'signed') await setUpFence(database.admin, { role: 'app_user', secret })
     })
 
     /** The plans of a call: of the statements it sends, custom and generic. */
@@ -103,7 +103,7 @@ export function planContract(kind: DatabaseKind, size: Size): void {
       const plans: Plan[] = []
       for (const kind of planKinds) {
         for (const statement of statements)
-          plans.push(await planOf(database.db, statement, { userId: person.id, secret, kind }))
+          plans.push(await planOf(database.admin, statement, { userId: person.id, secret, kind }))
       }
       return plans
     }

@@ -25,7 +25,7 @@ export async function statementsOf(
   const trx = await forUser(userId).startTransaction().execute()
   const createContext = createContextFactory({
     verifier: { verify: async id => ({ id }) },
-    db: { forUser: () => trx.withPlugin(recorder) },
+    database: { forUser: () => trx.withPlugin(recorder) },
   })
   try {
     const req = new Request('http://localhost', { headers: { authorization: `Bearer ${userId}` } })

@@ -17,7 +17,7 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
   const keys = { areAway: false }
   const requests: { url: string; token: string | undefined }[] = []
   // Nothing of this API asks the database, and a pool connects when it is asked.
-  const db = await openDatabase({ url: inject('postgresUrl') })
+  const database = await openDatabase({ url: inject('postgresUrl') })
   const handler = createNodeHandler({
     verifier: {
       async verify(token) {
@@ -26,7 +26,7 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
         return verifier.verify(token)
       },
     },
-    db,
+    database,
     router,
   })
   const server = createServer((req, res) => {
@@ -66,7 +66,7 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
     mint,
     async [Symbol.asyncDispose]() {
       await host[Symbol.asyncDispose]()
-      await db.close()
+      await database.close()
     },
   }
 }

@@ -115,7 +115,7 @@ export async function migratedDatabase() {
 
 /** What `npm run migrate` does. */
 export async function migrate(url: string): Promise<void> {
-  const { db, close } = await openDatabase({ url })
+  const { admin: db, close } = await openDatabase({ url })
   await migrateToLatest(db)
   await close()
 }

@@ -19,17 +19,17 @@ const stops: AsyncDisposable[] = [issuer, away]
 
 beforeAll(async () => {
   // A pool connects when it is asked: nothing here asks.
-  const db = await openDatabase({ url: nowhere })
+  const database = await openDatabase({ url: nowhere })
   const verifier = createVerifier({
     issuers: [issuer, away].map(({ url }) => ({ issuer: url, audience: url })),
     user: carriesIssuer,
     onProblem() {},
   })
-  const node = await listen(createServer(createNodeHandler({ verifier, db, onError() {} })))
+  const node = await listen(createServer(createNodeHandler({ verifier, database, onError() {} })))
   const server = await startRemote(issuer)
   urls.node = node.url
   urls.server = server.url
-  stops.unshift(node, server, { [Symbol.asyncDispose]: db.close })
+  stops.unshift(node, server, { [Symbol.asyncDispose]: database.close })
 })
 afterAll(async () => {
   for (const stop of stops) await stop[Symbol.asyncDispose]()

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { openDatabase } from '../../db/index.js'
 import { describeError } from '../../server/http/describe-error.js'
-import { type Answer, createNodeHandler, createVerifier, type TokenError } from '../../server/index.js'
+import { type CallReport, createNodeHandler, createVerifier, type TokenError } from '../../server/index.js'
 import { printable } from '../../shared/printable.js'
 import { claimsFrom, makeKey } from '../parts/keys.js'
 import { startTypeScript } from '../parts/running.js'
@@ -160,16 +160,16 @@ test('of a text of an error 10,000 characters are looked at', () => {
 
 test('a failure names procedures of the router alone', async () => {
   const failures: (string | undefined)[] = []
-  const answers: Answer[] = []
+  const answers: CallReport[] = []
   // A pool connects when it is asked: nothing here asks.
-  const db = await openDatabase({ url: nowhere })
+  const database = await openDatabase({ url: nowhere })
   const handler = createNodeHandler({
     verifier: {
       verify() {
         throw new Error('This is nobody’s fault.')
       },
     },
-    db,
+    database,
     onError: ({ procedure }) => void failures.push(procedure),
     onAnswer: answer => void answers.push(answer),
   })
@@ -178,7 +178,7 @@ test('a failure names procedures of the router alone', async () => {
   await send(host.url, '/trpc/%E2%80%AEme', { headers })
   await send(host.url, '/trpc/me,%0A,health?batch=1', { headers })
   await send(host.url, '/trpc/me', { headers })
-  await db.close()
+  await database.close()
   expect(answers).toHaveLength(3)
   expect(failures.filter(name => name !== undefined && !['me', 'health', 'unknown'].includes(name))).toEqual(
     [],

@@ -44,6 +44,6 @@ export async function gapsOfCatalogue(db: Kysely<Database>, role: string): Promi
   return rows.map(({ name, grants }) => ({
     object: name,
     problem: 'PostgreSQL keeps it closed, and the role can reach it',
-    mend: grants.map(([privileges, lender]) => revoke(privileges, name, [lender])).join(' '),
+    fix: grants.map(([privileges, lender]) => revoke(privileges, name, [lender])).join(' '),
   }))
 }

@@ -8,7 +8,7 @@ import { attributes, revokeMembership } from './role.js'
  * the role back, it is open. A right to connect, or on a schema, opens no table.
  */
 export async function powersOfLogin(db: Kysely<Database>, role: string): Promise<Omit<FenceGap, 'object'>[]> {
-  const { rows } = await sql<{ problem: string; mend: string; is_final: boolean }>`
+  const { rows } = await sql<{ problem: string; fix: string; is_final: boolean }>`
     with login as (
       select r.*, quote_ident(rolname) as name, n.nspowner as owner
       from pg_catalog.pg_roles r cross join pg_catalog.pg_namespace n
@@ -30,13 +30,13 @@ export async function powersOfLogin(db: Kysely<Database>, role: string): Promise
         || case when count(*) > 3 then format(' and %s more', count(*) - 3) else '' end as what
       from (select *, row_number() over (order by classid desc, identity) as n from held where deptype = 'o') o
     )
-    -- Nothing mends these but another login.
+    -- Nothing fixes these but another login.
     select format('login %s is %s', name,
         case when rolname = ${role} then 'the application role itself'
           when oid = 10 then 'the superuser of the cluster'
           else 'the owner of the schema trpc_bearer, which migrates' end) as problem,
       format('create role server login noinherit password ''…''; grant %I to server; -- and DATABASE_URL with it',
-        ${role}::text) as mend,
+        ${role}::text) as fix,
       true as is_final
     from login where rolname = ${role} or oid = 10 or oid = owner
     union all
@@ -66,5 +66,5 @@ export async function powersOfLogin(db: Kysely<Database>, role: string): Promise
         else format('revoke all on %s %s from %s;', held.type, held.identity, login.name) end, false
     from login cross join held where held.deptype = 'a'`.execute(db)
   const final = rows.find(row => row.is_final)
-  return (final === undefined ? rows : [final]).map(({ problem, mend }) => ({ problem, mend }))
+  return (final === undefined ? rows : [final]).map(({ problem, fix }) => ({ problem, fix }))
 }

@@ -97,7 +97,7 @@ export async function reachedBy(
 /** What is wrong with it by what the catalogue says. */
 export function gapsOf(reached: Reached, role: string): FenceGap[] {
   const { name, kind, isProtected, isShared, isForced, isInvoker, rights, lenders, rules } = reached
-  const gap = (problem: string, mend: string) => [{ object: name, problem, mend }]
+  const gap = (problem: string, fix: string) => [{ object: name, problem, fix }]
   if (rules.length > 0) {
     const drops = rules.map(rule => `drop rule ${rule} on ${name};`)
     return gap(`its rule ${rules.join(', ')} runs with the rights of its owner`, drops.join(' '))
@@ -129,10 +129,10 @@ function gapsOfProtected(reached: Reached, role: string): FenceGap[] {
   const { name, schema, isTasks, isProtected, isForced, isOpen, rights, hasOwnPolicy, strangePolicies } =
     reached
   const gaps: FenceGap[] = []
-  const gap = (problem: string, mend: string) => gaps.push({ object: name, problem, mend })
+  const gap = (problem: string, fix: string) => gaps.push({ object: name, problem, fix })
   if (!isForced) {
-    const mend = `alter table ${name} enable row level security, force row level security;`
-    gap('its policy binds nobody, as row-level security is not enabled and forced', mend)
+    const fix = `alter table ${name} enable row level security, force row level security;`
+    gap('its policy binds nobody, as row-level security is not enabled and forced', fix)
   }
   const beyond = rights.filter(right => unbound.has(right)).join(', ')
   if (beyond !== '')

@@ -20,7 +20,7 @@ export async function gapsOfAnotherRole(db: Kysely<Database>, role: string): Pro
     .map(({ name }) => ({
       object: `role ${role}`,
       problem: `the migrations made the tables for another role, ${name}`,
-      mend: `-- DATABASE_ROLE=${name}, or openDatabase({ role: '${name}' })`,
+      fix: `-- DATABASE_ROLE=${name}, or openDatabase({ role: '${name}' })`,
     }))
 }
 
@@ -54,7 +54,7 @@ export async function gapsOfRole(db: Kysely<Database>, role: string): Promise<Fe
     problem: isItself
       ? `it is ${powers.join(', ')}, which policies do not bind`
       : `it can become ${name}, ${isUnbound ? 'whom policies do not bind' : 'who may reach more'}`,
-    mend: isItself
+    fix: isItself
       ? `alter role ${role} ${powers.map(power => `no${power}`).join(' ')};`
       : revocations.join(' '),
   }))
@@ -73,7 +73,7 @@ export async function gapsOfSchemas(db: Kysely<Database>, role: string): Promise
     db,
   )
   const problem = 'the role may make tables in it, which all callers would share'
-  return rows.map(row => ({ object: row.object, problem, mend: revoke('create', row.object, row.lenders) }))
+  return rows.map(row => ({ object: row.object, problem, fix: revoke('create', row.object, row.lenders) }))
 }
 
 /** Numbers and settings beside the tables, with which a caller would change what others get. */
@@ -95,5 +95,5 @@ export async function gapsOfShared(db: Kysely<Database>, role: string): Promise<
     where has_parameter_privilege(${role}, parname, given.privilege_type)
     order by 1`.execute(db)
   const problem = 'the role may set it, which changes what other callers get'
-  return rows.map(({ object, right, lenders }) => ({ object, problem, mend: revoke(right, object, lenders) }))
+  return rows.map(({ object, right, lenders }) => ({ object, problem, fix: revoke(right, object, lenders) }))
 }

@@ -3,13 +3,12 @@ import { LateError } from '../in-time.js'
 import { steadyClock } from '../steady-clock.js'
 import { attempt } from '../thrown.js'
 import { TokenError } from '../token-error.js'
-import { backOff } from './back-off.js'
+import { backOff, TokenBucket } from './fetch-limits.js'
 import { type FetchedKeys, KeyFetchError } from './key-fetch.js'
 import type { KeyHint, KeySetStatus, KeySource } from './key-source.js'
 import { KnownKeys } from './known-keys.js'
 import { SharedFetch } from './shared-fetch.js'
 import type { SigningKey } from './signing-keys.js'
-import { TokenBucket } from './token-bucket.js'
 
 /** Options of {@link RemoteKeys}. Times are milliseconds. */
 export interface RemoteKeysOptions {

@@ -52,7 +52,7 @@ test('a lock and a temporary table of a connection that is dropped are gone for 
       await new Promise(done => setTimeout(done, 50))
     })
   const { rows } = await sql`select count(*)::int from pg_locks where locktype = 'advisory'`.execute(
-    database.db,
+    database.admin,
   )
   expect(rows).toEqual([{ count: 0 }])
 })
@@ -88,5 +88,5 @@ test.each([
   const other = await database.connect()
   expect(await whoAmI(other)).toEqual([{ role: 'postgres', temporary: 0 }])
   await other.end()
-  expect(await database.db.selectFrom('tasks').select('id').execute()).toEqual([])
+  expect(await database.admin.selectFrom('tasks').select('id').execute()).toEqual([])
 })

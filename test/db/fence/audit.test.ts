@@ -19,8 +19,8 @@ describe.each(databaseKinds)('the fence on %s', kind => {
   test('stands beside tables that the role cannot reach, are protected, or were shared', async () => {
     await database.run('create table gap.private (id int)')
     await database.run('create table gap.countries (code text primary key)')
-    await protectTable(database.db, 'gap.notes')
-    await shareTable(database.db, 'gap.countries')
+    await protectTable(database.admin, 'gap.notes')
+    await shareTable(database.admin, 'gap.countries')
     await database.run('create view gap.mine with (security_invoker = true) as select * from gap.notes')
     await database.run('grant select on gap.mine to app_user')
     await database.run('create table gap.others (owner text)')
@@ -165,7 +165,7 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       'gap."inner"',
     ],
   ])(
-    'has a gap by %s, and protected statements are refused until it is mended',
+    'has a gap by %s, and protected statements are refused until it is fixed',
     async (_, statements, object) => {
       await database.openAndMend(statements, object)
     },
@@ -174,23 +174,23 @@ describe.each(databaseKinds)('the fence on %s', kind => {
 
 test('a table that callers only write to needs no right to read it', async () => {
   await using database = await openTestDatabase('PostgreSQL')
-  await sql`create table entries (user_id text primary key)`.execute(database.db)
-  await protectTable(database.db, 'entries')
-  await sql`revoke select on entries from app_user`.execute(database.db)
+  await sql`create table entries (user_id text primary key)`.execute(database.admin)
+  await protectTable(database.admin, 'entries')
+  await sql`revoke select on entries from app_user`.execute(database.admin)
   expect((await database.fence()).gaps).toEqual([])
 })
 
 test('of a table of the catalogue that everybody reads no more is revoked than was granted', async () => {
   await using database = await openTestDatabase('PostgreSQL')
-  await sql`grant insert, update (relname) on pg_class to app_user`.execute(database.db)
+  await sql`grant insert, update (relname) on pg_class to app_user`.execute(database.admin)
   const { gaps } = await database.fence()
-  expect(gaps.map(({ mend }) => mend)).toEqual(['revoke insert, update (relname) on pg_class from app_user;'])
+  expect(gaps.map(({ fix }) => fix)).toEqual(['revoke insert, update (relname) on pg_class from app_user;'])
 })
 
 test('a login that finds user_id() without its schema has no gap by that', async () => {
   await using empty = await openTestDatabase('PostgreSQL')
   const name = new URL(empty.url ?? '').pathname.slice(1)
-  await sql`alter database ${sql.id(name)} set search_path = trpc_bearer, public`.execute(empty.db)
+  await sql`alter database ${sql.id(name)} set search_path = trpc_bearer, public`.execute(empty.admin)
   const database = await openDatabase({ url: empty.url ?? '' })
   expect((await database.fence()).gaps).toEqual([])
   await database.close()
@@ -199,7 +199,7 @@ test('a login that finds user_id() without its schema has no gap by that', async
 test('an identity that is always the same is a gap', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await sql`create or replace function trpc_bearer.user_id() returns text stable return 'bob'`.execute(
-    database.db,
+    database.admin,
   )
   expect((await database.fence()).gaps).toEqual([expect.objectContaining({ object: 'the identity' })])
 })

@@ -7,18 +7,18 @@ import { openTestDatabase } from '../../parts/database.js'
 
 afterEach(() => void vi.useRealTimers())
 
-test('a gap that opens under a running server closes it within a minute, and the mend opens it again', async () => {
+test('a gap that opens under a running server closes it within a minute, and the fix opens it again', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   await using database = await openTestDatabase('PostgreSQL')
   const alice = database.forUser('alice')
   const list = () => alice.selectFrom('tasks').select('id').execute()
   await list()
-  await sql`alter table tasks disable row level security`.execute(database.db)
+  await sql`alter table tasks disable row level security`.execute(database.admin)
   await list()
   vi.setSystemTime(Date.now() + 60_001)
   await list()
   await vi.waitFor(() => expect(list()).rejects.toThrow(FenceError), { timeout: 10_000 })
-  await sql`alter table tasks enable row level security`.execute(database.db)
+  await sql`alter table tasks enable row level security`.execute(database.admin)
   await expect(list()).rejects.toThrow(FenceError)
   vi.setSystemTime(Date.now() + 5_001)
   expect(await list()).toEqual([])
@@ -40,7 +40,7 @@ test('while the fence is proved anew nobody waits, and it is proved once', async
   now += 60_001
   await Promise.all(Array.from({ length: 1_000 }, gate.pass))
   expect(find).toHaveBeenCalledTimes(2)
-  finish({ level: 'plain', gaps: [{ object: 'tasks', problem: 'is open', mend: 'close it' }] })
+  finish({ level: 'plain', gaps: [{ object: 'tasks', problem: 'is open', fix: 'close it' }] })
   await vi.waitFor(() => expect(gate.pass()).rejects.toThrow(FenceError))
 })
 
@@ -79,7 +79,7 @@ test.each([
   await gate.pass()
   find.mockResolvedValue({
     level: 'plain',
-    gaps: [{ object: 'tasks', problem: 'is open', mend: 'close it' }],
+    gaps: [{ object: 'tasks', problem: 'is open', fix: 'close it' }],
   })
   now += time
   await expect(gate.pass()).rejects.toThrow(FenceError)
@@ -91,13 +91,13 @@ test('a proof that the database refuses closes protected calls, is logged, and o
   await using database = await openTestDatabase('PostgreSQL', { onProblem })
   const list = () => database.forUser('alice').selectFrom('tasks').select('id').execute()
   await list()
-  await sql`alter function trpc_bearer.shared_tables() rename to not_there`.execute(database.db)
+  await sql`alter function trpc_bearer.shared_tables() rename to not_there`.execute(database.admin)
   vi.setSystemTime(Date.now() + 60_001)
   await list()
   await vi.waitFor(() => expect(onProblem).toHaveBeenCalledOnce(), { timeout: 5_000 })
   vi.setSystemTime(Date.now() + 120_001)
   await expect(list()).rejects.toMatchObject({ name: 'DatabaseUnavailableError' })
-  await sql`alter function trpc_bearer.not_there() rename to shared_tables`.execute(database.db)
+  await sql`alter function trpc_bearer.not_there() rename to shared_tables`.execute(database.admin)
   expect(await list()).toEqual([])
 })
 
@@ -159,7 +159,7 @@ test('under load the fence is proved beside the statements, and a gap closes it 
   vi.setSystemTime(Date.now() + 60_001)
   await Promise.race([goesOn(), loads])
   await database.fence()
-  await sql`alter table tasks disable row level security`.execute(database.db)
+  await sql`alter table tasks disable row level security`.execute(database.admin)
   await Promise.race([goesOn(), loads])
   isMinuteOver = true
   vi.setSystemTime(Date.now() + 60_001)
@@ -178,9 +178,9 @@ test('tables that migrations protect meanwhile are no gap', async () => {
   for (let n = 0; n < 60; n++) {
     const name = `notes_${n}`
     await sql`create table ${sql.table(name)} (user_id text, id int, primary key (user_id, id))`.execute(
-      database.db,
+      database.admin,
     )
-    await protectTable(database.db, name)
+    await protectTable(database.admin, name)
   }
   isOver = true
   expect(await proofs).toEqual([])

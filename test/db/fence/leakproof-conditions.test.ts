@@ -86,7 +86,7 @@ async function findLeaks(secret?: string) {
           `create table ${table} (user_id text, id int, body text, n int, at timestamptz, key uuid, flag boolean, opt text,
             tags text[], extra jsonb, primary key (user_id, id))`,
         )
-        .execute(owner.db)
+        .execute(owner.admin)
       for (const [user, values] of [
         [
           'alice',
@@ -96,10 +96,10 @@ async function findLeaks(secret?: string) {
       ])
         await sql
           .raw(`insert into ${table} select '${user}', g, ${values} from generate_series(1, 200) g`)
-          .execute(owner.db)
-      await sql.raw(`create index on ${table} (user_id, n)`).execute(owner.db)
-      await sql.raw(`analyze ${table}`).execute(owner.db)
-      await protectTable(owner.db, table)
+          .execute(owner.admin)
+      await sql.raw(`create index on ${table} (user_id, n)`).execute(owner.admin)
+      await sql.raw(`analyze ${table}`).execute(owner.admin)
+      await protectTable(owner.admin, table)
     }
     const outcome = async (text: string) => {
       const told = await sql

@@ -17,8 +17,8 @@ async function serving() {
   const administer = (...statements: string[]) => runStatements(empty.url, ...statements.map(named))
   await administer(`create role LOGIN login noinherit password 'login'`, 'create role OTHER')
   const migration = await openDatabase({ url: empty.url, role })
-  await migrateToLatest(migration.db, { role })
-  const setUp = (options: { secret?: string }) => setUpFence(migration.db, { role, login, ...options })
+  await migrateToLatest(migration.admin, { role })
+  const setUp = (options: { secret?: string }) => setUpFence(migration.admin, { role, login, ...options })
   const url = new URL(empty.url)
   url.username = login
   url.password = 'login'
@@ -146,7 +146,7 @@ describe('signed falls to plain', () => {
       'create index tasks_by_place on tasks using gist ((point(version, 0)))',
       'index public.tasks_by_place does not start with user_id',
     ],
-  ])('where the login %s, until that is mended', async (_, statement, problem) => {
+  ])('where the login %s, until that is fixed', async (_, statement, problem) => {
     const { database, administer, named, url } = parts
     const name = new URL(url).pathname.slice(1)
     await administer(statement.replace('DATABASE', `alter database ${name} owner to LOGIN`))
@@ -154,7 +154,7 @@ describe('signed falls to plain', () => {
     expect(level).toBe('plain')
     const reasons = gaps.filter(gap => gap.object === 'the level')
     expect(reasons.map(reason => reason.problem)).toEqual([expect.stringContaining(named(problem))])
-    for (const { mend } of gaps) await administer(mend)
+    for (const { fix } of gaps) await administer(fix)
     expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
     await tasksWork(database)
   })
@@ -172,7 +172,7 @@ describe('signed falls to plain', () => {
     const { level, gaps } = await fresh.database.fence()
     expect(level).toBe('plain')
     expect(gaps).toEqual([
-      expect.objectContaining({ object: 'the level', mend: '-- npm run migrate, with FENCE_SECRET' }),
+      expect.objectContaining({ object: 'the level', fix: '-- npm run migrate, with FENCE_SECRET' }),
     ])
     await fresh.setUp({ secret })
     expect(await fresh.database.fence()).toEqual({ level: 'signed', gaps: [] })
@@ -183,12 +183,12 @@ describe('signed falls to plain', () => {
     const { database, administer, named } = parts
     await administer('alter role LOGIN createdb createrole inherit', 'grant OTHER to LOGIN')
     const { gaps } = await database.fence()
-    expect(gaps.map(({ mend }) => mend)).toEqual(
+    expect(gaps.map(({ fix }) => fix)).toEqual(
       expect.arrayContaining(
         ['createrole', 'createdb', 'inherit'].map(option => named(`alter role LOGIN no${option};`)),
       ),
     )
-    for (const { mend } of gaps) await administer(mend)
+    for (const { fix } of gaps) await administer(fix)
     expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
   })
 
@@ -199,7 +199,7 @@ describe('signed falls to plain', () => {
       const { level, gaps } = await owner.fence()
       expect(level).toBe('plain')
       expect(gaps).toEqual([
-        expect.objectContaining({ mend: expect.stringContaining('create role server login noinherit') }),
+        expect.objectContaining({ fix: expect.stringContaining('create role server login noinherit') }),
       ])
     } finally {
       await owner.close()
@@ -212,7 +212,7 @@ test.each([
   ['starts with user_id: it counts none of others', 'user_id, title', 0],
 ])('an index that %s', async (_, columns, counted) => {
   await using under = await openTestDatabase('PostgreSQL')
-  await sql`create index by_title on tasks (${sql.raw(columns)})`.execute(under.db)
+  await sql`create index by_title on tasks (${sql.raw(columns)})`.execute(under.admin)
   await under
     .forUser('bob')
     .insertInto('tasks')
@@ -220,9 +220,9 @@ test.each([
     .execute()
   await sql`
     insert into tasks (user_id, id, title) select 'alice', gen_random_uuid(), 'x' || n from generate_series(1, 2000) n`.execute(
-    under.db,
+    under.admin,
   )
-  await sql`analyze tasks`.execute(under.db)
+  await sql`analyze tasks`.execute(under.admin)
   const found = await under
     .forUser('alice')
     .transaction()

@@ -24,12 +24,12 @@ test('the secret is changed without a refused request, and the one before the la
   const add = ({ forUser }: OpenDatabase) =>
     forUser('alice').insertInto('tasks').values({ id: crypto.randomUUID(), title: 'x' }).execute()
   try {
-    await setUpFence(owner.db, { role, secret: next })
+    await setUpFence(owner.admin, { role, secret: next })
     await add(before)
     await add(after)
-    await setUpFence(owner.db, { role, secret: next })
+    await setUpFence(owner.admin, { role, secret: next })
     await add(before)
-    await setUpFence(owner.db, { role, secret: randomBytes(32).toString('hex') })
+    await setUpFence(owner.admin, { role, secret: randomBytes(32).toString('hex') })
     await add(after)
     await expect(add(before)).rejects.toThrow(DatabaseUnavailableError)
   } finally {
@@ -45,7 +45,7 @@ test('a server without the secret, while plain becomes signed, says that it cann
   const alice = server.forUser('alice')
   try {
     await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
-    await setUpFence(owner.db, { role, secret })
+    await setUpFence(owner.admin, { role, secret })
     await expect(alice.selectFrom('tasks').select('title').execute()).rejects.toThrow(
       DatabaseUnavailableError,
     )
@@ -62,11 +62,11 @@ test('tables in a schema of their own, and a public schema that is closed, are s
   const database = await openMigrated(logins, secret)
   const owner = await openDatabase({ url: logins.ownerUrl, role: logins.role })
   try {
-    await sql`create schema billing`.execute(owner.db)
+    await sql`create schema billing`.execute(owner.admin)
     await sql`create table billing.invoices (user_id text, id int, primary key (user_id, id))`.execute(
-      owner.db,
+      owner.admin,
     )
-    await protectTable(owner.db, 'billing.invoices')
+    await protectTable(owner.admin, 'billing.invoices')
     await logins.administer('revoke all on schema public from public')
     expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
     const alice = database.forUser('alice')
@@ -87,8 +87,8 @@ test('ten that set it up at once: nobody is in the way of another', async () => 
   const owners = await Promise.all(Array.from({ length: 10 }, () => openDatabase({ url: ownerUrl, role })))
   const server = await openDatabase({ url: logins.serverUrl, role, fenceSecret: secret })
   try {
-    await Promise.all(owners.map(({ db }) => migrateToLatest(db, { role })))
-    const left = await Promise.all(owners.map(({ db }) => setUpFence(db, { role, login, secret })))
+    await Promise.all(owners.map(({ admin: db }) => migrateToLatest(db, { role })))
+    const left = await Promise.all(owners.map(({ admin: db }) => setUpFence(db, { role, login, secret })))
     expect(left.flat()).toEqual([])
     expect(await server.fence()).toMatchObject({ level: 'signed', gaps: [] })
   } finally {
@@ -115,7 +115,7 @@ test.each(['', ' ', 'x'.repeat(31)])('a secret that could be guessed is refused:
     const refusal = new TypeError(
       "The fence's secret must have 32 characters or more: openssl rand -hex 32 makes one.",
     )
-    await expect(setUpFence(owner.db, { role: logins.role, secret: short })).rejects.toEqual(refusal)
+    await expect(setUpFence(owner.admin, { role: logins.role, secret: short })).rejects.toEqual(refusal)
     await expect(openDatabase({ url: logins.serverUrl, fenceSecret: short })).rejects.toEqual(refusal)
     expect(await levelOf(logins, secret)).toEqual({ level: 'signed', gaps: [] })
   } finally {

@@ -29,7 +29,7 @@ async function openEmpty() {
   }
 }
 
-async function whatIsThere(db: Awaited<ReturnType<typeof openEmpty>>['db']) {
+async function whatIsThere(db: Awaited<ReturnType<typeof openEmpty>>['admin']) {
   const { rows } = await sql`
     select to_regclass('tasks') is not null as tasks, to_regnamespace('trpc_bearer') is not null as schema,
       to_regclass('trpc_bearer_migration') is not null as migrations`.execute(db)
@@ -39,20 +39,20 @@ const nothing = { tasks: false, schema: false, migrations: false }
 
 test('migrateToLatest answers what it ran: everything first, nothing the next time', async () => {
   await using database = await openEmpty()
-  expect(await pendingMigrations(database.db)).toEqual(all)
-  expect(await whatIsThere(database.db)).toEqual(nothing)
-  expect(await migrateToLatest(database.db)).toEqual(all)
-  expect(await pendingMigrations(database.db)).toEqual([])
-  expect(await migrateToLatest(database.db)).toEqual([])
+  expect(await pendingMigrations(database.admin)).toEqual(all)
+  expect(await whatIsThere(database.admin)).toEqual(nothing)
+  expect(await migrateToLatest(database.admin)).toEqual(all)
+  expect(await pendingMigrations(database.admin)).toEqual([])
+  expect(await migrateToLatest(database.admin)).toEqual([])
 })
 
 test('ten that migrate one database at once run each migration once', async () => {
   await using empty = await emptyDatabase()
   const databases = await Promise.all(Array.from({ length: 10 }, () => openDatabase({ url: empty.url })))
   try {
-    const ran = await Promise.all(databases.map(({ db }) => migrateToLatest(db)))
+    const ran = await Promise.all(databases.map(({ admin: db }) => migrateToLatest(db)))
     expect(ran.flat()).toEqual(all)
-    expect(await Promise.all(databases.map(({ db }) => pendingMigrations(db)))).toEqual(
+    expect(await Promise.all(databases.map(({ admin: db }) => pendingMigrations(db)))).toEqual(
       databases.map(() => []),
     )
   } finally {
@@ -66,7 +66,7 @@ test('ten that migrate five databases of one cluster at once run each once, and 
     const databases = await Promise.all(Array.from({ length: 5 }, openEmpty))
     try {
       const pairs = [...databases, ...databases]
-      const ran = await Promise.all(pairs.map(({ db }) => migrateToLatest(db, { role })))
+      const ran = await Promise.all(pairs.map(({ admin: db }) => migrateToLatest(db, { role })))
       expect(ran.flat().toSorted()).toEqual(databases.flatMap(() => all).toSorted())
       for (const { url } of databases) {
         const { forUser, close } = await openDatabase({ url, role })
@@ -86,7 +86,7 @@ test('ten that migrate five databases of one cluster at once run each once, and 
 describe.each(databaseKinds)('the migrator on %s', kind => {
   test('goes down, up, and to a name, but not to one that is not there', async () => {
     await using database = await openTestDatabase(kind)
-    const { db } = database
+    const { admin: db } = database
     const migrator = createMigrator(db)
     const [first = ''] = all
     const entry = (direction: 'Up' | 'Down', migrationName = first) => ({
@@ -123,7 +123,7 @@ describe.each(databaseKinds)('the migrator on %s', kind => {
 
 test('a migration that fails, ten at once too, leaves nothing behind, says why, and can be run again', async () => {
   await using database = await openEmpty()
-  const { db } = database
+  const { admin: db } = database
   await sql`create table tasks (somebody_elses text)`.execute(db)
   const { error, results } = await createMigrator(db).migrateToLatest()
   expect(error).toMatchObject({ code: '42P07' })
@@ -138,18 +138,18 @@ test('a migration that fails, ten at once too, leaves nothing behind, says why, 
 
 test('a database of a newer version is told so', async () => {
   await using database = await openEmpty()
-  await migrateToLatest(database.db)
+  await migrateToLatest(database.admin)
   await sql`insert into trpc_bearer_migration values ('9999_future', '2099-01-01T00:00:00.000Z')`.execute(
-    database.db,
+    database.admin,
   )
-  const { error } = await createMigrator(database.db).migrateDown()
+  const { error } = await createMigrator(database.admin).migrateDown()
   expect(String(error)).toContain('9999_future')
-  expect(await whatIsThere(database.db)).toEqual({ tasks: true, schema: true, migrations: true })
+  expect(await whatIsThere(database.admin)).toEqual({ tasks: true, schema: true, migrations: true })
 })
 
 test.each(['before', 'after'])("one's own Kysely migrations may run %s", async when => {
   await using database = await openEmpty()
-  const { db } = database
+  const { admin: db } = database
   const own = new Migrator({
     db,
     provider: {
@@ -181,7 +181,7 @@ test.each(['App', 'app-user', '1app', 'app"; drop table tasks; --', '', 'a'.repe
   'the role cannot be %j',
   async role => {
     await using database = await openEmpty()
-    await expect(async () => migrateToLatest(database.db, { role })).rejects.toThrow(/role/)
-    expect(await whatIsThere(database.db)).toEqual(nothing)
+    await expect(async () => migrateToLatest(database.admin, { role })).rejects.toThrow(/role/)
+    expect(await whatIsThere(database.admin)).toEqual(nothing)
   },
 )

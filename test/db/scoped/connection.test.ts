@@ -10,7 +10,7 @@ async function openWithOneConnection(kind: (typeof databaseKinds)[number]) {
   if (kind === 'embedded') return openTestDatabase(kind)
   const empty = await emptyDatabase()
   const database = await openDatabase({ url: empty.url, poolMax: 1 })
-  await migrateToLatest(database.db)
+  await migrateToLatest(database.admin)
   return {
     ...database,
     async [Symbol.asyncDispose]() {
@@ -20,7 +20,7 @@ async function openWithOneConnection(kind: (typeof databaseKinds)[number]) {
   }
 }
 
-async function stateOf({ db }: Pick<OpenDatabase, 'db'>) {
+async function stateOf({ admin: db }: Pick<OpenDatabase, 'admin'>) {
   const { rows } = await sql`
     select current_user, session_user, current_setting('role') as role,
       coalesce(current_setting('app.user_id', true), '') as user_id,
@@ -122,14 +122,14 @@ describe('a scoped statement that takes too long on PostgreSQL', () => {
     await using empty = await emptyDatabase()
     const database = await openDatabase({ url: empty.url, poolMax: 1, statementTimeout: 0.2 })
     try {
-      await migrateToLatest(database.db)
+      await migrateToLatest(database.admin)
       const before = await stateOf(database)
       const alice = database.forUser('alice')
       const wait = (handle: Handle) => sql`select pg_sleep(60)`.execute(handle)
       await expect(wait(alice)).rejects.toMatchObject({ code: '57014' })
       await expect(alice.transaction().execute(wait)).rejects.toMatchObject({ code: '57014' })
       expect(await stateOf(database)).toEqual(before)
-      const { rows } = await sql`select pg_sleep(0.4), 'slept' as state`.execute(database.db)
+      const { rows } = await sql`select pg_sleep(0.4), 'slept' as state`.execute(database.admin)
       expect(rows).toMatchObject([{ state: 'slept' }])
     } finally {
       await database.close()
@@ -152,18 +152,18 @@ test('a full batch of statements that share one signal is no leak of listeners',
   }
 })
 
-describe('what the author of a statement is to mend is no outage, and its connection is kept', () => {
+describe('what the author of a statement is to fix is no outage, and its connection is kept', () => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   beforeAll(async () => {
     database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
     await sql`
       create function fail(code text, message text) returns int language plpgsql as $$
-      begin raise exception '%', message using errcode = code; end $$`.execute(database.db)
+      begin raise exception '%', message using errcode = code; end $$`.execute(database.admin)
   })
   afterAll(() => database[Symbol.asyncDispose]())
 
   const fail = (code: string, message = 'no') => sql`select fail(${code}, ${message})`
-  const pidOf = async () => (await sql`select pg_backend_pid()`.execute(database.db)).rows
+  const pidOf = async () => (await sql`select pg_backend_pid()`.execute(database.admin)).rows
 
   test.each([
     ['raised as a server that stops', '57P01', fail('57P01')],

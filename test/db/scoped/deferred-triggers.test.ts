@@ -36,13 +36,16 @@ describe.each(databaseKinds)('a deferred constraint trigger on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   beforeAll(async () => {
     database = await openTestDatabase(kind, { poolMax: 1 })
-    for (const statement of schema.split(/;\n(?= {2}create)/)) await sql.raw(statement).execute(database.db)
-    await protectTable(database.db, 'orders')
+    for (const statement of schema.split(/;\n(?= {2}create)/))
+      await sql.raw(statement).execute(database.admin)
+    await protectTable(database.admin, 'orders')
   })
   afterAll(() => database[Symbol.asyncDispose]())
 
   const ordersOf = async (item: string) => {
-    const { rows } = await sql`select user_id, checked from orders where item = ${item}`.execute(database.db)
+    const { rows } = await sql`select user_id, checked from orders where item = ${item}`.execute(
+      database.admin,
+    )
     return rows
   }
 

@@ -156,7 +156,7 @@ describe.each(databaseKinds)('the role without an identity on %s', kind => {
       sql`select set_config('app.user_id', 'alice', true)`,
       sql`select set_config('app.user_id', '', false)`,
     ]) {
-      await database.db.connection().execute(async connection => {
+      await database.admin.connection().execute(async connection => {
         await before.execute(connection)
         await sql`set role app_user`.execute(connection)
         try {

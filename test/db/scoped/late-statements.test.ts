@@ -136,12 +136,12 @@ test('a stream that is left open on a connection is ended with it', async () => 
 
 test('a stream that is cleaned, and whose commit fails, lets the next statement of its connection go on', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
-  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  const run = (statement: string) => sql.raw(statement).execute(database.admin)
   await run(`create table pairs (
     user_id text, id int, twin int, primary key (user_id, id),
     foreign key (user_id, twin) references pairs (user_id, id) deferrable initially deferred
   )`)
-  await protectTable(database.db, 'pairs')
+  await protectTable(database.admin, 'pairs')
   await database
     .forUser('alice')
     .connection()

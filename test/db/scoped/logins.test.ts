@@ -40,7 +40,7 @@ describe('a login of PostgreSQL that is no superuser', () => {
     return openDatabase({ url: url.href, role })
   }
   async function migrate(login: string) {
-    const { db, close } = await open(login)
+    const { admin: db, close } = await open(login)
     try {
       expect(await migrateToLatest(db, { role })).toEqual(['0001_tasks'])
     } finally {
@@ -48,7 +48,7 @@ describe('a login of PostgreSQL that is no superuser', () => {
     }
   }
   async function serves(login: string) {
-    const { db, forUser, close } = await open(login)
+    const { admin: db, forUser, close } = await open(login)
     try {
       const { rows } = await sql<{ superuser: boolean }>`
         select rolsuper or rolbypassrls as superuser from pg_roles where rolname = session_user`.execute(db)
@@ -94,7 +94,7 @@ describe('a login of PostgreSQL that is no superuser', () => {
   test('sees no rows of its own tables without an identity, as their owner', async () => {
     await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
     await migrate(owner)
-    const { db, forUser, close } = await open(owner)
+    const { admin: db, forUser, close } = await open(owner)
     try {
       await forUser('alice').insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
       expect(await db.selectFrom('tasks').selectAll().execute()).toEqual([])
@@ -104,7 +104,7 @@ describe('a login of PostgreSQL that is no superuser', () => {
   })
 
   test('may not migrate without the right to make the role, and nothing has changed then', async () => {
-    const { db, close } = await open(owner)
+    const { admin: db, close } = await open(owner)
     try {
       await expect(migrateToLatest(db, { role })).rejects.toMatchObject({ code: '42501' })
       const { rows } = await sql`
@@ -119,7 +119,7 @@ describe('a login of PostgreSQL that is no superuser', () => {
   test('that is not a member of the role sees nothing', async () => {
     await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
     await migrate(owner)
-    const { db, forUser, close } = await open(server)
+    const { admin: db, forUser, close } = await open(server)
     try {
       await expect(forUser('alice').selectFrom('tasks').selectAll().execute()).rejects.toMatchObject({
         cause: { cause: { code: '42501' } },

@@ -5,7 +5,7 @@ import { DatabaseUnavailableError, isDatabaseUnavailable } from '../../../db/err
 import { type OpenDatabase, openDatabase } from '../../../db/index.js'
 import { openTestDatabase } from '../../parts/database.js'
 
-type Handle = OpenDatabase['db']
+type Handle = OpenDatabase['admin']
 
 const pidOf = async (handle: Handle) =>
   (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(handle)).rows[0]?.pid
@@ -29,11 +29,11 @@ describe('a connection that PostgreSQL ends', () => {
       const { rows } = await sql<{ pid: number }>`
         select pid from pg_stat_activity
         where datname = current_database() and query = 'select pg_sleep(60)' and state = 'active'
-      `.execute(database.db)
+      `.execute(database.admin)
       expect(rows).toHaveLength(1)
       return rows[0]?.pid
     })
-    await kill(database.db, pid)
+    await kill(database.admin, pid)
     expect(isDatabaseUnavailable(await failure)).toBe(true)
     await expectAnswers(database)
   })
@@ -44,7 +44,7 @@ describe('a connection that PostgreSQL ends', () => {
       .forUser('alice')
       .transaction()
       .execute(async trx => {
-        await kill(database.db, await pidOf(trx))
+        await kill(database.admin, await pidOf(trx))
         await trx.selectFrom('tasks').selectAll().execute()
       })
     expect(isDatabaseUnavailable(await call.catch(error => error))).toBe(true)
@@ -54,12 +54,12 @@ describe('a connection that PostgreSQL ends', () => {
   test('while idle ends nothing, and the next statement gets another', async () => {
     await using admin = await openTestDatabase('PostgreSQL')
     await using database = await openTestDatabase('PostgreSQL')
-    const pid = await pidOf(database.db)
+    const pid = await pidOf(database.admin)
     await vi.waitFor(() => expect(database.pool()).toEqual({ total: 1, idle: 1, waiting: 0 }))
-    await kill(admin.db, pid)
+    await kill(admin.admin, pid)
     await vi.waitFor(() => expect(database.pool().total).toBe(0))
     await expectAnswers(database)
-    expect(await pidOf(database.db)).not.toBe(pid)
+    expect(await pidOf(database.admin)).not.toBe(pid)
   })
 })
 
@@ -92,17 +92,17 @@ describe('a connection that PostgreSQL ends in the middle of its rows', () => {
     ['a stream', streamRowsOf],
     ['a stream in a transaction', alice => alice.transaction().execute(streamRowsOf)],
   ])('of %s is an outage, and serves nobody else', async (_, start) => {
-    await admin.db.transaction().execute(async trx => {
+    await admin.admin.transaction().execute(async trx => {
       await sql`select from tasks where title = 'last' for update`.execute(trx)
       const failure = start(database.forUser('alice')).catch(error => error)
       const pid = await vi.waitFor(async () => {
         const { rows } = await sql<{ pid: number }>`
           select pid from pg_stat_activity
-          where datname = current_database() and wait_event_type = 'Lock'`.execute(admin.db)
+          where datname = current_database() and wait_event_type = 'Lock'`.execute(admin.admin)
         expect(rows).toHaveLength(1)
         return rows[0]?.pid
       })
-      await kill(admin.db, pid)
+      await kill(admin.admin, pid)
       expect(await failure).toBeInstanceOf(DatabaseUnavailableError)
       expect(await pidOf(database.forUser('bob'))).not.toBe(pid)
     })
@@ -119,12 +119,12 @@ describe('a connection that PostgreSQL ends in the middle of its rows', () => {
           const { rows } = await sql<{ pid: number }>`
             select pid from pg_stat_activity
             where datname = current_database() and pid <> pg_backend_pid() and query like '%for update%'`.execute(
-            admin.db,
+            admin.admin,
           )
           expect(rows).toHaveLength(1)
           return rows[0]?.pid
         })
-        await kill(admin.db, pid)
+        await kill(admin.admin, pid)
         await wait()
         break
       }

@@ -60,7 +60,7 @@ async function again<T>(look: () => Promise<T>): Promise<T> {
 
 /** Runs the actions at once and tells what went wrong: a row of another user seen, changed or missed. */
 async function play(
-  { db, forUser }: Pick<OpenDatabase, 'db' | 'forUser'>,
+  { admin: db, forUser }: Pick<OpenDatabase, 'admin' | 'forUser'>,
   actions: readonly Action[],
 ): Promise<string[]> {
   const wrong: string[] = []

@@ -19,7 +19,7 @@ async function connect(url: string | null) {
 test('no generated statement that leaves something in its session is called harmless', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await using connection = await connect(database.url)
-  const { volatileFunctions } = await readSessionFacts(database.db)
+  const { volatileFunctions } = await readSessionFacts(database.admin)
   const judge = (text: string) => mayLeaveBehind(text, volatileFunctions)
   const { ran, left, misjudged } = await findMisjudged(connection.client, { seed, count, judge })
   expect(misjudged).toEqual([])
@@ -60,7 +60,7 @@ test('a scoped handle that runs generated statements in every way leaves nothing
   for (let n = 0; n < count / 5; n++) {
     const text = next()
     await ways[n % ways.length]?.(text).catch(() => {})
-    const { rows } = await sql.raw<{ left_behind: string[] }>(lookBehind).execute(database.db)
+    const { rows } = await sql.raw<{ left_behind: string[] }>(lookBehind).execute(database.admin)
     expect([text, ...(rows[0]?.left_behind ?? [])]).toEqual([text])
   }
 })

@@ -149,7 +149,7 @@ describe.each(databaseKinds)('on one connection of %s', kind => {
     await sql`
       create function set_tenant(tenant text) returns text language sql
         return set_config('DateStyle', 'German', false) || set_config('app.tenant', tenant, false)`.execute(
-      database.db,
+      database.admin,
     )
   })
   afterAll(() => database[Symbol.asyncDispose]())
@@ -159,7 +159,7 @@ describe.each(databaseKinds)('on one connection of %s', kind => {
       select current_user::text as "user", coalesce(current_setting('app.user_id', true), '') as id, current_setting('search_path') as path,
         current_setting('DateStyle') as style, (select count(*)::int from pg_class where relnamespace = pg_my_temp_schema()) as tables,
         (select count(*)::int from pg_locks join pg_database on pg_database.oid = database
-          where locktype = 'advisory' and datname = current_database()) as locks`.execute(database.db)
+          where locktype = 'advisory' and datname = current_database()) as locks`.execute(database.admin)
     return rows[0]
   }
 
@@ -178,7 +178,7 @@ describe.each(databaseKinds)('on one connection of %s', kind => {
         const task = { id: crypto.randomUUID(), title: "bob's" }
         await database.forUser('bob').insertInto('tasks').values(task).execute()
         const { rows } = await sql<{ user_id: string }>`
-          select user_id from public.tasks where id = ${task.id}`.execute(database.db)
+          select user_id from public.tasks where id = ${task.id}`.execute(database.admin)
         expect(rows).toEqual([{ user_id: 'bob' }])
       }
     },
@@ -196,9 +196,9 @@ test('the seed that a caller leaves does not tell the random numbers of the next
 
 test('the number of a sequence that a caller drew is not told to the next', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
-  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  const run = (statement: string) => sql.raw(statement).execute(database.admin)
   await run('create table invoices (user_id text, id serial, primary key (user_id, id))')
-  await protectTable(database.db, 'invoices')
+  await protectTable(database.admin, 'invoices')
   const numbers = [
     'lastval()',
     "currval('invoices_id_seq')",
@@ -231,7 +231,7 @@ test("a caller's settings are in no statement that the next one sends", async ()
     .execute()
   const dueFrom = (handle: ReturnType<typeof database.forUser>) =>
     sql`select title from tasks where due_at >= '2026-06-02 00:00'`.execute(handle)
-  await sql`set timezone = 'UTC'`.execute(database.db)
+  await sql`set timezone = 'UTC'`.execute(database.admin)
   await database
     .forUser('alice')
     .transaction()
@@ -239,16 +239,16 @@ test("a caller's settings are in no statement that the next one sends", async ()
       await sql`select set_config('TimeZone', 'America/Los_Angeles', true)`.execute(trx)
       for (let n = 0; n < 3; n++) await dueFrom(trx)
     })
-  await sql`set timezone = 'UTC'`.execute(database.db)
+  await sql`set timezone = 'UTC'`.execute(database.admin)
   for (let n = 0; n < 3; n++)
     expect((await dueFrom(database.forUser('bob'))).rows).toEqual([{ title: 'his' }])
 })
 
 test('a function of the application is read by no setting of a caller', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
-  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  const run = (statement: string) => sql.raw(statement).execute(database.admin)
   await run('create table codes (user_id text, code text, primary key (user_id, code))')
-  await protectTable(database.db, 'codes')
+  await protectTable(database.admin, 'codes')
   await run(`
     create function check_code() returns trigger language plpgsql as $$ begin
       if new.code !~ '^\\d+$' then raise 'bad code' using errcode = 'check_violation'; end if;
@@ -269,7 +269,7 @@ test('a function of the application is read by no setting of a caller', async ()
 
 test('a search path that is left on a connection is not that of all callers', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
-  await sql`set search_path = pg_catalog`.execute(database.db)
+  await sql`set search_path = pg_catalog`.execute(database.admin)
   await database.fence()
   expect(await database.forUser('alice').selectFrom('tasks').select('id').execute()).toEqual([])
 })

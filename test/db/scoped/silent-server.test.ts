@@ -106,7 +106,7 @@ test('a statement that has lifted its own time limit is cancelled after it all t
       async () => {
         const { rows } = await sql`
           select count(*)::int as sleepers from pg_stat_activity
-          where datname = current_database() and wait_event = 'PgSleep'`.execute(admin.db)
+          where datname = current_database() and wait_event = 'PgSleep'`.execute(admin.admin)
         expect(rows).toEqual([{ sleepers }])
       },
       { timeout: 5_000 },

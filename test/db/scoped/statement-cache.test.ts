@@ -6,9 +6,9 @@ import { startPostgresProxy } from '../../parts/postgres-proxy.js'
 
 test('a value that cannot be sent breaks no statement of others', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
-  await sql`create table values_ (user_id text not null, v jsonb)`.execute(database.db)
-  await sql`create index on values_ (user_id)`.execute(database.db)
-  await protectTable(database.db, 'values_')
+  await sql`create table values_ (user_id text not null, v jsonb)`.execute(database.admin)
+  await sql`create index on values_ (user_id)`.execute(database.admin)
+  await protectTable(database.admin, 'values_')
   const insert = (user: string, value: object) =>
     sql`insert into values_ (v) values (${value})`.execute(database.forUser(user))
   for (let n = 0; n < 3; n++) await insert('alice', { n })
@@ -20,9 +20,9 @@ test('a column that a migration adds beside a running server breaks no statement
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   const all = () => database.forUser('alice').selectFrom('tasks').selectAll().execute()
   for (let n = 0; n < 3; n++) await all()
-  await sql`alter table tasks add column extra int`.execute(database.db)
+  await sql`alter table tasks add column extra int`.execute(database.admin)
   for (let n = 0; n < 3; n++) expect(await all()).toEqual([])
-  await sql`alter table tasks add column more int`.execute(database.db)
+  await sql`alter table tasks add column more int`.execute(database.admin)
   const inTransaction = () =>
     database
       .forUser('alice')
@@ -48,7 +48,7 @@ test('a statement that a migration has changed is known whatever language Postgr
   }
   try {
     for (let n = 0; n < 3; n++) await all()
-    await sql`alter table tasks add column extra int`.execute(migrated.db)
+    await sql`alter table tasks add column extra int`.execute(migrated.admin)
     expect(await all()).toEqual([])
     expect(translated).toBe(1)
   } finally {
@@ -58,9 +58,9 @@ test('a statement that a migration has changed is known whatever language Postgr
 
 test('columns that a migration renames, retypes and swaps are read as what they are then', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 2 })
-  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  const run = (statement: string) => sql.raw(statement).execute(database.admin)
   await run(`create table things (user_id text primary key, a text, b int)`)
-  await protectTable(database.db, 'things')
+  await protectTable(database.admin, 'things')
   const alice = database.forUser('alice')
   await sql`insert into things (a, b) values ('1', 2)`.execute(alice)
   const read = async () => {
@@ -84,7 +84,7 @@ test('rows are what pg makes of them, whatever their columns are called', async 
   await using database = await openTestDatabase('PostgreSQL')
   const text = `select 1 as a, 2 as a, null::text as n, '{"x":1}'::jsonb as "__proto__", array[1, null] as list,
     timestamptz '2026-01-02 03:04:05.678+00' as at, 'x'::bytea as bytes, 1.50::numeric as price, 2::bigint as big, true as yes`
-  const pg = await sql.raw<object>(text).execute(database.db)
+  const pg = await sql.raw<object>(text).execute(database.admin)
   const own = await sql.raw<object>(text).execute(database.forUser('alice'))
   expect(Object.entries(own.rows[0] ?? {})).toEqual(Object.entries(pg.rows[0] ?? {}))
 })
@@ -93,22 +93,22 @@ test('a login with a schema of its own finds its tables', async () => {
   await using empty = await emptyDatabase()
   const admin = await openDatabase({ url: empty.url })
   const login = `shop_${new URL(empty.url).pathname.slice(6)}`
-  await sql.raw(`create role ${login} login superuser password 'shop'`).execute(admin.db)
-  await sql.raw(`create schema ${login} authorization ${login}`).execute(admin.db)
+  await sql.raw(`create role ${login} login superuser password 'shop'`).execute(admin.admin)
+  await sql.raw(`create schema ${login} authorization ${login}`).execute(admin.admin)
   const url = new URL(empty.url)
   url.username = login
   url.password = 'shop'
   const shop = await openDatabase({ url: url.href })
   try {
-    await migrateToLatest(shop.db)
+    await migrateToLatest(shop.admin)
     const alice = shop.forUser('alice')
     await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'milk' }).execute()
     expect(await alice.selectFrom('tasks').select('title').execute()).toEqual([{ title: 'milk' }])
-    const { rows } = await sql`select count(*)::int from ${sql.table(`${login}.tasks`)}`.execute(shop.db)
+    const { rows } = await sql`select count(*)::int from ${sql.table(`${login}.tasks`)}`.execute(shop.admin)
     expect(rows).toEqual([{ count: 1 }])
   } finally {
     await shop.close()
-    await sql.raw(`drop owned by ${login} cascade; drop role ${login}`).execute(admin.db)
+    await sql.raw(`drop owned by ${login} cascade; drop role ${login}`).execute(admin.admin)
     await admin.close()
   }
 })
@@ -135,7 +135,7 @@ test('rows are streamed to their owner alone, and no further than the caller sta
 
 test('a statement that SQL in an extension prepares under a name of ours never runs for the next caller', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
-  await sql`create extension xml2`.execute(database.db)
+  await sql`create extension xml2`.execute(database.admin)
   const add = (title: string) =>
     database
       .forUser('bob')
@@ -145,7 +145,7 @@ test('a statement that SQL in an extension prepares under a name of ours never r
       .execute()
   for (let n = 0; n < 3; n++) await add('his')
   const { rows: prepared } = await sql<{ name: string; statement: string }>`
-    select name, statement from pg_prepared_statements`.execute(database.db)
+    select name, statement from pg_prepared_statements`.execute(database.admin)
   const named = (start: string) => prepared.find(({ statement }) => statement.startsWith(start))?.name
   const steals = [
     `deallocate "${named('insert into "tasks"')}"`,
@@ -163,7 +163,7 @@ test('a statement that SQL in an extension prepares under a name of ours never r
   expect(await sql`select current_setting('stolen.title', true) as title`.execute(alice)).toMatchObject({
     rows: [{ title: null }],
   })
-  const left = await sql`select from pg_prepared_statements where from_sql`.execute(database.db)
+  const left = await sql`select from pg_prepared_statements where from_sql`.execute(database.admin)
   expect(left.rows).toEqual([])
 })
 
@@ -171,6 +171,6 @@ test('prepared statements that somebody has dropped are sent again', async () =>
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   const read = () => database.forUser('alice').selectFrom('tasks').select('id').execute()
   for (let n = 0; n < 3; n++) await read()
-  await sql`deallocate all`.execute(database.db)
+  await sql`deallocate all`.execute(database.admin)
   for (let n = 0; n < 3; n++) expect(await read()).toEqual([])
 })

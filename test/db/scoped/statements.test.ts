@@ -18,12 +18,14 @@ describe.each(databaseKinds)('what a scoped handle sends on %s', kind => {
   })
   afterAll(() => database[Symbol.asyncDispose]())
   beforeEach(async () => {
-    await database.db.deleteFrom('tasks').execute()
+    await database.admin.deleteFrom('tasks').execute()
     await insert(alice, 'hers')
     await insert(database.forUser('bob'), 'his')
   })
   const titles = async () =>
-    (await database.db.selectFrom('tasks').select('title').orderBy('title').execute()).map(row => row.title)
+    (await database.admin.selectFrom('tasks').select('title').orderBy('title').execute()).map(
+      row => row.title,
+    )
 
   test.each([
     'select 1; reset role',

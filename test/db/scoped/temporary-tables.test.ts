@@ -42,7 +42,7 @@ const ways: [name: string, run: (alice: Handle, list: string) => Promise<unknown
   ['explain', (alice, list) => sql.raw(`explain analyze ${text(list)}`).execute(alice)],
 ]
 
-async function expectNothingShared({ db, forUser }: Pick<OpenDatabase, 'db' | 'forUser'>) {
+async function expectNothingShared({ admin: db, forUser }: Pick<OpenDatabase, 'admin' | 'forUser'>) {
   const bob = forUser('bob')
   expect(await bob.selectFrom('tasks').select('title').execute()).toEqual([{ title: 'his' }])
   expect(await bob.updateTable('tasks').set({ notes: 'secret' }).executeTakeFirst()).toEqual({
@@ -109,7 +109,7 @@ describe.each(databaseKinds)('a temporary table that a caller makes on %s', kind
 
   test('ends its connection, though nothing says so before', async () => {
     const pid = async () =>
-      (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(database.db)).rows
+      (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(database.admin)).rows
     const before = await pid()
     await sql`select title into temp mine from tasks`.execute(database.forUser('alice'))
     expect(database.pool()).toEqual({ total: 0, idle: 0, waiting: 0 })
@@ -142,9 +142,9 @@ test.each([
   ['names that must be quoted', 'set search_path = "odd, ""name""", public', '"odd, ""name""", public'],
 ])('statements find their tables by %s, and temporary ones last', async (_, setting, path) => {
   await using database = await openTestDatabase('PostgreSQL')
-  await sql`create schema "odd, ""name"""`.execute(database.db)
+  await sql`create schema "odd, ""name"""`.execute(database.admin)
   const name = new URL(database.url ?? '').pathname.slice(1)
-  if (setting.startsWith('set ')) await sql.raw(`alter database ${name} ${setting}`).execute(database.db)
+  if (setting.startsWith('set ')) await sql.raw(`alter database ${name} ${setting}`).execute(database.admin)
   const again = await openDatabase({ url: database.url ?? undefined })
   onTestFinished(again.close)
   const { rows } = await sql<{ path: string }>`select current_setting('search_path') as path`.execute(

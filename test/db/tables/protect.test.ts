@@ -25,7 +25,7 @@ describe.each(databaseKinds)("a table of one's own on %s", kind => {
     database = await openTestDatabase(kind)
     alice = database.forUser('alice')
     bob = database.forUser('bob')
-    const { db } = database
+    const { admin: db } = database
     await sql`create schema billing`.execute(db)
     await sql`create schema "Odd schema"`.execute(db)
     for (const table of tables) {
@@ -54,23 +54,25 @@ describe.each(databaseKinds)("a table of one's own on %s", kind => {
     await expect(forged).rejects.toMatchObject({ code: '42501' })
     const given = sql`update ${name} set user_id = 'bob'`.execute(alice)
     await expect(given).rejects.toMatchObject({ code: '42501' })
-    expect(await bodies(database.db, table)).toEqual(['his', 'seen'])
+    expect(await bodies(database.admin, table)).toEqual(['his', 'seen'])
     await sql`delete from ${name}`.execute(alice)
-    expect(await bodies(database.db, table)).toEqual(['his'])
+    expect(await bodies(database.admin, table)).toEqual(['his'])
   })
 
   test.each(tables)('refuses an empty user and none, whoever asks: %s', async table => {
     const write = (user: string | null) =>
-      sql`insert into ${sql.table(table)} (user_id, body) values (${user}, 'nobody')`.execute(database.db)
+      sql`insert into ${sql.table(table)} (user_id, body) values (${user}, 'nobody')`.execute(database.admin)
     await expect(write('')).rejects.toMatchObject({ code: '23514' })
     await expect(write(null)).rejects.toMatchObject({ code: '23502' })
-    await expect(insert(database.db, table, 'nobody')).rejects.toMatchObject({ code: '23502' })
+    await expect(insert(database.admin, table, 'nobody')).rejects.toMatchObject({ code: '23502' })
   })
 
   test('is under a policy that is enabled and forced', async () => {
     const { rows } = await sql`
       select relname, relrowsecurity, relforcerowsecurity from pg_class
-      where relname in ('tasks', 'notes', 'invoices') and relkind = 'r' order by relname`.execute(database.db)
+      where relname in ('tasks', 'notes', 'invoices') and relkind = 'r' order by relname`.execute(
+      database.admin,
+    )
     const policy = { relrowsecurity: true, relforcerowsecurity: true }
     expect(rows).toEqual(['invoices', 'notes', 'tasks'].map(relname => ({ relname, ...policy })))
   })
@@ -90,8 +92,8 @@ describe.each(databaseKinds)("a table of one's own on %s", kind => {
     'is out of reach where protectTable was not called: %s',
     async table => {
       const name = sql.table(table)
-      await sql`create schema if not exists closed`.execute(database.db)
-      await sql`create table ${name} (user_id text, body text)`.execute(database.db)
+      await sql`create schema if not exists closed`.execute(database.admin)
+      await sql`create table ${name} (user_id text, body text)`.execute(database.admin)
       await expect(bodies(alice, table)).rejects.toMatchObject({ code: '42501' })
       await expect(insert(alice, table, 'x')).rejects.toMatchObject({ code: '42501' })
       await expect(sql`delete from ${name}`.execute(alice)).rejects.toMatchObject({ code: '42501' })
@@ -99,16 +101,16 @@ describe.each(databaseKinds)("a table of one's own on %s", kind => {
   )
 
   test('must be there, with a user_id', async () => {
-    await expect(protectTable(database.db, 'missing')).rejects.toMatchObject({ code: '42P01' })
-    await sql`create table ownerless (body text)`.execute(database.db)
-    await expect(protectTable(database.db, 'ownerless')).rejects.toThrow('ownerless has no column user_id')
+    await expect(protectTable(database.admin, 'missing')).rejects.toMatchObject({ code: '42P01' })
+    await sql`create table ownerless (body text)`.execute(database.admin)
+    await expect(protectTable(database.admin, 'ownerless')).rejects.toThrow('ownerless has no column user_id')
     await expect(bodies(alice, 'ownerless')).rejects.toMatchObject({ code: '42501' })
   })
 })
 
 test('protectTable before the migrations says what to do', async () => {
   await using empty = await emptyDatabase()
-  const { db, close } = await openDatabase({ url: empty.url })
+  const { admin: db, close } = await openDatabase({ url: empty.url })
   try {
     await sql`create table notes (user_id text primary key)`.execute(db)
     await expect(protectTable(db, 'notes')).rejects.toThrow(/migrations of trpc-bearer/)
@@ -127,9 +129,9 @@ test.each([
   await using empty = await emptyDatabase()
   const before = await openDatabase({ url: empty.url })
   const name = new URL(empty.url).pathname.slice(1)
-  for (const statement of statements) await sql.raw(statement.replace('DATABASE', name)).execute(before.db)
+  for (const statement of statements) await sql.raw(statement.replace('DATABASE', name)).execute(before.admin)
   await before.close()
-  const { db, forUser, close } = await openDatabase({ url: empty.url })
+  const { admin: db, forUser, close } = await openDatabase({ url: empty.url })
   try {
     await migrateToLatest(db)
     await sql`create table notes (user_id text primary key, body text)`.execute(db)
@@ -144,8 +146,8 @@ test.each([
 
 test('a table that is protected again is as it was', async () => {
   await using database = await openTestDatabase('PostgreSQL')
-  await sql`create table again (user_id text, body text, primary key (user_id, body))`.execute(database.db)
-  for (let n = 0; n < 2; n++) await protectTable(database.db, 'again')
+  await sql`create table again (user_id text, body text, primary key (user_id, body))`.execute(database.admin)
+  for (let n = 0; n < 2; n++) await protectTable(database.admin, 'again')
   await insert(database.forUser('alice'), 'again', 'hers')
   expect(await bodies(database.forUser('bob'), 'again')).toEqual([])
   expect((await database.fence()).gaps).toEqual([])
@@ -153,19 +155,19 @@ test('a table that is protected again is as it was', async () => {
 
 test('a table that is protected is not shared, and says so', async () => {
   await using database = await openTestDatabase('PostgreSQL')
-  await expect(shareTable(database.db, 'tasks')).rejects.toThrow('tasks cannot be shared: it is protected')
+  await expect(shareTable(database.admin, 'tasks')).rejects.toThrow('tasks cannot be shared: it is protected')
   expect((await database.fence()).gaps).toEqual([])
 })
 
 test('a table with serial columns takes rows, and one with a policy that opens more is refused', async () => {
   await using database = await openTestDatabase('PostgreSQL')
-  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  const run = (statement: string) => sql.raw(statement).execute(database.admin)
   await run('create table numbered (user_id text, id bigserial, body text, primary key (user_id, id))')
-  await protectTable(database.db, 'numbered')
+  await protectTable(database.admin, 'numbered')
   await insert(database.forUser('alice'), 'numbered', 'hers')
   expect(await bodies(database.forUser('alice'), 'numbered')).toEqual(['hers'])
   await run('create table open (user_id text, body text, primary key (user_id, body))')
   await run('create policy everybody on open using (true)')
-  await expect(protectTable(database.db, 'open')).rejects.toThrow('its policy everybody may open more')
+  await expect(protectTable(database.admin, 'open')).rejects.toThrow('its policy everybody may open more')
   expect((await database.fence()).gaps).toEqual([])
 })

@@ -29,7 +29,7 @@ test.each([
   ],
 ])('protectTable says exactly what is wrong where the user_id %s', async (_, columns, message) => {
   await using database = await openTestDatabase('PostgreSQL')
-  const { db } = database
+  const { admin: db } = database
   await sql`create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`.execute(
     db,
   )
@@ -58,13 +58,13 @@ test.each([
   ['partitions to come without an index', 'partition by hash (user_id)', ''],
 ])('protectTable refuses a table with %s, and says how to make one', async (_, partitions, statements) => {
   await using database = await openTestDatabase('PostgreSQL')
-  const { db } = database
+  const { admin: db } = database
   await sql.raw(`create table notes (user_id text, body text) ${partitions}`).execute(db)
   await sql.raw(statements).execute(db)
   const refusal = await protectTable(db, 'notes').catch(error => error.message)
   expect(refusal).toContain('notes needs an index that starts with user_id')
-  const [mend = ''] = /create index .*;/.exec(refusal) ?? []
-  await sql.raw(mend).execute(db)
+  const [fix = ''] = /create index .*;/.exec(refusal) ?? []
+  await sql.raw(fix).execute(db)
   await protectTable(db, 'notes')
   expect((await database.fence()).gaps).toEqual([])
 })
@@ -78,13 +78,15 @@ test.each([
   ],
 ])('shareTable refuses %s', async (_, statements) => {
   await using database = await openTestDatabase('PostgreSQL')
-  await sql.raw(statements).execute(database.db)
-  await expect(shareTable(database.db, 'prices')).rejects.toThrow('prices cannot be shared: it is no table.')
+  await sql.raw(statements).execute(database.admin)
+  await expect(shareTable(database.admin, 'prices')).rejects.toThrow(
+    'prices cannot be shared: it is no table.',
+  )
 })
 
 test('shareTable refuses a table that would show the rows of a protected one', async () => {
   await using database = await openTestDatabase('PostgreSQL')
-  const { db } = database
+  const { admin: db } = database
   await sql`create table prices (user_id text, id int)`.execute(db)
   await sql`create table own_prices (user_id text, id int, primary key (user_id, id))`.execute(db)
   await protectTable(db, 'own_prices')
@@ -94,7 +96,7 @@ test('shareTable refuses a table that would show the rows of a protected one', a
 
 test('shareTable takes a partitioned table', async () => {
   await using database = await openTestDatabase('PostgreSQL')
-  const { db, fence, forUser } = database
+  const { admin: db, fence, forUser } = database
   await sql`create table prices (price int) partition by list (price)`.execute(db)
   await sql`create table rest partition of prices default`.execute(db)
   await shareTable(db, 'prices')
@@ -105,7 +107,7 @@ test('shareTable takes a partitioned table', async () => {
 
 test('a table that was granted more by default is put right by protectTable and shareTable', async () => {
   await using database = await openTestDatabase('PostgreSQL')
-  const { db, fence } = database
+  const { admin: db, fence } = database
   await sql`alter default privileges grant all on tables to app_user, public`.execute(db)
   await sql`create table notes (user_id text primary key, body text)`.execute(db)
   await sql`create table prices (id int)`.execute(db)

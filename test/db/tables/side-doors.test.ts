@@ -15,9 +15,9 @@ describe.each(databaseKinds)('the keys of a table on %s', kind => {
     await run('create schema door')
     await run('create table door.people (id text primary key)')
     await run(`create table door.notes (user_id text, id int, body text, primary key (user_id, id))`)
-    await protectTable(database.db, 'door.notes')
+    await protectTable(database.admin, 'door.notes')
   })
-  const run = (text: string) => sql.raw(text).execute(database.db)
+  const run = (text: string) => sql.raw(text).execute(database.admin)
 
   test.each([
     ['a primary key without user_id', 'create table door.bad (user_id text, id int primary key)'],
@@ -71,12 +71,12 @@ describe.each(databaseKinds)('the keys of a table on %s', kind => {
     ],
   ])('tell of others, so that protectTable refuses: %s', async (_, statements) => {
     for (const statement of statements.split('; ')) await run(statement)
-    await expect(protectTable(database.db, 'door.bad')).rejects.toThrow('door.bad cannot be protected')
+    await expect(protectTable(database.admin, 'door.bad')).rejects.toThrow('door.bad cannot be protected')
   })
 
   test('may be of any kind within one user', async () => {
     await run('create table door.colours (name text primary key)')
-    await shareTable(database.db, 'door.colours')
+    await shareTable(database.admin, 'door.colours')
     await run(`create table door.good (
       user_id text not null references door.people on delete cascade, id int, note int, done bool,
       colour text references door.colours, primary key (user_id, id),
@@ -86,7 +86,7 @@ describe.each(databaseKinds)('the keys of a table on %s', kind => {
     await run('create table door.rest partition of door.good for values with (modulus 2, remainder 1)')
     await run('create unique index on door.good (user_id, lower(colour))')
     await run('create unique index on door.half (user_id, note) where done')
-    await protectTable(database.db, 'door.good')
+    await protectTable(database.admin, 'door.good')
     expect((await database.fence()).gaps).toEqual([])
   })
 
@@ -108,7 +108,7 @@ describe.each(databaseKinds)('the keys of a table on %s', kind => {
 // On PostgreSQL alone: it needs an extension, which the embedded database has not.
 test('a key that excludes what others have is refused, one among the own rows is not', async () => {
   await using database = await openTestDatabase('PostgreSQL')
-  const run = (text: string) => sql.raw(text).execute(database.db)
+  const run = (text: string) => sql.raw(text).execute(database.admin)
   await run('create extension btree_gist')
   const table = (operator: string) =>
     run(`
@@ -116,11 +116,11 @@ test('a key that excludes what others have is refused, one among the own rows is
         user_id text, during int4range, exclude using gist (user_id with ${operator}, during with &&)
       )`)
   await table('<>')
-  await expect(protectTable(database.db, 'stays')).rejects.toThrow('does not start with user_id')
+  await expect(protectTable(database.admin, 'stays')).rejects.toThrow('does not start with user_id')
   await run('drop table stays')
   await table('=')
   await run('create index on stays (user_id)')
-  await protectTable(database.db, 'stays')
+  await protectTable(database.admin, 'stays')
 })
 
 describe.each(databaseKinds)("another's row on %s", kind => {
@@ -132,7 +132,7 @@ describe.each(databaseKinds)("another's row on %s", kind => {
   })
   afterAll(() => database[Symbol.asyncDispose]())
   beforeEach(async () => {
-    await database.db.deleteFrom('tasks').execute()
+    await database.admin.deleteFrom('tasks').execute()
     await database.forUser('bob').insertInto('tasks').values({ id: there, title: 'his' }).execute()
     await database
       .forUser('alice')
@@ -162,7 +162,7 @@ describe.each(databaseKinds)("another's row on %s", kind => {
         .execute(database.forUser('alice'))
         .catch(({ code, message, detail, constraint }) => ({ code, message, detail, constraint }))
     expect(await answer(there)).toEqual(await answer(missing))
-    const titles = await database.db.selectFrom('tasks').select('title').orderBy('title').execute()
+    const titles = await database.admin.selectFrom('tasks').select('title').orderBy('title').execute()
     expect(titles).toEqual([{ title: '1' }, { title: 'his' }])
   })
 })

@@ -54,7 +54,7 @@ beforeAll(async () => {
   issuer = await ownIssuer()
   alice = bearer(await issuer.tokenFor('alice'))
   database = await openTestDatabase('embedded')
-  const options = { verifier: issuer.verifier, db: database, router: failing, onError, onAnswer }
+  const options = { verifier: issuer.verifier, database: database, router: failing, onError, onAnswer }
   server = await listen(createServer(createNodeHandler(options)))
 })
 beforeEach(() => {
@@ -115,7 +115,7 @@ test('an unexpected error in a batch leaves the other calls alone', async () => 
 
 test('a verifier of one’s own that throws is an unexpected error too', async () => {
   const verifier = { verify: fail(new Error(secret)) }
-  const handler = createNodeHandler({ verifier, db: database, router: failing, onError })
+  const handler = createNodeHandler({ verifier, database, router: failing, onError })
   await using broken = await listen(createServer(handler))
   const response = await send(broken.url, '/trpc/sql', { headers: [alice] })
   const text = await response.text()

@@ -30,15 +30,17 @@ beforeEach(() => {
 
 async function startHooked(hooks: Pick<HandlerOptions, 'onError' | 'onAnswer'>) {
   // A pool connects when it is asked: nothing here asks.
-  const db = await openDatabase({ url: nowhere })
-  const host = await listen(createServer(createNodeHandler({ verifier, db, router: failing, ...hooks })))
+  const database = await openDatabase({ url: nowhere })
+  const host = await listen(
+    createServer(createNodeHandler({ verifier, database, router: failing, ...hooks })),
+  )
   const link = httpBatchStreamLink<typeof failing>({ url: `${host.url}/trpc`, transformer })
   return {
     url: host.url,
     client: createTRPCClient<typeof failing>({ links: [link] }),
     async [Symbol.asyncDispose]() {
       await host[Symbol.asyncDispose]()
-      await db.close()
+      await database.close()
     },
   }
 }

@@ -70,7 +70,7 @@ test.each<[string, TokenError, string]>([
   })
   const handler = createNodeHandler({
     verifier,
-    db: database,
+    database,
     router: router({ unavailable, away }),
     onError() {},
   })
@@ -123,12 +123,12 @@ async function startAsking({ migrate }: { migrate: boolean }) {
   const issuer = await ownIssuer()
   const empty = await emptyDatabase()
   const database = await openDatabase({ url: empty.url, statementTimeout: 1, poolMax: 1 })
-  if (migrate) await migrateToLatest(database.db)
+  if (migrate) await migrateToLatest(database.admin)
   const asking = router({
     tasks: protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('tasks').selectAll().execute()),
     sleep: protectedProcedure.query(({ ctx }) => sql`select pg_sleep(60)`.execute(ctx.db)),
   })
-  const handler = createNodeHandler({ verifier: issuer.verifier, db: database, router: asking })
+  const handler = createNodeHandler({ verifier: issuer.verifier, database, router: asking })
   const server = await listen(createServer(handler))
   return {
     url: server.url,
@@ -164,7 +164,7 @@ test('STATEMENT_TIMEOUT is the longest that a call waits for a lock', async () =
   await using app = await startRemote(issuer, { DATABASE_URL: database.url, STATEMENT_TIMEOUT: '1' })
   const other = await openDatabase({ url: database.url })
   const headers = [bearer(await issuer.tokenFor('alice'))]
-  const response = await other.db.transaction().execute(async trx => {
+  const response = await other.admin.transaction().execute(async trx => {
     await sql`lock table tasks in access exclusive mode`.execute(trx)
     return send(app.url, '/trpc/tasks.list', { headers })
   })
@@ -180,7 +180,7 @@ test('a search that takes longer than STATEMENT_TIMEOUT is 504 and says what to 
   await sql`
     insert into tasks (user_id, id, title, notes)
     select 'alice', gen_random_uuid(), 'long', repeat('a', 10000) from generate_series(1, 3000)`.execute(
-    admin.db,
+    admin.admin,
   )
   await admin.close()
   const client = createClient({ url: `${app.url}/trpc`, getToken: () => issuer.tokenFor('alice') })

@@ -26,7 +26,7 @@ import {
 } from '../../parts/wire.js'
 
 /** One row at once, the next after half a minute. */
-const slowRows = (db: OpenDatabase['db']) =>
+const slowRows = (db: OpenDatabase['admin']) =>
   db
     .selectFrom(sql<{ n: number }>`generate_series(1, 2)`.as<'n'>(sql`n`))
     .select(sql`case when n > 1 then pg_sleep(30) end`.as('slept'))
@@ -94,7 +94,7 @@ const hosts: [name: string, start: StartHost][] = [
 ]
 
 /** Waits until so many statements run in the database, or wait for a lock there. */
-const becomes = (count: number, { db }: Pick<OpenDatabase, 'db'>) =>
+const becomes = (count: number, { admin: db }: Pick<OpenDatabase, 'admin'>) =>
   vi.waitFor(
     async () => {
       const { rows } = await sql`
@@ -120,7 +120,7 @@ describe.each(hosts)('a caller of %s who hangs up', (_, start) => {
   beforeAll(async () => {
     admin = await openTestDatabase('PostgreSQL')
     database = await openDatabase({ url: admin.url ?? undefined, poolMax: 1 })
-    host = await start({ verifier: issuer.verifier, db: database, onError: () => {} })
+    host = await start({ verifier: issuer.verifier, database, onError: () => {} })
   })
   afterAll(async () => {
     await host.stop()
@@ -166,7 +166,7 @@ test('a caller of the server who hangs up waits for no lock any more', async () 
   const gone = new AbortController()
   try {
     expect((await list()).status).toBe(200)
-    await admin.db.transaction().execute(async trx => {
+    await admin.admin.transaction().execute(async trx => {
       await sql`lock table tasks in access exclusive mode`.execute(trx)
       const call = list({ signal: gone.signal }).catch(() => {})
       await becomes(1, admin)

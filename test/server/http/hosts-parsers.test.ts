@@ -15,7 +15,7 @@ let parts: Parameters<typeof createNodeHandler>[0]
 beforeAll(async () => {
   issuer = await ownIssuer()
   database = await openTestDatabase('embedded')
-  parts = { verifier: issuer.verifier, db: database }
+  parts = { verifier: issuer.verifier, database }
   const task = json({ json: { title: 'milk' } })
   sent = { ...task, headers: [bearer(await issuer.tokenFor('alice')), ...task.headers] }
   unannounced = sent.headers?.filter(([name]) => name !== 'content-length')

@@ -122,7 +122,7 @@ afterAll(async () => {
 function runningHost(start: StartHost) {
   let host: Host
   beforeAll(async () => {
-    host = await start({ verifier: { verify }, db: database })
+    host = await start({ verifier: { verify }, database })
   })
   afterAll(() => host.stop())
   return {

@@ -14,14 +14,14 @@ const urls = { server: '', node: '', express: '' }
 beforeAll(async () => {
   const server = await startRemote(issuer)
   // A pool connects when it is asked: nothing here asks.
-  const db = await openDatabase({ url: nowhere })
-  const handler = createNodeHandler({ verifier: issuer.verifier, db })
+  const database = await openDatabase({ url: nowhere })
+  const handler = createNodeHandler({ verifier: issuer.verifier, database })
   const node = await listen(createServer(handler))
   const app = express()
   app.use('/trpc', handler)
   const mounted = await listen(createServer(app))
   Object.assign(urls, { server: server.url, node: node.url, express: mounted.url })
-  stops.unshift(server, node, mounted, { [Symbol.asyncDispose]: db.close })
+  stops.unshift(server, node, mounted, { [Symbol.asyncDispose]: database.close })
 })
 afterAll(async () => {
   for (const stop of stops) await stop[Symbol.asyncDispose]()

@@ -34,15 +34,15 @@ const router = t.router({
   }),
 })
 
-let db: OpenDatabase
+let database: OpenDatabase
 beforeAll(async () => {
   // A pool connects when it is asked: nothing here asks.
-  db = await openDatabase({ url: inject('postgresUrl') })
+  database = await openDatabase({ url: inject('postgresUrl') })
 })
-afterAll(() => db.close())
+afterAll(() => database.close())
 
 async function ask(path: string, token: string | null, by: Verifier = verifier) {
-  const createContext = createContextFactory({ verifier: by, db })
+  const createContext = createContextFactory({ verifier: by, database })
   await using host = await listen(createHTTPServer({ router, createContext, responseMeta }))
   const init = token === null ? {} : { headers: { authorization: `Bearer ${token}` } }
   const response = await fetch(`${host.origin}/${path}`, init)

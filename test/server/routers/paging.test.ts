@@ -29,7 +29,7 @@ describe.each(databaseKinds)('paging on %s', kind => {
       insert into tasks (user_id, id, title, created_at)
       select ${id}, gen_random_uuid(), 'Task ' || number, now() - number / ${perMoment}::int * interval '1 millisecond'
       from generate_series(0, ${count}::int - 1) number
-      returning id`.execute(admin.db)
+      returning id`.execute(admin.admin)
     return rows.map(row => row.id)
   }
 

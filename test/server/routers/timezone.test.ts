@@ -70,7 +70,7 @@ describe('in the time of New York, on a PostgreSQL that is there too', () => {
     await client.connect()
     await client.query(`alter database ${new URL(url).pathname.slice(1)} set timezone to '${zone}'`)
     await client.end()
-    const { db, close } = await openDatabase({ url })
+    const { admin: db, close } = await openDatabase({ url })
     await migrateToLatest(db)
     await close()
     return { DATABASE_URL: url }
@@ -78,7 +78,7 @@ describe('in the time of New York, on a PostgreSQL that is there too', () => {
   keepsEveryTime(app)
 
   test('the database is in New York', async () => {
-    const { db, close } = await openDatabase({ url: database.url })
+    const { admin: db, close } = await openDatabase({ url: database.url })
     const { rows } = await sql<{ TimeZone: string }>`show timezone`.execute(db)
     await close()
     expect(rows).toEqual([{ TimeZone: zone }])

@@ -22,15 +22,15 @@ const stranger = await makeKey('EdDSA', key.kid)
 const verifier = createVerifier({ ...options, keys: [key.jwk] })
 const token = await key.sign(claimsFrom(issuer))
 
-let db: OpenDatabase
+let database: OpenDatabase
 beforeAll(async () => {
   // A pool connects when it is asked: nothing here asks.
-  db = await openDatabase({ url: inject('postgresUrl') })
+  database = await openDatabase({ url: inject('postgresUrl') })
 })
-afterAll(() => db.close())
+afterAll(() => database.close())
 
 const createContext = (req: Parameters<ReturnType<typeof createContextFactory>>[0]['req']) =>
-  createContextFactory({ verifier, db })({ req })
+  createContextFactory({ verifier, database })({ req })
 const bearing = (text: string) =>
   new Request('http://localhost', { headers: { authorization: `Bearer ${text}` } })
 
@@ -155,7 +155,7 @@ test('without a token protected procedures say so', async () => {
 test('keys that cannot be had are no fault of the caller: protected procedures are unavailable', async () => {
   await using web = await startWeb((_, res) => res.writeHead(500).end())
   const away = createVerifier({ ...options, jwksUrl: web.url })
-  const createContext = createContextFactory({ verifier: away, db })
+  const createContext = createContextFactory({ verifier: away, database })
   const caller = createCaller(await createContext({ req: bearing(token) }))
   expect(await caller.user()).toBeNull()
   const error: unknown = await caller.protected().catch(error => error)

@@ -23,15 +23,15 @@ const scoped = router({
     .query(({ ctx }) => `edited by ${ctx.user.id}`),
 })
 
-let db: OpenDatabase
+let database: OpenDatabase
 let handler: (request: Request) => Promise<Response>
 beforeAll(async () => {
   // A pool connects when it is asked: nothing here asks.
-  db = await openDatabase({ url: inject('postgresUrl') })
+  database = await openDatabase({ url: inject('postgresUrl') })
   const verifier = createVerifier({ issuer, audience: issuer, keys: [key.jwk] })
-  handler = createFetchHandler({ verifier, db, router: scoped })
+  handler = createFetchHandler({ verifier, database, router: scoped })
 })
-afterAll(() => db.close())
+afterAll(() => database.close())
 
 const tokenWith = (scope: unknown) => key.sign(claimsFrom(issuer, { scope }))
 

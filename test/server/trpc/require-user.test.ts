@@ -46,15 +46,15 @@ const foreignRouter = t.router({
   }),
 })
 
-let db: OpenDatabase
+let database: OpenDatabase
 beforeAll(async () => {
   // A pool connects when it is asked: nothing here asks.
-  db = await openDatabase({ url: inject('postgresUrl') })
+  database = await openDatabase({ url: inject('postgresUrl') })
 })
-afterAll(() => db.close())
+afterAll(() => database.close())
 
 async function serve(verifier = createVerifier({ ...options, keys: [key.jwk] })) {
-  const createContext = createContextFactory({ verifier, db })
+  const createContext = createContextFactory({ verifier, database })
   const server = createHTTPServer({
     router: foreignRouter,
     createContext: async options => ({ ...(await createContext(options)), tenant: 'acme' }),

@@ -116,7 +116,7 @@ describe.each(databaseKinds)('the fence round protected tables on %s', kind => {
       'gap.notes',
     ],
   ])(
-    'has a gap by %s, and protected statements are refused until it is mended',
+    'has a gap by %s, and protected statements are refused until it is fixed',
     async (_, statements, object) => {
       await database.openAndMend(statements, object)
     },

@@ -11,9 +11,9 @@ async function openOwn() {
   const other = `strong_${role}`
   const database = await openDatabase({ url: empty.url, role })
   const run = (text: string) =>
-    sql.raw(text.replaceAll('ROLE', role).replaceAll('OTHER', other)).execute(database.db)
+    sql.raw(text.replaceAll('ROLE', role).replaceAll('OTHER', other)).execute(database.admin)
   await run('create role OTHER')
-  await migrateToLatest(database.db, { role })
+  await migrateToLatest(database.admin, { role })
   return {
     ...database,
     url: empty.url,
@@ -48,7 +48,7 @@ test.each([
     'grant pg_read_all_data to OTHER with admin option; set role OTHER; grant pg_read_all_data to ROLE; reset role',
     'pg_read_all_data, who',
   ],
-])('a role that can become one who %s is a gap, until it is mended', async (_, statements, whom) => {
+])('a role that can become one who %s is a gap, until it is fixed', async (_, statements, whom) => {
   await using database = await openOwn()
   const { role, other, run, fence } = database
   expect((await fence()).gaps).toEqual([])
@@ -56,7 +56,7 @@ test.each([
   const { gaps } = await fence()
   const problem = expect.stringContaining(`it can become ${whom.replace('OTHER', other)}`)
   expect(gaps).toEqual([expect.objectContaining({ object: `role ${role}`, problem })])
-  for (const { mend } of gaps) await run(mend)
+  for (const { fix } of gaps) await run(fix)
   expect((await fence()).gaps).toEqual([])
 })
 
@@ -70,20 +70,20 @@ test.each([
     'parameter session_replication_role',
   ],
 ])(
-  '%s that the role reaches by one that it inherits from is a gap, until it is mended',
+  '%s that the role reaches by one that it inherits from is a gap, until it is fixed',
   async (_, statements, object) => {
     await using database = await openOwn()
     const { run, fence } = database
     await run(`grant OTHER to ROLE; ${statements}`)
     const { gaps } = await fence()
     expect(gaps).toEqual([expect.objectContaining({ object })])
-    for (const { mend } of gaps) await run(mend)
+    for (const { fix } of gaps) await run(fix)
     expect((await fence()).gaps).toEqual([])
   },
 )
 
 test.each(['superuser', 'bypassrls', 'createrole', 'createdb', 'replication'])(
-  'a role that is %s is a gap until it is mended, and nothing is asked as it',
+  'a role that is %s is a gap until it is fixed, and nothing is asked as it',
   async attribute => {
     await using database = await openOwn()
     const { role, run, fence, forUser } = database
@@ -92,7 +92,7 @@ test.each(['superuser', 'bypassrls', 'createrole', 'createdb', 'replication'])(
     expect(gaps).toEqual([expect.objectContaining({ object: `role ${role}` })])
     const read = () => forUser('alice').selectFrom('tasks').select('id').execute()
     await expect(read()).rejects.toThrow(FenceError)
-    for (const { mend } of gaps) await run(mend)
+    for (const { fix } of gaps) await run(fix)
     expect((await fence()).gaps).toEqual([])
     expect(await read()).toEqual([])
   },
@@ -108,7 +108,7 @@ test('another role than the one that was migrated for is a gap, and the policies
         {
           object: `role ${wrong}`,
           problem: `the migrations made the tables for another role, ${role}`,
-          mend: `-- DATABASE_ROLE=${role}, or openDatabase({ role: '${role}' })`,
+          fix: `-- DATABASE_ROLE=${role}, or openDatabase({ role: '${role}' })`,
         },
       ])
     } finally {

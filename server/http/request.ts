@@ -1,3 +1,11 @@
+const pattern = /^[\w.-]{1,64}$/
+
+/** The id of a request: what a proxy in front has given it (`x-request-id`), else a new one. */
+export function requestIdOf(headers: Headers): string {
+  const given = headers.get('x-request-id')
+  return given !== null && pattern.test(given) ? given : crypto.randomUUID()
+}
+
 /**
  * Whether the path of a request target (RFC 9112 section 3.2) is the one that a URL parser reads in it. It makes `/metrics` of
  * `/trpc/%2e%2e/metrics`, which a proxy in front may have let pass as a path under `/trpc/`.

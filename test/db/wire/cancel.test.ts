@@ -17,7 +17,7 @@ describe('a caller who goes away, on PostgreSQL', () => {
   })
   afterAll(() => database[Symbol.asyncDispose]())
 
-  const sleepers = async () => (await running.execute(database.db)).rows[0]?.count
+  const sleepers = async () => (await running.execute(database.admin)).rows[0]?.count
   const sleep = (handle: Handle, seconds = 60) => handle.selectNoFrom(sql`pg_sleep(${seconds})`.as('slept'))
   const busy = () => {
     const { total, idle } = database.pool()
@@ -48,7 +48,7 @@ describe('a caller who goes away, on PostgreSQL', () => {
     await abortOnceRunning(gone)
     await refused
     await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
-    expect(await database.db.selectFrom('tasks').selectAll().execute()).toEqual([])
+    expect(await database.admin.selectFrom('tasks').selectAll().execute()).toEqual([])
     await vi.waitFor(() => expect(database.pool()).toMatchObject({ waiting: 0 }))
   })
 
@@ -82,7 +82,7 @@ describe('a caller who goes away, on PostgreSQL', () => {
     await refused
     await vi.waitFor(() => expect(busy()).toBe(0), { timeout: 5_000 })
     expect(await sleepers()).toBe(0)
-    expect(await database.db.selectFrom('tasks').selectAll().execute()).toEqual([])
+    expect(await database.admin.selectFrom('tasks').selectAll().execute()).toEqual([])
   })
 
   test('is told at once while waiting for a connection, and takes none', async () => {
@@ -181,7 +181,7 @@ describe('a request to cancel that overtakes its statement is repeated until it 
       const running = sql`
         select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
           and state = 'active' and query like '%generate_series%'`
-      await vi.waitFor(async () => expect((await running.execute(under.db)).rows).toEqual([]), {
+      await vi.waitFor(async () => expect((await running.execute(under.admin)).rows).toEqual([]), {
         timeout: 5_000,
       })
     } finally {

@@ -1,5 +1,7 @@
 import { sql } from 'kysely'
-import type { AnyKysely } from '../any-kysely.js'
+import type { AnyKysely } from '../schema.js'
+/** Where the package records its own migrations, beside those of the people who use it. */
+export const migrationTable = 'trpc_bearer_migration'
 
 const lock = 7_241_386_019_245_831n
 
