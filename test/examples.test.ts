@@ -1,11 +1,14 @@
-import { readFile } from 'node:fs/promises'
+import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { createTRPCClient, httpBatchLink } from '@trpc/client'
 import { initTRPC } from '@trpc/server'
 import { createHTTPServer } from '@trpc/server/adapters/standalone'
-import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, expectTypeOf, test, vi } from 'vitest'
 import { bearerAuth, createClient } from '../client/index.js'
+import * as bookmarks from '../examples/bookmarks/router.js'
 import { startExpress } from '../examples/express/main.js'
+import { createApp as createHonoApp } from '../examples/hosts/hono.js'
+import { createApiServer } from '../examples/hosts/trpc-adapter.js'
 import { type NotesAppRouter, notesAppRouter, up } from '../examples/notes/router.js'
 import {
   type Context,
@@ -17,11 +20,12 @@ import {
 } from '../server/index.js'
 import type { Reason } from '../shared/index.js'
 import { startApp } from './parts/app.js'
-import { databaseKinds, dataDir, openTestDatabase } from './parts/database.js'
+import { databaseKinds, dataDir, emptyDatabase, openTestDatabase } from './parts/database.js'
+import { blocksOf, readPage, readPages } from './parts/docs.js'
 import { listen, originOf } from './parts/listen.js'
 import { refusalOf } from './parts/refusal.js'
 
-/** Signs people up, and nothing else: each example has a database of its own. */
+/** Only signs people up: each example has its own database. */
 let issuer: Awaited<ReturnType<typeof startApp>>
 beforeAll(async () => {
   issuer = await startApp()
@@ -31,13 +35,125 @@ afterAll(() => issuer[Symbol.asyncDispose]())
 const verifierOf = (url: string) => createVerifier({ issuer: url, audience: url })
 const tokenOf = (name: string) => () => issuer.tokenOf(name)
 
-test.each(['express/main.ts', 'notes/router.ts', 'concurrent-index/main.ts'])(
-  'examples/%s has at most forty lines',
-  async name => {
-    const source = await readFile(new URL(`../examples/${name}`, import.meta.url), 'utf8')
-    expect(source.trimEnd().split('\n').length).toBeLessThanOrEqual(40)
-  },
-)
+test('every example that a page shows has at most forty lines', async () => {
+  const shown = (await readPages()).flatMap(blocksOf).flatMap(({ example }) => example ?? [])
+  expect(shown).toContain('examples/express/main.ts')
+  const lengths = await Promise.all(
+    [...new Set(shown)].map(
+      async file => [file, (await readPage(file)).trimEnd().split('\n').length] as const,
+    ),
+  )
+  expect(lengths.filter(([, length]) => length > 40)).toEqual([])
+})
+
+test('examples/server migrates an empty database and serves the API', async () => {
+  await using empty = await emptyDatabase()
+  vi.stubEnv('BETTER_AUTH_URL', issuer.url)
+  vi.stubEnv('DATABASE_URL', empty.url)
+  vi.stubEnv('PORT', '0')
+  const { server } = await import('../examples/server/main.js')
+  try {
+    if (!server.listening) await once(server, 'listening')
+    const as = (name: string) => createClient({ url: `${originOf(server)}/trpc`, getToken: tokenOf(name) })
+    const { id } = await as('ann').tasks.create.mutate({ title: 'milk' })
+    expect((await as('ann').tasks.list.query()).items.map(task => task.id)).toEqual([id])
+    expect((await as('ben').tasks.list.query()).items).toEqual([])
+  } finally {
+    vi.unstubAllEnvs()
+    server.closeAllConnections()
+    await new Promise(closed => server.close(closed))
+  }
+})
+
+test('examples/client calls the API as the person who is signed in', async () => {
+  const { fetch } = globalThis
+  vi.stubGlobal('fetch', async (input: string | URL | Request, init?: RequestInit) => {
+    const { pathname, search } = new URL(input instanceof Request ? input.url : input)
+    if (pathname === '/api/auth/token') return Response.json({ token: await issuer.tokenOf('ann') })
+    return fetch(`${issuer.url}${pathname}${search}`, init)
+  })
+  try {
+    const { api } = await import('../examples/client/main.js')
+    expect(await api.me.query()).toMatchObject({ name: 'ann' })
+  } finally {
+    vi.unstubAllGlobals()
+  }
+})
+
+test('examples/bookmarks shows each caller their own bookmarks', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await bookmarks.up(database.admin)
+  const verifier = verifierOf(issuer.url)
+  const router = bookmarks.bookmarksRouter
+  await using host = await listen(createServer(createNodeHandler({ verifier, database, router })))
+  const as = (name: string) =>
+    createClient<typeof router>({ url: `${host.origin}/trpc`, getToken: tokenOf(name) })
+  const url = 'https://example.com/'
+  expect(await as('ann').add.mutate({ url })).toEqual({ url })
+  expect(await as('ben').add.mutate({ url })).toEqual({ url })
+  expect(await as('ann').list.query()).toEqual([{ url }])
+  expect(await as('cleo').list.query()).toEqual([])
+})
+
+test('examples/verifier/minimal answers the caller, and 401 without a token', async () => {
+  vi.stubEnv('BETTER_AUTH_URL', issuer.url)
+  try {
+    const { app } = await import('../examples/verifier/minimal.js')
+    await using host = await listen(createServer(app.set('env', 'test')))
+    const headers = { authorization: `Bearer ${await issuer.tokenOf('ann')}` }
+    expect(await (await fetch(`${host.origin}/me`, { headers })).json()).toMatchObject({ name: 'ann' })
+    const refused = await fetch(`${host.origin}/me`)
+    expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([401, 'Bearer'])
+  } finally {
+    vi.unstubAllEnvs()
+  }
+})
+
+describe('examples/hosts', () => {
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase('PostgreSQL')
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+
+  /** Serves both kinds of people: one with a token, one without. */
+  async function expectCalls(url: string, fetch: typeof globalThis.fetch = globalThis.fetch) {
+    const ann = createClient({ url, getToken: tokenOf('ann'), fetch })
+    const { id } = await ann.tasks.create.mutate({ title: 'milk' })
+    expect(await ann.tasks.get.query({ id })).toMatchObject({ title: 'milk' })
+    const refused = await fetch(`${url}/me`)
+    expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([401, 'Bearer'])
+  }
+
+  test('Hono', async () => {
+    const app = createHonoApp({ verifier: verifierOf(issuer.url), database })
+    await expectCalls('http://localhost/trpc', async (input, init) => app.request(new Request(input, init)))
+    const preflight = await app.request('/trpc/me', {
+      method: 'OPTIONS',
+      headers: { origin: 'https://app.example.com', 'access-control-request-method': 'GET' },
+    })
+    expect(preflight.headers.get('access-control-allow-origin')).toBe('https://app.example.com')
+  })
+
+  test('Next.js', async () => {
+    vi.stubEnv('BETTER_AUTH_URL', issuer.url)
+    vi.stubEnv('DATABASE_URL', database.url ?? '')
+    try {
+      const { GET, POST } = await import('../examples/hosts/next.js')
+      await expectCalls('http://localhost/api/trpc', (input, init) => {
+        const request = new Request(input, init)
+        return request.method === 'POST' ? POST(request) : GET(request)
+      })
+    } finally {
+      vi.unstubAllEnvs()
+    }
+  })
+
+  test('tRPC’s own adapter', async () => {
+    await using host = await listen(createApiServer({ verifier: verifierOf(issuer.url), database }))
+    await expectCalls(host.origin)
+  })
+})
 
 describe('examples/express', () => {
   let folder: Awaited<ReturnType<typeof dataDir>>
@@ -60,7 +176,7 @@ describe('examples/express', () => {
     expect(await as('ann').health.query()).toEqual({ ok: true })
   })
 
-  test('two people write through the host’s JSON parser, and neither sees the other’s', async () => {
+  test('two people write, and neither sees the rows of the other', async () => {
     const [ann, ben] = [as('ann'), as('ben')]
     const [milk, bread] = await Promise.all([
       ann.tasks.create.mutate({ title: 'milk', dueAt: new Date('2030-01-01') }),
@@ -102,7 +218,7 @@ describe.each(databaseKinds)('examples/notes on %s', kind => {
   const as = (name: string) =>
     createClient<NotesAppRouter>({ url: `${host.origin}/trpc`, getToken: tokenOf(name) })
 
-  test('a router that forgets the WHERE shows each caller their own notes', async () => {
+  test('a router without a WHERE shows each caller only their own notes', async () => {
     const [ann, ben] = [as('ann'), as('ben')]
     const note = await ann.notes.add.mutate({ body: 'mine' })
     expect(await ann.notes.list.query()).toEqual([{ id: note.id, body: 'mine' }])
@@ -125,7 +241,7 @@ describe.each(databaseKinds)('examples/notes on %s', kind => {
     expect(rows).toEqual([{ user_id: id }])
   })
 
-  test('notes and tasks stand beside each other', async () => {
+  test('one router serves notes and tasks', async () => {
     const cleo = as('cleo')
     await Promise.all([
       cleo.notes.add.mutate({ body: 'a note' }),
@@ -138,7 +254,7 @@ describe.each(databaseKinds)('examples/notes on %s', kind => {
     ])
   })
 
-  test('a note without a token is refused, and a wrong one has its fields', async () => {
+  test('a call without a token is refused, and a wrong input names its fields', async () => {
     const stranger = createClient<NotesAppRouter>({ url: `${host.origin}/trpc`, getToken: () => null })
     expect((await refusalOf<NotesAppRouter>(stranger.notes.list.query())).data?.reason).toBe('missing')
     const wrong = await refusalOf<NotesAppRouter>(as('ann').notes.add.mutate({ body: '' }))
@@ -146,7 +262,7 @@ describe.each(databaseKinds)('examples/notes on %s', kind => {
   })
 })
 
-describe('requireUser() on a t of somebody else’s', () => {
+describe('requireUser() on a foreign t', () => {
   const t = initTRPC.context<Context & { tenant: string }>().create({
     errorFormatter: ({ shape, error }) => ({ ...shape, data: { ...shape.data, why: reasonOf(error) } }),
   })
@@ -177,7 +293,7 @@ describe('requireUser() on a t of somebody else’s', () => {
     }
   }
 
-  test('lets two people in as themselves, and tells a stranger why not through its own formatter', async () => {
+  test('two people get in as themselves, and a stranger gets the reason from the foreign formatter', async () => {
     await using shop = await startShop()
     const [ann, ben] = await Promise.all([
       shop.as(tokenOf('ann')).whoami.query(),

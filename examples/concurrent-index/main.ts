@@ -6,8 +6,8 @@ if (!URL.canParse(given)) {
   console.error('Set MIGRATION_DATABASE_URL: postgres://owner:password@host:5432/database')
   process.exit(1)
 }
-// PgBouncer refuses these options, and should: the lock and the limits below belong to one session.
-// lock_timeout is the longest wait for open transactions, which holds up other changes of the schema alone.
+// Connect directly: the lock and these limits belong to one session, and PgBouncer refuses such options.
+// While this waits for open transactions (lock_timeout), it blocks other schema changes, but no reads or writes.
 const url = new URL(given)
 const options = url.searchParams.get('options') ?? ''
 url.searchParams.set('options', `${options} -c statement_timeout=0 -c lock_timeout=10min`)
@@ -21,7 +21,7 @@ try {
       db,
     )
     if (!rows[0]?.alone) throw new Error('Another process is making this index.')
-    // What a try that failed has left: `if not exists` would take it for the index.
+    // A failed attempt leaves an invalid index, which `if not exists` would accept.
     if (rows[0].broken) await sql`drop index concurrently tasks_by_due`.execute(db)
     await sql`create index concurrently if not exists tasks_by_due on tasks (user_id, due_at, id)`.execute(db)
   })

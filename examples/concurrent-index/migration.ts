@@ -2,9 +2,8 @@ import { type Kysely, sql } from 'kysely'
 import type { Database } from 'trpc-bearer/db'
 
 /**
- * The migration that follows the script: done already where the script ran, and all that a new database needs.
- *
- * It looks first: `create index if not exists` alone waits for every writer, and holds up the ones after it, before it looks.
+ * The migration that follows the script. It creates the index only if the script has not run, as on a new database.
+ * It checks first, because `create index if not exists` waits for all writers and blocks new ones before it checks.
  */
 export async function up(db: Kysely<Database>) {
   await sql`

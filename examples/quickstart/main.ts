@@ -9,7 +9,7 @@ const authUrl = process.env.BETTER_AUTH_URL ? new URL(process.env.BETTER_AUTH_UR
 for (const url of [`${apiUrl}/healthz`, `${authUrl}/api/auth/ok`]) {
   await fetch(url).catch(() => {
     console.error(
-      `Nothing answers at ${url}: run npm start (and your Better Auth) in another terminal first, and set API_URL to where it runs.`,
+      `Nothing answers at ${url}. Run npm start in another terminal (and your Better Auth, if you have one). Set API_URL if the API runs elsewhere.`,
     )
     process.exit(1)
   })
@@ -30,7 +30,7 @@ async function signUp(name: string) {
     { onSuccess: keepCookies },
   )
   if (error) throw new Error(`Sign-up at ${authUrl} failed: ${error.status} ${error.message ?? ''}`)
-  // A browser keeps the session's cookies by itself.
+  // A browser would keep these cookies itself.
   const headers = { cookie: cookies.map(cookie => cookie.split(';')[0]).join('; ') }
   const getToken = betterAuthToken(() => auth.token({ fetchOptions: { headers } }))
   return createClient({ url: `${apiUrl}/trpc`, getToken })

@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express'
 import { bearerToken, checkScope, TokenError, type Verifier } from 'trpc-bearer/verifier'
 
-/** Express without tRPC: `res.locals.user` is the caller, with this scope; anybody else is answered here. */
+/** Puts the caller into `res.locals.user`. Answers 401, 403 or 503 if there is no valid token or the scope is missing. */
 export function guard(verifier: Verifier, scope?: string): RequestHandler {
   return async (req, res, next) => {
     try {

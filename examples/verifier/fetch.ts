@@ -3,8 +3,8 @@ import { bearerToken, checkScope, TokenError, type User, type Verifier } from 't
 type Respond = (request: Request, user: User) => Response | Promise<Response>
 
 /**
- * What speaks Fetch (Cloudflare Workers, Deno, Bun, Hono, Next.js), without tRPC: `respond` hears the caller,
- * with this scope; anybody else is answered here, also whom a `checkScope` in `respond` refuses.
+ * Calls `respond` with the caller. Answers 401, 403 or 503 if there is no valid token or the scope is missing,
+ * also when `respond` itself calls `checkScope`.
  */
 export function guarded(verifier: Verifier, respond: Respond, scope?: string) {
   return async (request: Request): Promise<Response> => {

@@ -1,0 +1,10 @@
+import { createAuthClient } from 'better-auth/client'
+import { jwtClient } from 'better-auth/client/plugins'
+import { betterAuthToken, createClient } from 'trpc-bearer/client'
+
+const origin = 'http://127.0.0.1:4000' // npm start serves Better Auth and the API here
+export const authClient = createAuthClient({ baseURL: origin, plugins: [jwtClient()] })
+export const api = createClient({
+  url: `${origin}/trpc`,
+  getToken: betterAuthToken(() => authClient.token()),
+})

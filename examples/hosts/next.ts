@@ -1,0 +1,10 @@
+import { openDatabase } from 'trpc-bearer/db'
+import { createFetchHandler, createVerifier } from 'trpc-bearer/server'
+
+const issuer = process.env.BETTER_AUTH_URL ?? 'http://127.0.0.1:4000'
+const verifier = createVerifier({ issuer, audience: issuer })
+const database = await openDatabase({ url: process.env.DATABASE_URL })
+
+const handler = createFetchHandler({ verifier, database, basePath: '/api/trpc' })
+
+export { handler as GET, handler as POST }
