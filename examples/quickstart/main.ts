@@ -53,5 +53,5 @@ console.log("Bob deletes Alice's task:", refusal.data.code, '-', refusal.message
 const stranger = createClient({ url: `${apiUrl}/trpc`, getToken: () => null })
 const unknown = await stranger.me.query().catch(error => error)
 assert(isApiError(unknown) && unknown.data?.reason === 'missing')
-console.log('Somebody without a token calls me:', unknown.data.code, '-', unknown.data.reason)
-console.log('Everything held.')
+console.log('A call without a token:', unknown.data.code, '-', unknown.data.reason)
+console.log('All checks passed.')
