@@ -1,6 +1,5 @@
 import { TRPCError } from '@trpc/server'
 import { type Selectable, sql } from 'kysely'
-import { v7 as uuidv7 } from 'uuid'
 import { z } from 'zod'
 import type { TasksTable } from '../../db/schema.js'
 import { type Task, taskCreateInput, taskIdInput, taskListInput, taskUpdateInput } from '../../shared/task.js'
@@ -125,6 +124,12 @@ export const tasksRouter = router({
     return { count: Number(numDeletedRows) }
   }),
 })
+
+/** A UUID of version 7 (RFC 9562 section 5.7): the milliseconds since 1970, then random bits. */
+function uuidv7(): string {
+  const time = Date.now().toString(16).padStart(12, '0')
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}`
+}
 
 /** One message, so that another user's task and a missing one are the same. */
 const notFound = () => new TRPCError({ code: 'NOT_FOUND', message: 'There is no such task.' })
