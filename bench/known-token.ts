@@ -1,7 +1,7 @@
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { openDatabase } from '../db/index.js'
 import { createFetchHandler } from '../server/http/handlers.js'
-import { access, type Context, createContextFactory } from '../server/trpc/context.js'
+import { type Context, createContextFactory, guardState } from '../server/trpc/context.js'
 import {
   createCallerFactory,
   protectedProcedure,
@@ -38,7 +38,7 @@ const authorization = `Bearer ${tokenOf('EdDSA')}`
 const createContext = createContextFactory({ verifier, database })
 const createCaller = createCallerFactory(appRouter)
 const req = { headersDistinct: { authorization: [authorization] } }
-const nobody: Context = { user: null, [access]: { refusal: null, db: null, requestId: '' } }
+const nobody: Context = { user: null, [guardState]: { refusal: null, db: null, requestId: '' } }
 const handle = createFetchHandler({ verifier, database, router: appRouter })
 const ask = (procedure: string, headers: Record<string, string> = {}) =>
   handle(new Request(`http://api/trpc/${procedure}`, { headers })).then(answer => answer.text())

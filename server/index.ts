@@ -2,14 +2,14 @@ import type { Config } from './app/config.js'
 import type { RunningServer } from './app/start.js'
 
 export { type Config, ConfigError, readConfig } from './app/config.js'
-export type { CallReport } from './http/call-report.js'
 export type { HandlerOptions } from './http/endpoint.js'
 export { createFetchHandler, createNodeHandler } from './http/handlers.js'
+export type { RequestReport as CallReport } from './http/request-report.js'
 export { responseMeta } from './http/response-headers.js'
 export { type AppRouter, appRouter } from './routers/app.js'
 export { tasksRouter } from './routers/tasks.js'
 export { type Context, type ContextOptions, createContextFactory } from './trpc/context.js'
-export { type ErrorData, reasonOf } from './trpc/error-shape.js'
+export { type ErrorData, reasonOf } from './trpc/errors.js'
 export {
   createCallerFactory,
   mergeRouters,
@@ -17,8 +17,7 @@ export {
   publicProcedure,
   router,
 } from './trpc/procedures.js'
-export { requireScope } from './trpc/require-scope.js'
-export { requireUser } from './trpc/require-user.js'
+export { requireScope, requireUser } from './trpc/require-user.js'
 export * from './verifier/index.js'
 
 /**

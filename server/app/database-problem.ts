@@ -1,5 +1,5 @@
 import { isNotBelieved } from '../../db/errors.js'
-import { causesOf } from '../../shared/causes.js'
+import { causesOf } from '../../shared/error-handling.js'
 
 const untrusted =
   'The certificate of the server of DATABASE_URL is not trusted: name its authority by ?sslrootcert=file.'

@@ -3,17 +3,17 @@ import { cors } from 'hono/cors'
 import { secureHeaders } from 'hono/secure-headers'
 import type { Logger } from 'pino'
 import type { OpenDatabase } from '../../db/open-database.js'
-import { printable } from '../../shared/printable.js'
-import type { CallReport } from '../http/call-report.js'
-import { describeError } from '../http/describe-error.js'
+import { printable } from '../../shared/text.js'
 import { createFetchHandler } from '../http/handlers.js'
-import { isPlainTarget, plainPathAdvice, requestIdOf } from '../http/request.js'
+import type { RequestReport } from '../http/request-report.js'
+import { isPlainTarget, pathNotPlain, requestIdOf } from '../http/request-target.js'
+import { serializeError } from '../http/serialize-error.js'
 import type { Verifier } from '../verifier/create-verifier.js'
 import { type Config, hostInUrl } from './config.js'
-import { warnBy } from './log.js'
+import { problemLogger } from './log.js'
 import { createMetrics } from './metrics.js'
+import { welcomePage } from './page.js'
 import { checkReadiness } from './readiness.js'
-import { welcomePage } from './welcome.js'
 
 /** The parts that a host puts together. */
 export interface HostParts {
@@ -35,13 +35,13 @@ export interface NodeRequest {
 /** Everything that `npm start` serves, as one Hono application. */
 export function createHost({ config, origin, issuer, verifier, database, log, auth }: HostParts) {
   const metrics = createMetrics({ pool: database.pool, keys: verifier.status })
-  const answers = new WeakMap<Request, CallReport>()
+  const answers = new WeakMap<Request, RequestReport>()
   const trpc = createFetchHandler({
     verifier,
     database,
     onError({ error, requestId, procedure }) {
       const level = error.code === 'INTERNAL_SERVER_ERROR' ? 'error' : 'warn'
-      log[level]({ id: requestId, procedure, error: describeError(error.cause ?? error) }, error.code)
+      log[level]({ id: requestId, procedure, error: serializeError(error.cause ?? error) }, error.code)
     },
     onAnswer(answer) {
       metrics.count(answer)
@@ -72,7 +72,7 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
     })
   })
   app.use(async (c, next) => {
-    if (!isPlainTarget(c.env.incoming.url ?? '', c.req.path)) return c.json({ error: plainPathAdvice }, 400)
+    if (!isPlainTarget(c.env.incoming.url ?? '', c.req.path)) return c.json({ error: pathNotPlain }, 400)
     await next()
   })
   if (auth !== null) app.use(onlyLoopbackHosts(config.host))
@@ -104,7 +104,7 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
 
   app.get('/healthz', c => c.text('ok\n'))
   app.get('/readyz', async c => {
-    const { ready, ...parts } = await checkReadiness({ database, verifier, onProblem: warnBy(log) })
+    const { ready, ...parts } = await checkReadiness({ database, verifier, onProblem: problemLogger(log) })
     return c.json({ ready, ...parts, keySet: verifier.status() }, ready ? 200 : 503)
   })
   app.get('/metrics', async c => c.body(await metrics.text(), 200, { 'content-type': metrics.contentType }))
@@ -115,7 +115,7 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
   )
   app.notFound(c => c.text('There is nothing at this path: the API is under /trpc.\n', 404))
   app.onError((error, c) => {
-    log.error({ error: describeError(error) }, 'unexpected error')
+    log.error({ error: serializeError(error) }, 'unexpected error')
     return c.json({ error: 'Something went wrong on the server.' }, 500)
   })
   return app

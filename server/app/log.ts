@@ -1,5 +1,5 @@
 import { type Logger, pino } from 'pino'
-import { describeError } from '../http/describe-error.js'
+import { serializeError } from '../http/serialize-error.js'
 
 /** Structured logs on standard output, one line of JSON each. */
 export function createLog(level: string): Logger {
@@ -7,5 +7,5 @@ export function createLog(level: string): Logger {
 }
 
 /** Logs what is wrong in words, with the error that says why. */
-export const warnBy = (log: Logger) => (problem: string, error: unknown) =>
-  log.warn({ error: describeError(error) }, problem)
+export const problemLogger = (log: Logger) => (problem: string, error: unknown) =>
+  log.warn({ error: serializeError(error) }, problem)

@@ -1,6 +1,6 @@
 import { Gauge, Histogram, Registry } from 'prom-client'
 import type { OpenDatabase } from '../../db/open-database.js'
-import type { CallReport } from '../http/call-report.js'
+import type { RequestReport } from '../http/request-report.js'
 import type { KeySetStatus } from '../verifier/keys/key-source.js'
 
 /**
@@ -35,7 +35,7 @@ export function createMetrics({ pool, keys }: { pool: OpenDatabase['pool']; keys
   return {
     contentType: registry.contentType,
     text: () => registry.metrics(),
-    count({ calls, duration: seconds }: CallReport) {
+    count({ calls, duration: seconds }: RequestReport) {
       for (const call of calls) duration.observe(call, seconds)
     },
   }

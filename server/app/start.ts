@@ -8,7 +8,7 @@ import { createVerifier, type Verifier } from '../verifier/create-verifier.js'
 import { startIssuer } from './better-auth.js'
 import { assertNotExposed, type Config, hostInUrl } from './config.js'
 import { createHost, type NodeRequest } from './host.js'
-import { createLog, warnBy } from './log.js'
+import { createLog, problemLogger } from './log.js'
 import { checkReadiness } from './readiness.js'
 
 /** The port cannot be had. */
@@ -42,7 +42,7 @@ export async function start(config: Config): Promise<RunningServer> {
     preparedStatements: config.preparedStatements,
     fenceSecret: config.fenceSecret,
     requiredFence: config.databaseFence,
-    onProblem: warnBy(log),
+    onProblem: problemLogger(log),
   })
   const stops = [database.close]
   let handle: FetchHandler = () => Response.json({ error: 'Starting.' }, { status: 503 })
@@ -68,7 +68,7 @@ export async function start(config: Config): Promise<RunningServer> {
       audience,
       jwksUrl,
       allowHttp: config.jwksAllowHttp || auth !== null,
-      onProblem: warnBy(log),
+      onProblem: problemLogger(log),
     })
     handle = createHost({ config, origin: url, issuer, verifier, database, log, auth }).fetch
     lookAhead({ verifier, database, production: config.production }, log)
@@ -137,7 +137,7 @@ function lookAhead(
   { production, ...parts }: { verifier: Verifier; database: OpenDatabase; production: boolean },
   log: Logger,
 ): void {
-  const onProblem = warnBy(log)
+  const onProblem = problemLogger(log)
   checkReadiness({ ...parts, onProblem }).then(
     ({ ready, ...states }) => {
       if (!ready) log.warn(states, 'not ready')

@@ -3,7 +3,7 @@ import { type Selectable, sql } from 'kysely'
 import { z } from 'zod'
 import type { TasksTable } from '../../db/schema.js'
 import { type Task, taskCreateInput, taskIdInput, taskListInput, taskUpdateInput } from '../../shared/task.js'
-import { VersionConflict } from '../trpc/error-shape.js'
+import { VersionConflict } from '../trpc/errors.js'
 import { protectedProcedure, router } from '../trpc/procedures.js'
 import { decodeCursor, encodeCursor } from './task-cursor.js'
 

@@ -83,7 +83,10 @@ describe('an onSignedOut that throws', () => {
     expect((await refusalOf(client.me.query())).data?.reason).toBe('unknown_key')
     expect(hook).toHaveBeenCalledOnce()
     expect(logged.mock.calls).toEqual([
-      ['The onSignedOut option has thrown:', expect.objectContaining({ message: 'The router is broken.' })],
+      [
+        'The onSignedOut option threw an error:',
+        expect.objectContaining({ message: 'The router is broken.' }),
+      ],
     ])
     const printed = JSON.stringify(logged.mock.calls)
     for (const { token = '' } of api.requests) expect(printed).not.toContain(token)
@@ -192,7 +195,7 @@ describe('what no header can carry', () => {
     await using api = await startTokenApi()
     const client = createClient({ url: api.url, getToken: () => Reflect.get(given, 'answer') })
     const error = await refusalOf(client.me.query())
-    expect(error.message).toMatch(/^getToken answered something that is not a token \(RFC 6750\)\. /)
+    expect(error.message).toMatch(/^getToken returned something that is not a token \(RFC 6750\)\. /)
     expect(inspect(error, { depth: null, showHidden: true })).not.toContain(secret)
     expect(api.requests).toEqual([])
   })

@@ -74,5 +74,5 @@ test.each([
 
 test('a Better Auth that cannot say is an error, not a sign-out', async () => {
   const answer = { data: null, error: { status: 429, statusText: 'Too Many Requests' } }
-  await expect(betterAuthToken(async () => answer)()).rejects.toThrow('No token from Better Auth: 429')
+  await expect(betterAuthToken(async () => answer)()).rejects.toThrow('Better Auth returned no token (429')
 })

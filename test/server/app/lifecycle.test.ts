@@ -130,7 +130,7 @@ test.each(['0.0.0.0', '::', '192.0.2.1', 'example.com', ''])(
     const error: unknown = await startServer(config).catch(cause => cause)
     expect(error).toBeInstanceOf(ConfigError)
     expect(error).toMatchObject({
-      message: `HOST: found "${host}", expected a loopback address (127.0.0.1, ::1 or localhost) for the issuer in this process, or BETTER_AUTH_URL (or JWKS_URL) set to your issuer`,
+      message: `HOST: "${host}" is not a loopback address, and the in-process issuer must not be on a network. Use 127.0.0.1, or set BETTER_AUTH_URL (or JWKS_URL) to your issuer.`,
     })
     expect(await readdir(folder.path)).toEqual([])
   },

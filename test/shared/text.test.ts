@@ -2,9 +2,9 @@ import { createServer } from 'node:http'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { openDatabase } from '../../db/index.js'
-import { describeError } from '../../server/http/describe-error.js'
+import { serializeError } from '../../server/http/serialize-error.js'
 import { type CallReport, createNodeHandler, createVerifier, type TokenError } from '../../server/index.js'
-import { printable } from '../../shared/printable.js'
+import { printable } from '../../shared/text.js'
 import { claimsFrom, makeKey } from '../parts/keys.js'
 import { startTypeScript } from '../parts/running.js'
 import { here, key, startTold } from '../parts/told-issuer.js'
@@ -110,19 +110,19 @@ test('what metadata say is escaped in the problem and in its error', async () =>
   expect(told).toHaveLength(1)
   expect(told[0]?.[0]).toContain('\\u202e')
   expect(told[0]?.[0]).not.toMatch(seen)
-  expect(JSON.stringify([told[0], describeError(told[0]?.[1]), describeError(refusal)])).not.toMatch(seen)
+  expect(JSON.stringify([told[0], serializeError(told[0]?.[1]), serializeError(refusal)])).not.toMatch(seen)
 })
 
 test('an error is described without them: its lines stay', () => {
   const inner = new Error(text)
-  const [outer, cause] = describeError(new Error(`a\u202eb\nc`, { cause: inner }))
+  const [outer, cause] = serializeError(new Error(`a\u202eb\nc`, { cause: inner }))
   expect(outer).toMatchObject({
     message: 'a\\u202eb\nc',
     stack: expect.stringMatching(/^Error: a\\u202eb\nc\n/),
   })
   expect(cause?.message).toContain('a\\u202ea')
   expect(JSON.stringify([outer, cause])).not.toMatch(seen)
-  expect(describeError('\u202e')).toEqual([{ message: '\\u202e' }])
+  expect(serializeError('\u202e')).toEqual([{ message: '\\u202e' }])
 })
 
 const throwing = () => {
@@ -142,20 +142,20 @@ const oddErrors: [what: string, error: unknown][] = [
 ]
 
 test.each(oddErrors)('%s is described, as text', (_, error) => {
-  const [first] = describeError(error)
+  const [first] = serializeError(error)
   expect(first?.message).toEqual(expect.any(String))
   expect(JSON.stringify(first)).toContain('message')
 })
 
 test('the type, the code and the advice of an error are escaped too', () => {
   const error = Object.assign(new Error('x'), { name: 'E\u202e', code: 'C\u001b', advice: 'A\u202e' })
-  expect(describeError(error)).toMatchObject([{ type: 'E\\u202e', code: 'C\\u001b', advice: 'A\\u202e' }])
-  expect(describeError(Object.assign(error, { code: 7 }))).toMatchObject([{ code: 7 }])
+  expect(serializeError(error)).toMatchObject([{ type: 'E\\u202e', code: 'C\\u001b', advice: 'A\\u202e' }])
+  expect(serializeError(Object.assign(error, { code: 7 }))).toMatchObject([{ code: 7 }])
 })
 
 test('of a text of an error 10,000 characters are looked at', () => {
-  expect(describeError(new Error('a'.repeat(20_000)))[0]?.message).toBe('a'.repeat(10_000))
-  expect(describeError(new Error('\u202e'.repeat(20_000)))[0]?.message).toBe('\\u202e'.repeat(10_000))
+  expect(serializeError(new Error('a'.repeat(20_000)))[0]?.message).toBe('a'.repeat(10_000))
+  expect(serializeError(new Error('\u202e'.repeat(20_000)))[0]?.message).toBe('\\u202e'.repeat(10_000))
 })
 
 test('a failure names procedures of the router alone', async () => {
