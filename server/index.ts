@@ -21,10 +21,10 @@ export { requireScope, requireUser } from './trpc/require-user.js'
 export * from './verifier/index.js'
 
 /**
- * Starts what `npm start` runs: the API, and where the configuration names none, a Better Auth and a PostgreSQL of its own.
- * Loads what it needs of Node when it is called.
+ * Starts what `npm start` runs: the API and, if not configured, its own Better Auth and PostgreSQL. A database or an issuer
+ * that is not reachable yet is no error: `/readyz` reports it. Node modules are loaded when it is called.
  *
- * @throws ConfigError when the in-process issuer would listen on a network, PortError, DataDirInUseError, MissingPackageError. A database or an issuer that is not there yet is `/readyz`'s to tell.
+ * @throws ConfigError if the in-process issuer would listen on a network, PortError, DataDirInUseError, MissingPackageError
  * @example
  * const server = await startServer(readConfig({ PORT: '0' }))
  */
