@@ -21,7 +21,7 @@ import { databaseKinds, dataDir, openTestDatabase } from './parts/database.js'
 import { listen, originOf } from './parts/listen.js'
 import { refusalOf } from './parts/refusal.js'
 
-/** Signs people up, and nothing else: each example has a database of its own. */
+/** Only signs users up: each example has its own database. */
 let issuer: Awaited<ReturnType<typeof startApp>>
 beforeAll(async () => {
   issuer = await startApp()
@@ -54,13 +54,13 @@ describe('examples/express', () => {
   })
   const as = (name: string) => createClient({ url: `${origin}/trpc`, getToken: tokenOf(name) })
 
-  test('the host’s own route answers beside the API', async () => {
+  test("the host's own route works next to the API", async () => {
     const answer = await fetch(`${origin}/hello`)
     expect(await answer.json()).toEqual({ hello: 'from the host' })
     expect(await as('ann').health.query()).toEqual({ ok: true })
   })
 
-  test('two people write through the host’s JSON parser, and neither sees the other’s', async () => {
+  test("two users write on the host, and neither sees the other's tasks", async () => {
     const [ann, ben] = [as('ann'), as('ben')]
     const [milk, bread] = await Promise.all([
       ann.tasks.create.mutate({ title: 'milk', dueAt: new Date('2030-01-01') }),
@@ -75,7 +75,7 @@ describe('examples/express', () => {
     expect((await refusalOf(ben.tasks.delete.mutate({ id: bread.id }))).data?.code).toBe('NOT_FOUND')
   })
 
-  test('a call without a token is refused with its reason and the challenge', async () => {
+  test('a call without a token is refused with a reason and a challenge', async () => {
     const answer = await fetch(`${origin}/trpc/tasks.create`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -113,7 +113,7 @@ describe.each(databaseKinds)('examples/notes on %s', kind => {
     expectTypeOf(ann.notes.list.query).returns.resolves.toEqualTypeOf<{ id: string; body: string }[]>()
   })
 
-  test('the caller’s id is in the row, whatever the input says', async () => {
+  test("the row has the caller's id, whatever the input contains", async () => {
     const { id } = await verifierOf(issuer.url).verify(await issuer.tokenOf('eve'))
     const forged = Object.assign({ body: 'forged' }, { user_id: 'ann' })
     const note = await as('eve').notes.add.mutate(forged)
@@ -125,7 +125,7 @@ describe.each(databaseKinds)('examples/notes on %s', kind => {
     expect(rows).toEqual([{ user_id: id }])
   })
 
-  test('notes and tasks stand beside each other', async () => {
+  test('notes and tasks work together', async () => {
     const cleo = as('cleo')
     await Promise.all([
       cleo.notes.add.mutate({ body: 'a note' }),
@@ -138,7 +138,7 @@ describe.each(databaseKinds)('examples/notes on %s', kind => {
     ])
   })
 
-  test('a note without a token is refused, and a wrong one has its fields', async () => {
+  test('a call without a token is refused, and a wrong input has its fields', async () => {
     const stranger = createClient<NotesAppRouter>({ url: `${host.origin}/trpc`, getToken: () => null })
     expect((await refusalOf<NotesAppRouter>(stranger.notes.list.query())).data?.reason).toBe('missing')
     const wrong = await refusalOf<NotesAppRouter>(as('ann').notes.add.mutate({ body: '' }))
@@ -146,7 +146,7 @@ describe.each(databaseKinds)('examples/notes on %s', kind => {
   })
 })
 
-describe('requireUser() on a t of somebody else’s', () => {
+describe('requireUser() on a foreign t', () => {
   const t = initTRPC.context<Context & { tenant: string }>().create({
     errorFormatter: ({ shape, error }) => ({ ...shape, data: { ...shape.data, why: reasonOf(error) } }),
   })
@@ -177,7 +177,7 @@ describe('requireUser() on a t of somebody else’s', () => {
     }
   }
 
-  test('lets two people in as themselves, and tells a stranger why not through its own formatter', async () => {
+  test('admits two users as themselves, and its own formatter gives a stranger the reason', async () => {
     await using shop = await startShop()
     const [ann, ben] = await Promise.all([
       shop.as(tokenOf('ann')).whoami.query(),

@@ -29,7 +29,7 @@ beforeEach(() => {
 })
 
 async function startHooked(hooks: Pick<HandlerOptions, 'onError' | 'onAnswer'>) {
-  // A pool connects when it is asked: nothing here asks.
+  // The pool connects on demand, so nothing connects here.
   const database = await openDatabase({ url: nowhere })
   const host = await listen(
     createServer(createNodeHandler({ verifier, database, router: failing, ...hooks })),
