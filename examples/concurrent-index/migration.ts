@@ -2,9 +2,9 @@ import { type Kysely, sql } from 'kysely'
 import type { Database } from 'trpc-bearer/db'
 
 /**
- * The migration that follows the script: done already where the script ran, and all that a new database needs.
+ * The migration after the script: it does nothing if the script ran, and creates the index in a new database.
  *
- * It looks first: `create index if not exists` alone waits for every writer, and holds up the ones after it, before it looks.
+ * It checks first, because `create index if not exists` waits for all writers (and blocks new ones) before it checks.
  */
 export async function up(db: Kysely<Database>) {
   await sql`

@@ -3,7 +3,7 @@ import express from 'express'
 import { openDatabase } from 'trpc-bearer/db'
 import { createNodeHandler, createVerifier } from 'trpc-bearer/server'
 
-/** An Express application of yours, with the API under `/trpc`. */
+/** Your Express application, with the API under `/trpc`. */
 export async function startExpress(options: {
   issuer: string
   dataDir?: string

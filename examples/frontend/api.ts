@@ -2,7 +2,7 @@ import { createAuthClient } from 'better-auth/client'
 import { jwtClient } from 'better-auth/client/plugins'
 import { bearerAuth, betterAuthToken, createClient } from 'trpc-bearer/client'
 
-/** What a frontend needs: Better Auth's client for the session, ours for the data. */
+/** What a frontend needs: Better Auth's client for the session, and ours for the data. */
 export function connect(authUrl: string, apiUrl: string) {
   const authClient = createAuthClient({ baseURL: authUrl, plugins: [jwtClient()] })
   const auth = bearerAuth({
@@ -12,7 +12,7 @@ export function connect(authUrl: string, apiUrl: string) {
   const api = createClient({ url: `${apiUrl}/trpc`, auth })
   const signOut = async () => {
     await authClient.signOut()
-    auth.clear() // or the token of this person goes on until it expires
+    auth.clear() // otherwise this user's token is used until it expires
   }
   return { authClient, api, signOut }
 }

@@ -9,7 +9,7 @@ declare module 'trpc-bearer/db' {
   }
 }
 
-/** A migration of yours: your own table, under the same policy as the tasks. */
+/** Your migration: your table, with the same policy as the tasks. */
 export async function up(db: Kysely<Database>) {
   await db.schema
     .createTable('notes')
@@ -21,7 +21,7 @@ export async function up(db: Kysely<Database>) {
   await protectTable(db, 'notes')
 }
 
-/** Procedures of yours: no WHERE and no user id, the database itself shows each caller their own rows. */
+/** Your procedures need no WHERE and no user id: the database shows each caller only their own rows. */
 const notesRouter = router({
   add: protectedProcedure
     .input(z.object({ body: z.string().min(1).max(1000) }))

@@ -9,7 +9,7 @@ const authUrl = process.env.BETTER_AUTH_URL ? new URL(process.env.BETTER_AUTH_UR
 for (const url of [`${apiUrl}/healthz`, `${authUrl}/api/auth/ok`]) {
   await fetch(url).catch(() => {
     console.error(
-      `Nothing answers at ${url}: run npm start (and your Better Auth) in another terminal first, and set API_URL to where it runs.`,
+      `Nothing answers at ${url}: run npm start (and your Better Auth) in another terminal first, and set API_URL to its URL.`,
     )
     process.exit(1)
   })
@@ -30,18 +30,18 @@ async function signUp(name: string) {
     { onSuccess: keepCookies },
   )
   if (error) throw new Error(`Sign-up at ${authUrl} failed: ${error.status} ${error.message ?? ''}`)
-  // A browser keeps the session's cookies by itself.
+  // A browser does this by itself.
   const headers = { cookie: cookies.map(cookie => cookie.split(';')[0]).join('; ') }
   const getToken = betterAuthToken(() => auth.token({ fetchOptions: { headers } }))
   return createClient({ url: `${apiUrl}/trpc`, getToken })
 }
 
 const [alice, bob] = [await signUp('alice'), await signUp('bob')]
-console.log('Two people have signed up:', (await alice.me.query()).email, 'and', (await bob.me.query()).email)
+console.log('Two users signed up:', (await alice.me.query()).email, 'and', (await bob.me.query()).email)
 
 const milk = await alice.tasks.create.mutate({ title: 'Buy milk', dueAt: new Date('2030-01-01') })
 await bob.tasks.create.mutate({ title: 'Call mum' })
-const titles = async (person: typeof alice) => (await person.tasks.list.query()).items.map(task => task.title)
+const titles = async (user: typeof alice) => (await user.tasks.list.query()).items.map(task => task.title)
 console.log('Alice sees', await titles(alice), 'and Bob sees', await titles(bob))
 assert.deepEqual([await titles(alice), await titles(bob)], [['Buy milk'], ['Call mum']])
 assert.deepEqual((await alice.tasks.get.query({ id: milk.id })).dueAt, new Date('2030-01-01'))
@@ -53,5 +53,5 @@ console.log("Bob deletes Alice's task:", refusal.data.code, '-', refusal.message
 const stranger = createClient({ url: `${apiUrl}/trpc`, getToken: () => null })
 const unknown = await stranger.me.query().catch(error => error)
 assert(isApiError(unknown) && unknown.data?.reason === 'missing')
-console.log('Somebody without a token calls me:', unknown.data.code, '-', unknown.data.reason)
-console.log('Everything held.')
+console.log('A call of me without a token:', unknown.data.code, '-', unknown.data.reason)
+console.log('All checks passed.')

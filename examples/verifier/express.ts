@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express'
 import { bearerToken, checkScope, TokenError, type Verifier } from 'trpc-bearer/verifier'
 
-/** Express without tRPC: `res.locals.user` is the caller, with this scope; anybody else is answered here. */
+/** For Express without tRPC: `res.locals.user` is a caller with this scope. Others are refused here. */
 export function guard(verifier: Verifier, scope?: string): RequestHandler {
   return async (req, res, next) => {
     try {

@@ -3,8 +3,8 @@ import { bearerToken, checkScope, TokenError, type User, type Verifier } from 't
 type Respond = (request: Request, user: User) => Response | Promise<Response>
 
 /**
- * What speaks Fetch (Cloudflare Workers, Deno, Bun, Hono, Next.js), without tRPC: `respond` hears the caller,
- * with this scope; anybody else is answered here, also whom a `checkScope` in `respond` refuses.
+ * For Fetch handlers (Cloudflare Workers, Deno, Bun, Hono, Next.js) without tRPC: `respond` receives a caller with this scope.
+ * Others are refused here, and `respond` may call `checkScope` too.
  */
 export function guarded(verifier: Verifier, respond: Respond, scope?: string) {
   return async (request: Request): Promise<Response> => {
