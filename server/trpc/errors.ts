@@ -50,7 +50,7 @@ const isRefusal = (cause: Error) => cause instanceof TokenError || cause instanc
 
 const codes = { 401: 'UNAUTHORIZED', 403: 'FORBIDDEN', 503: 'SERVICE_UNAVAILABLE' } as const
 
-/** The error that a procedure throws for a refused token: 401, 403, or 503 for an outage of the issuer. */
+/** The error that a procedure throws for a refused token: 401, 403, or 503 during an outage of the issuer. */
 export function refusalError(refusal: TokenError): TRPCError {
   return new TRPCError({ code: codes[refusal.status], message: refusal.message, cause: refusal })
 }
@@ -58,7 +58,7 @@ export function refusalError(refusal: TokenError): TRPCError {
 /**
  * Rethrows an expected failure of a procedure with its real code.
  *
- * @throws TRPCError CLIENT_CLOSED_REQUEST, SERVICE_UNAVAILABLE (database down) or GATEWAY_TIMEOUT (statement timeout)
+ * @throws TRPCError CLIENT_CLOSED_REQUEST (499), SERVICE_UNAVAILABLE (503, database down) or GATEWAY_TIMEOUT (504)
  */
 export function rethrowExpectedFailure({ code, cause }: TRPCError, signal: AbortSignal | undefined): void {
   if (code !== 'INTERNAL_SERVER_ERROR') return

@@ -1,5 +1,4 @@
 import { inspect } from 'node:util'
-import { TRPCError } from '@trpc/server'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { type OpenDatabase, openDatabase } from '../../../db/index.js'
 import {
@@ -183,14 +182,4 @@ test('server-side callers behave the same: health for everyone, me for signed-in
   expect(await nobody.health()).toEqual({ ok: true })
   await expect(nobody.me()).rejects.toMatchObject({ code: 'UNAUTHORIZED' })
   expect(await callerFor(await createContext(bearing(token))).me()).toEqual({ id: 'alice' })
-})
-
-test.each<[string, unknown]>([
-  ['no error', undefined],
-  ['text', 'expired'],
-  ['an error without a cause', new Error('expired')],
-  ['an error with a reason of its own', Object.assign(new Error('x'), { reason: 'out of milk' })],
-  ['a refusal of another kind', new TRPCError({ code: 'FORBIDDEN', message: 'Not yours' })],
-])('reasonOf is undefined for %s', (_, error) => {
-  expect(reasonOf(error)).toBeUndefined()
 })

@@ -9,6 +9,7 @@ import {
   createNodeHandler,
   protectedProcedure,
   publicProcedure,
+  reasonOf,
   router,
   TokenError,
 } from '../../../server/index.js'
@@ -189,4 +190,14 @@ test('a search that takes longer than STATEMENT_TIMEOUT is 504 with advice, and 
     data: { code: 'GATEWAY_TIMEOUT', httpStatus: 504 },
   })
   expect((await client.tasks.list.query({ search: 'LONG' })).items).toHaveLength(20)
+})
+
+test.each<[string, unknown]>([
+  ['no error', undefined],
+  ['text', 'expired'],
+  ['an error without a cause', new Error('expired')],
+  ['an error with a reason of its own', Object.assign(new Error('x'), { reason: 'out of milk' })],
+  ['a refusal of another kind', new TRPCError({ code: 'FORBIDDEN', message: 'Not yours' })],
+])('reasonOf is undefined for %s', (_, error) => {
+  expect(reasonOf(error)).toBeUndefined()
 })
