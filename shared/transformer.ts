@@ -4,8 +4,8 @@ const invalidDate = ['custom', 'invalid Date'] as const
 const limits = { levels: 1_000, numericKeys: 5_000 }
 
 /** superjson alone turns an invalid `Date` into null, and an empty form field would then clear a due date. */
-const inputs = new SuperJSON()
-inputs.registerCustom<Date, string>(
+const inputSuperJson = new SuperJSON()
+inputSuperJson.registerCustom<Date, string>(
   {
     isApplicable: (value): value is Date => value instanceof Date && Number.isNaN(value.getTime()),
     serialize: String,
@@ -28,10 +28,10 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
   isObject(value) && !Array.isArray(value)
 
 const stringOf = (value: unknown): string =>
-  typeof value === 'string' ? value : refuse('a marked value must be a string')
+  typeof value === 'string' ? value : refuse('a Date, URL, bigint or special number must be sent as a string')
 
 const listOf = (value: unknown): unknown[] =>
-  Array.isArray(value) ? value : refuse('a Set or Map must be an array')
+  Array.isArray(value) ? value : refuse('a Set or Map must be sent as an array')
 
 const bigintOf = (value: unknown): bigint =>
   /^-?\d{1,100}$/.test(stringOf(value)) ? BigInt(stringOf(value)) : refuse('a bigint has at most 100 digits')
@@ -114,6 +114,6 @@ function readInput(payload: unknown): unknown {
  * Map, up to 1,000 levels deep. Any other type (RegExp, Error, classes) throws, and tRPC answers BAD_REQUEST.
  */
 export const transformer = {
-  input: { serialize: (value: unknown) => inputs.serialize(value), deserialize: readInput },
+  input: { serialize: (value: unknown) => inputSuperJson.serialize(value), deserialize: readInput },
   output: { serialize, deserialize },
 }
