@@ -2,15 +2,15 @@ import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { migrateToLatest, type OpenDatabase, openDatabase } from '../db/index.js'
 
-/** A migrated database of one's own, dropped in the end: the level of the fence belongs to a database. */
+/** A new migrated database, dropped at the end, because the level of isolation belongs to a database. */
 export interface BenchDatabase extends OpenDatabase, AsyncDisposable {
   url: string
-  /** What signs identities, once the level is `signed`. */
+  /** The secret of the level `signed`. */
   secret: string
 }
 
 /**
- * Makes a database, opened with one connection.
+ * Creates a database and opens it with one connection.
  *
  * @param url of a login that may create databases
  */

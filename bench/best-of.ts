@@ -1,6 +1,6 @@
 /**
- * What each run takes in its best round, in microseconds a call. Round by round in turn, and rounds are short: the noise of a shared
- * machine comes and goes, and the best of many rounds is what the code itself takes.
+ * The time of each run in its best round, in microseconds a call. The runs take turns in short rounds, so that the best round
+ * is free of the noise of a shared machine.
  */
 export async function bestOf<Name extends string>(
   runs: Record<Name, () => Promise<unknown>>,

@@ -1,10 +1,10 @@
 import { measurePages } from './pages.js'
 import { measureStatements } from './statements.js'
 
-/** Prints what the isolation costs. DATABASE_URL names a PostgreSQL, over TCP, whose login may create databases. */
+/** Prints the cost of the isolation. DATABASE_URL is a PostgreSQL over TCP whose login may create databases. */
 const url = process.env.DATABASE_URL
 if (!url)
-  throw new Error('Set DATABASE_URL to the URL of a PostgreSQL, over TCP, whose login may create databases.')
+  throw new Error('DATABASE_URL: not set. Use a PostgreSQL over TCP whose login may create databases.')
 
 const us = await measureStatements(url)
 const pages = await measurePages(url)
@@ -22,7 +22,7 @@ console.table({
 })
 
 type Name = keyof typeof us
-/** How many times as fast as the other. */
+/** Speed relative to another run. */
 const speed = (name: Name, base: Name) => (us[base] / us[name]).toFixed(2)
 console.table({
   'plain : the same statement on pg': speed('scoped, plain', 'pg, no isolation'),

@@ -1,7 +1,7 @@
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { openDatabase } from '../db/index.js'
 import { createFetchHandler } from '../server/http/handlers.js'
-import { access, type Context, createContextFactory } from '../server/trpc/context.js'
+import { type Context, createContextFactory, guardState } from '../server/trpc/context.js'
 import {
   createCallerFactory,
   protectedProcedure,
@@ -12,7 +12,7 @@ import { createVerifier } from '../server/verifier/index.js'
 import { algorithms, makeKey, startKeys } from '../test/parts/keys.js'
 import { bestOf } from './best-of.js'
 
-/** Prints what a known token costs, over no authentication at all, and what verifying costs, beside jose. */
+/** Prints the cost of a known token over no authentication, and the cost of verifying compared with jose. */
 const keys = await Promise.all(algorithms.map(algorithm => makeKey(algorithm)))
 await using issuer = await startKeys(...keys)
 const { url } = issuer
@@ -24,10 +24,10 @@ const tokens = new Map(
 )
 const tokenOf = (algorithm: (typeof algorithms)[number]) => tokens.get(algorithm) ?? ''
 
-// Nothing is asked of it, and nothing connects.
+// It is never queried, so nothing connects.
 const database = await openDatabase({ url: 'postgres://127.0.0.1:1/nothing' })
 const verifier = createVerifier({ issuer: url, audience: url })
-const forgetful = createVerifier({ issuer: url, audience: url, cache: false })
+const uncached = createVerifier({ issuer: url, audience: url, cache: false })
 const remote = createRemoteJWKSet(new URL(`${url}/api/auth/jwks`))
 
 const appRouter = router({
@@ -38,13 +38,13 @@ const authorization = `Bearer ${tokenOf('EdDSA')}`
 const createContext = createContextFactory({ verifier, database })
 const createCaller = createCallerFactory(appRouter)
 const req = { headersDistinct: { authorization: [authorization] } }
-const nobody: Context = { user: null, [access]: { refusal: null, db: null, requestId: '' } }
+const nobody: Context = { user: null, [guardState]: { refusal: null, db: null, requestId: '' } }
 const handle = createFetchHandler({ verifier, database, router: appRouter })
 const ask = (procedure: string, headers: Record<string, string> = {}) =>
   handle(new Request(`http://api/trpc/${procedure}`, { headers })).then(answer => answer.text())
 
-// All keys are fetched first: what follows leaves no time to anything else.
-await Promise.all([verifier.ready(), forgetful.ready(), remote.reload()])
+// The keys are fetched first, because the runs below leave the event loop no time.
+await Promise.all([verifier.ready(), uncached.ready(), remote.reload()])
 const calls = await bestOf(
   {
     'procedure, no authentication': () => createCaller(nobody).open(),
@@ -61,7 +61,7 @@ for (const algorithm of algorithms) {
   verdicts[algorithm] = await bestOf(
     {
       known: () => verifier.verify(token),
-      unknown: () => forgetful.verify(token),
+      unknown: () => uncached.verify(token),
       jose: () => jwtVerify(token, remote, { issuer: url, audience: url }),
     },
     { rounds: 300, calls: 10 },

@@ -8,19 +8,19 @@ import { bestOf } from './best-of.js'
 
 const many = 200_000
 
-/** What lists cost where there are many tasks, in one level. */
+/** Costs of `tasks.list` with many tasks, in one level. */
 export interface PageCosts {
-  /** Of the first page, in microseconds. */
+  /** The first page, in microseconds. */
   first: number
-  /** Of the deepest page, in microseconds. */
+  /** The deepest page, in microseconds. */
   deepest: number
-  /** Of a search that reads all tasks of its user, in milliseconds per 100,000 of them. */
+  /** A search that reads all tasks of its user, in milliseconds per 100,000 tasks. */
   search: number
 }
 
 /**
- * What a page costs, the first and the deepest, and what a search costs, with 1,000,000 tasks of 10,000 users and 200,000 more of
- * one: plain and signed, through the scoped handle, on one connection.
+ * Measures the first page, the deepest page and a search, plain and signed, through the scoped handle on one connection. The
+ * table has 1,000,000 tasks of 10,000 users and 200,000 more of one user.
  *
  * @param url of a login that may create databases
  */

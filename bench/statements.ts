@@ -8,8 +8,8 @@ const text = 'select * from "tasks" where "user_id" = $1 and "id" = $2'
 const identify = `select set_config('app.user_id', $1, true), set_config('role', $2, true), set_config('statement_timeout', $3, true)`
 
 /**
- * What the scope costs, in microseconds: one task by its key, scoped (plain and signed), on plain pg, and with BEGIN, set_config and
- * COMMIT sent one by one; in turn, each on one connection.
+ * Measures reading one task by its key, in microseconds: scoped (plain and signed), with pg alone, and with BEGIN, set_config
+ * and COMMIT sent one by one. Each runs on one connection.
  *
  * @param url of a login that may create databases
  */
@@ -30,7 +30,7 @@ export async function measureStatements(url: string) {
   }
   const own = plain.forUser('alice')
   const ownSigned = signed.forUser('alice')
-  // Compiled once: what Kysely's builder costs is the same with and without isolation.
+  // Compiled once, because the query builder costs the same with and without isolation.
   const query = own
     .selectFrom('tasks')
     .selectAll()

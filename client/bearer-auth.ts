@@ -1,69 +1,68 @@
 import { TRPCClientError, type TRPCLink } from '@trpc/client'
 import type { AnyTRPCRouter } from '@trpc/server'
 import { observable } from '@trpc/server/observable'
-import { callHook } from '../shared/call-hook.js'
-import { expiryOf } from './expiry.js'
+import { callHook } from '../shared/error-handling.js'
 
 /** Options of {@link bearerAuth}. */
 export interface BearerAuthOptions {
   /**
-   * Gets a JWT from where the person is signed in (Better Auth: `authClient.token()`), or null, undefined or '' when nobody is. Called when
-   * there is no token in memory, when 30 seconds or less of its life are left, and once after an UNAUTHORIZED; never twice
-   * at once. What is not a token by RFC 6750 is an error of the call.
+   * Returns a JWT (Better Auth: `authClient.token()`), or null, undefined or '' if nobody is signed in. It is called if there is
+   * no token in memory, 30 seconds before the token expires, and once after an UNAUTHORIZED; never twice at once. A value
+   * that is not a token (RFC 6750) fails the call.
    */
   getToken: () => Promise<string | null | undefined> | string | null | undefined
   /**
-   * Called when the API refuses the caller and a new token does not help: show the sign-in. What it throws is reported by
-   * `console.error`, and the call fails with its own error.
+   * Called when the API refuses the caller and a new token does not help: show the sign-in. If it throws, the error goes to
+   * `console.error`.
    */
   onSignedOut?: (() => void) | undefined
 }
 
-/** What {@link bearerAuth} makes. */
+/** What {@link bearerAuth} returns. */
 export interface BearerAuth {
-  /** Goes before the terminating link: renews the token and repeats the call, once. */
+  /** Put it before the terminating link. It renews the token after a refusal and repeats the call once. */
   link: TRPCLink<AnyTRPCRouter>
   /**
-   * The `headers` option of the terminating link. Where `link` is in use, an operation that has not passed it, or that has lost its
-   * context on the way, is sent without a token: nobody knows whose it is.
+   * The `headers` option of the terminating link. If `link` is used, an operation that did not pass it (or lost its context)
+   * is sent without a token, because it is not known who made the call.
    */
   headers: (options?: HeadersOptions) => Promise<Record<string, string>>
-  /** Forgets the token, as when a person signs out. */
+  /** Forgets the token. Call it when the user signs out. */
   clear: () => void
 }
 
-interface Sent {
+interface Operation {
   context: Record<string, unknown>
 }
 
-/** What the links of tRPC call `headers` with: one operation, or those of a batch. */
-type HeadersOptions = { op: Sent } | { opList: readonly Sent[] }
+/** tRPC's links call `headers` with one operation or with those of a batch. */
+type HeadersOptions = { op: Operation } | { opList: readonly Operation[] }
 
-interface Held {
+interface CachedToken {
   token: string
   /** Milliseconds since the epoch. */
   renewAt: number
 }
 
-const renewBefore = 30_000
-/** Where an operation's context holds the number of its call: no secret, and still there in a deep copy. */
+const renewBeforeMs = 30_000
+/** Key of the call's number in the operation's context: not a secret, and it survives a deep copy. */
 const callNumber = 'trpc-bearer.call'
-/** What a header can carry (RFC 6750 section 2.1, `b64token`). */
+/** `b64token` (RFC 6750 section 2.1). */
 const tokenPattern = /^[\w\-.~+/]+=*$/
 
 let lastNumber = 0
 
-/** What is known of a call under way. It is kept apart from the operation, which tRPC's `loggerLink` prints. */
+/** State of a running call. It is not kept in the operation, because tRPC's `loggerLink` prints that. */
 interface Call {
-  /** The token that it was last sent with. */
+  /** The token of the last attempt. */
   token: string | null
-  /** True until it has its token and is sent. */
+  /** True until the call is sent with its token. */
   isWaiting: boolean
 }
 
 /**
  * Keeps a caller's token for a tRPC client: in memory only, sent as `Authorization: Bearer` (RFC 6750 section 2.1), renewed
- * before it expires and after a refusal. For people who build their own chain of links; `createClient` has it built in.
+ * before it expires and after a refusal. Use it to build your own chain of links; `createClient` contains it.
  *
  * @example
  * const auth = bearerAuth({ getToken })
@@ -72,28 +71,28 @@ interface Call {
  * })
  */
 export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): BearerAuth {
-  let held: Held | null = null
+  let cached: CachedToken | null = null
   let pending: Promise<string | null> | null = null
-  /** Rises when a person signs out: no call with a number below may go on as whoever is signed in then. */
+  /** Grows at each sign-out. Calls with a lower number must not continue as the next user. */
   let firstNumber = ++lastNumber
   let isLinked = false
   let signedOut = false
   let lastRefused: string | null = null
   const calls = new Map<number, Call>()
 
-  const isOfNow = (number: number) => number > firstNumber
+  const isCurrent = (number: number) => number > firstNumber
 
   const fetchToken = async (): Promise<string | null> => {
     const before = firstNumber
     const token = (await getToken()) || null
     if (before !== firstNumber) return null
     if (token !== null) assertToken(token)
-    held = token === null ? null : { token, renewAt: expiryOf(token) - renewBefore }
+    cached = token === null ? null : { token, renewAt: expiryOf(token) - renewBeforeMs }
     return token
   }
 
   const currentToken = async (): Promise<string | null> => {
-    if (held !== null && Date.now() < held.renewAt) return held.token
+    if (cached !== null && Date.now() < cached.renewAt) return cached.token
     if (pending !== null) return pending
     const fetching = fetchToken().finally(() => {
       if (pending === fetching) pending = null
@@ -103,16 +102,16 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
   }
 
   const forget = (token: string | null) => {
-    if (held?.token === token) held = null
+    if (cached?.token === token) cached = null
   }
 
   const headers: BearerAuth['headers'] = async options => {
     const current = await currentToken()
     const ops = options === undefined ? [] : 'opList' in options ? options.opList : [options.op]
     const numbers = ops.map(numberOf)
-    // Of several people in one request none speaks for the others: who is here now is refused and asks again.
-    const mayCarry = numbers.every(number => (number === undefined ? !isLinked : isOfNow(number)))
-    const token = mayCarry ? current : null
+    // If one operation belongs to a former user, the whole batch is sent without a token; the current user's calls are retried.
+    const maySendToken = numbers.every(number => (number === undefined ? !isLinked : isCurrent(number)))
+    const token = maySendToken ? current : null
     for (const number of numbers) {
       const call = number === undefined ? undefined : calls.get(number)
       if (call !== undefined) Object.assign(call, { token, isWaiting: false })
@@ -121,11 +120,11 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
     return header
   }
 
-  /** True when the call may be repeated: for the same person, with another token than the one that was refused. */
+  /** True if the call may be repeated: the user is the same and there is a token. */
   const renew = async (number: number, refused: string | null): Promise<boolean> => {
-    if (!isOfNow(number)) return false
+    if (!isCurrent(number)) return false
     forget(refused)
-    return (await currentToken()) !== null && isOfNow(number)
+    return (await currentToken()) !== null && isCurrent(number)
   }
 
   const link: BearerAuth['link'] = () => {
@@ -135,7 +134,7 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
         const number = ++lastNumber
         const call: Call = { token: null, isWaiting: true }
         calls.set(number, call)
-        // A copy: callers may give several calls the same context object.
+        // Copied, because callers may pass one context object to several calls.
         const ownOp = { ...op, context: { ...op.context, [callNumber]: number } }
         let subscription = { unsubscribe() {} }
         let closed = false
@@ -149,25 +148,27 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
           if (!closed) observer.error(error)
           closed = true
         }
-        const refused = (error: Parameters<typeof observer.error>[0]) => {
-          if (!isOfNow(number)) return fail(error)
+        const failSignedOut = (error: Parameters<typeof observer.error>[0]) => {
+          if (!isCurrent(number)) return fail(error)
           lastRefused = call.token
-          const isNews = !signedOut
+          const isFirstRefusal = !signedOut
           signedOut = true
           fail(error)
-          if (isNews)
+          if (isFirstRefusal)
             callHook(
               () => onSignedOut?.(),
-              thrown => console.error('The onSignedOut option has thrown:', thrown),
+              error => console.error('The onSignedOut option threw an error:', error),
             )
-          // Also when the hook has called clear(): the calls that it makes may be refused too, and it would never end.
+          // Set again, because the hook may call clear() and then make calls that are refused too: it would never end.
           signedOut = true
         }
-        // Once a call is sent, the terminating link listens to its signal.
+        // After a call is sent, the terminating link handles its signal.
         const abort = () => {
           if (call.isWaiting)
             fail(
-              TRPCClientError.from(new DOMException('Aborted while the token was asked for.', 'AbortError')),
+              TRPCClientError.from(
+                new DOMException('The call was aborted while it waited for a token.', 'AbortError'),
+              ),
             )
         }
         const attempt = (mayRenew: boolean) => {
@@ -177,18 +178,18 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
               observer.next(value)
             },
             error(error) {
-              if (inData(error, 'code') !== 'UNAUTHORIZED') return fail(error)
-              const isRevoked = inData(error, 'reason') === 'revoked'
+              if (dataField(error, 'code') !== 'UNAUTHORIZED') return fail(error)
+              const isRevoked = dataField(error, 'reason') === 'revoked'
               if (isRevoked) forget(call.token)
-              if (!mayRenew || isRevoked) return refused(error)
+              if (!mayRenew || isRevoked) return failSignedOut(error)
               call.isWaiting = true
               renew(number, call.token).then(
                 renewed => {
                   if (closed) return
                   if (renewed) attempt(false)
-                  else refused(error)
+                  else failSignedOut(error)
                 },
-                // Not signed out: whoever gives the tokens could not be asked.
+                // getToken failed, so it is not known whether the user is signed out.
                 cause => fail(TRPCClientError.from(cause)),
               )
             },
@@ -206,7 +207,7 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
     link,
     headers,
     clear() {
-      held = null
+      cached = null
       pending = null
       signedOut = false
       lastRefused = null
@@ -215,20 +216,35 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
   }
 }
 
-function numberOf({ context }: Sent): number | undefined {
+function numberOf({ context }: Operation): number | undefined {
   const number = context[callNumber]
   return typeof number === 'number' ? number : undefined
 }
 
-/** @throws TypeError that does not quote it: a part of it may be a token. */
+/** The error does not quote the value: a part of it may be a token. */
 function assertToken(token: unknown): void {
   if (typeof token === 'string' && tokenPattern.test(token)) return
   throw new TypeError(
-    'getToken answered something that is not a token (RFC 6750). Return the JWT alone, without "Bearer", or null when nobody is signed in.',
+    'getToken returned something that is not a token (RFC 6750). Return the JWT alone, without "Bearer", or null if nobody is signed in.',
   )
 }
 
-function inData(error: unknown, key: 'code' | 'reason'): unknown {
+function dataField(error: unknown, key: 'code' | 'reason'): unknown {
   const data: unknown = error instanceof TRPCClientError ? error.data : undefined
   return typeof data === 'object' && data !== null ? Reflect.get(data, key) : undefined
+}
+
+/**
+ * When a JWT expires (`exp`, RFC 7519 section 4.1.4), in milliseconds since the epoch; Infinity if unknown. The client does
+ * not verify the token: the API does.
+ */
+function expiryOf(token: string): number {
+  try {
+    const [, payload = ''] = token.split('.')
+    const claims: unknown = JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/')))
+    const exp = typeof claims === 'object' && claims !== null ? Reflect.get(claims, 'exp') : undefined
+    return typeof exp === 'number' ? exp * 1000 : Number.POSITIVE_INFINITY
+  } catch {
+    return Number.POSITIVE_INFINITY
+  }
 }

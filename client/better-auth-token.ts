@@ -1,12 +1,12 @@
-/** What `authClient.token()` of Better Auth's `jwtClient` plugin answers. */
+/** The answer of `authClient.token()` (Better Auth's `jwtClient` plugin). */
 interface TokenAnswer {
   data: { token: string } | null
   error: { status: number; statusText: string } | null
 }
 
 /**
- * The `getToken` of somebody who is signed in at a Better Auth server: null when there is no session (401), and an error,
- * not a sign-out, when the server cannot be asked.
+ * The `getToken` for Better Auth. It returns null if there is no session (401), and throws if the server does not answer, so
+ * that an outage is not a sign-out.
  *
  * @example
  * createClient({ url, getToken: betterAuthToken(() => authClient.token()) })
@@ -16,6 +16,8 @@ export function betterAuthToken(ask: () => Promise<TokenAnswer>): () => Promise<
     const { data, error } = await ask()
     if (data) return data.token
     if (error === null || error.status === 401) return null
-    throw new Error(`No token from Better Auth: ${error.status} ${error.statusText}`)
+    throw new Error(
+      `Better Auth returned no token (${error.status} ${error.statusText}). Check that its server runs and has the jwt plugin.`,
+    )
   }
 }

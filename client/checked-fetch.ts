@@ -1,19 +1,22 @@
-import { causesOf } from '../shared/causes.js'
+import { causesOf } from '../shared/error-handling.js'
 
 /**
- * A fetch whose failures say what to do: an API that cannot be reached, one that redirects, and a URL where no tRPC API answers. It
- * follows no redirect, which would take the input to another server and let that one answer.
+ * A fetch with helpful errors: the API is not reachable, it redirects, or no tRPC API answers at the URL. It follows no
+ * redirects, because they would send the input to another server.
  */
 export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch): typeof globalThis.fetch {
   return async (input, init) => {
     const url = new URL(input instanceof Request ? input.url : input)
-    // Without what was asked: it may hold what a person wrote.
+    // Without the query: it contains the input.
     const where = `${url.origin}${url.pathname.replace(/[^/]*$/, '')}`
-    // Not 'error', which Cloudflare Workers refuse.
+    // 'manual', because Cloudflare Workers do not support 'error'.
     const response = await fetch(input, { ...init, redirect: 'manual' }).catch(error => {
-      const cause = withoutRequest(error)
+      const cause = withoutToken(error)
       if (init?.signal?.aborted) throw init.signal.reason ?? cause
-      throw new Error(`Cannot reach ${where}: does the API run, and may this page call it (CORS)?`, { cause })
+      throw new Error(
+        `Cannot reach ${where}: check that the API runs and that CORS allows this page to call it.`,
+        { cause },
+      )
     })
     if (isRedirect(response, url)) {
       response.body?.cancel().catch(() => {})
@@ -25,7 +28,7 @@ export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch):
   }
 }
 
-/** Also one that the runtime has followed all the same: React Native does, and shows it by the response's `url` alone. */
+/** React Native follows redirects anyway; only the response's `url` shows it. */
 function isRedirect({ type, status = 0, redirected, url }: Partial<Response>, asked: URL): boolean {
   if (type === 'opaqueredirect' || (status >= 300 && status < 400)) return true
   if (redirected !== undefined) return redirected
@@ -33,7 +36,7 @@ function isRedirect({ type, status = 0, redirected, url }: Partial<Response>, as
   return answered !== undefined && answered !== withoutHash(asked)
 }
 
-/** Undefined where it cannot be told: React Native's URL has no `canParse`, and the response of a mock may have no `url`. */
+/** Undefined if it is not a URL. React Native has no `URL.canParse`, and a mocked response may have no `url`. */
 function withoutHash(url: unknown): string | undefined {
   try {
     const parsed = new URL(String(url))
@@ -44,8 +47,8 @@ function withoutHash(url: unknown): string | undefined {
   }
 }
 
-/** An error of fetch as a log may have it: one that somebody's own fetch throws may carry the request, and the token with it. */
-function withoutRequest(error: unknown): Error | undefined {
+/** A copy that is safe to log: the error of a custom fetch may contain the request and its token. */
+function withoutToken(error: unknown): Error | undefined {
   return causesOf(error).reduceRight<Error | undefined>((cause, one) => {
     const copy = new Error(String(one.message).replace(/Bearer\s+\S+/gi, 'Bearer ***'), { cause })
     const code = 'code' in one && ['string', 'number'].includes(typeof one.code) ? { code: one.code } : {}

@@ -13,19 +13,19 @@ import { type BearerAuth, type BearerAuthOptions, bearerAuth } from './bearer-au
 import { checkedFetch } from './checked-fetch.js'
 
 interface Endpoint {
-  /** Where the procedures are, such as `https://api.example.com/trpc`. */
+  /** URL of the procedures, such as `https://api.example.com/trpc`. */
   url: string
   /** @default the global fetch */
   fetch?: typeof globalThis.fetch | undefined
 }
 
-/** Options of {@link createClient}: `getToken`, or an `auth` of your own making, whose `clear()` you call when a person signs out. */
+/** Options of {@link createClient}: `getToken`, or your own `auth`, so that you can call `auth.clear()` at a sign-out. */
 export type ClientOptions = Endpoint &
   ((BearerAuthOptions & { auth?: never }) | { auth: BearerAuth; getToken?: never; onSignedOut?: never })
 
 /**
- * A typed client of the API. It gets, sends and renews the token, puts calls of the same moment into one request (within the
- * server's limits: any number may be made at once), and its errors are typed: `error.data.reason` and `error.data.fields`.
+ * A typed client of the API. It gets, sends and renews the token, and batches calls within the server's limits. Errors are
+ * typed: `error.data.reason` and `error.data.fields`.
  *
  * @example
  * const auth = bearerAuth({ getToken: betterAuthToken(() => authClient.token()) })
@@ -55,17 +55,17 @@ export function createClient<TRouter extends AnyTRPCRouter = AppRouter>({
     auth.link as TRPCLink<AppRouter>,
     splitLink({
       condition: ({ type }) => type === 'mutation',
-      // The largest tasks, every character of theirs escaped, still fit into a body of 1 MB.
+      // 15 of the largest tasks, with every character escaped, fit into a body of 1 MB.
       true: batch(15),
       false: batch(50),
     }),
   ]
-  // The transformer is ours whatever the router: TypeScript cannot see that of a generic.
+  // TypeScript cannot check that a generic router has our transformer.
   return createTRPCClient<TRouter>({ links: links as TRPCLink<AnyTRPCRouter>[] as TRPCLink<TRouter>[] })
 }
 
 /**
- * Narrows what a call threw, so that `error.data.reason`, `.fields` and `.current` are typed.
+ * Narrows the error of a call, so that `error.data.reason`, `.fields` and `.current` are typed.
  *
  * @example
  * if (isApiError(error) && error.data?.code === 'CONFLICT') show(error.data.current)

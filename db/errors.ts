@@ -1,4 +1,4 @@
-import { causesOf } from '../shared/causes.js'
+import { causesOf } from '../shared/error-handling.js'
 import { type Reason, reasons } from '../shared/reasons.js'
 
 /**

@@ -2,14 +2,14 @@ import type { Config } from './app/config.js'
 import type { RunningServer } from './app/start.js'
 
 export { type Config, ConfigError, readConfig } from './app/config.js'
-export type { CallReport } from './http/call-report.js'
 export type { HandlerOptions } from './http/endpoint.js'
 export { createFetchHandler, createNodeHandler } from './http/handlers.js'
+export type { RequestReport as CallReport } from './http/request-report.js'
 export { responseMeta } from './http/response-headers.js'
 export { type AppRouter, appRouter } from './routers/app.js'
 export { tasksRouter } from './routers/tasks.js'
 export { type Context, type ContextOptions, createContextFactory } from './trpc/context.js'
-export { type ErrorData, reasonOf } from './trpc/error-shape.js'
+export { type ErrorData, reasonOf } from './trpc/errors.js'
 export {
   createCallerFactory,
   mergeRouters,
@@ -17,15 +17,14 @@ export {
   publicProcedure,
   router,
 } from './trpc/procedures.js'
-export { requireScope } from './trpc/require-scope.js'
-export { requireUser } from './trpc/require-user.js'
+export { requireScope, requireUser } from './trpc/require-user.js'
 export * from './verifier/index.js'
 
 /**
- * Starts what `npm start` runs: the API, and where the configuration names none, a Better Auth and a PostgreSQL of its own.
- * Loads what it needs of Node when it is called.
+ * Starts what `npm start` runs: the API and, if not configured, its own Better Auth and PostgreSQL. A database or an issuer
+ * that is not reachable yet is no error: `/readyz` reports it. Node modules are loaded when it is called.
  *
- * @throws ConfigError when the in-process issuer would listen on a network, PortError, DataDirInUseError, MissingPackageError. A database or an issuer that is not there yet is `/readyz`'s to tell.
+ * @throws ConfigError if the in-process issuer would listen on a network, PortError, DataDirInUseError, MissingPackageError
  * @example
  * const server = await startServer(readConfig({ PORT: '0' }))
  */

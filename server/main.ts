@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readConfig } from './app/config.js'
-import { welcomeText } from './app/welcome.js'
+import { welcomeText } from './app/page.js'
 import { loadEnvFile, runCommand } from './commands/command.js'
 import { startServer } from './index.js'
 

@@ -1,7 +1,6 @@
 /**
- * Why a call was refused, with the text that goes with it. The first eleven are the caller's to fix (401, RFC 6750
- * section 3.1), `insufficient_scope` is 403, the last three are ours (503): a client that gets a 401 signs its person out, so an
- * outage is never one.
+ * Why a call was refused, with the message of each reason. The first eleven are 401 (RFC 6750 section 3.1),
+ * `insufficient_scope` is 403. The last three are outages and so 503: a client that gets a 401 signs its user out.
  */
 export const reasons = {
   missing: 'Send an "Authorization: Bearer <token>" header.',
@@ -17,14 +16,14 @@ export const reasons = {
   revoked: 'The token has been revoked.',
   insufficient_scope: 'This needs a scope or role that the caller does not have.',
   keys_unavailable: 'The keys of the issuer cannot be fetched at the moment. Try again.',
-  revocation_unavailable: 'Whether the token was revoked cannot be found out at the moment. Try again.',
+  revocation_unavailable: 'It cannot be checked at the moment whether the token was revoked. Try again.',
   database_unavailable: 'The database cannot be used at the moment. Try again.',
 } as const
 
-/** Machine-readable reason of a refusal: what `error.data.reason` holds on the client. */
+/** Machine-readable reason of a refusal: `error.data.reason` on the client. */
 export type Reason = keyof typeof reasons
 
-/** True for the reasons that are the service's own (503), not the caller's (401). */
+/** True for the reasons that are outages (503), not the caller's fault (401). */
 export function isOutage(reason: Reason): boolean {
   return reason.endsWith('_unavailable')
 }

@@ -2,7 +2,7 @@ import type { z } from 'zod'
 import type { Task, taskCreateInput, taskIdInput, taskListInput, taskUpdateInput } from './task.js'
 import type { User } from './user.js'
 
-/** What each procedure takes. */
+/** The input of each procedure. */
 export interface RouterInputs {
   // biome-ignore lint/suspicious/noConfusingVoidType: void is how tRPC says "no input"
   health: void
@@ -19,7 +19,7 @@ export interface RouterInputs {
   }
 }
 
-/** What each procedure answers. */
+/** The output of each procedure. */
 export interface RouterOutputs {
   health: { ok: boolean }
   me: User

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { text } from './text.js'
 
-/** The id of a task: any UUID (RFC 9562), kept in lower case. The server makes version 7. */
+/** The id of a task: any UUID (RFC 9562), stored in lower case. The server generates version 7. */
 export const taskId = z.guid().toLowerCase()
 
 const title = text().trim().min(1).max(500)
@@ -11,7 +11,7 @@ const latest = new Date('9999-12-31T23:59:59.999Z')
 const dueAt = z.date().min(earliest).max(latest).nullable()
 const version = z.int().min(1).max(2_147_483_647)
 
-/** Input of `tasks.list`. Pages hold 20 tasks unless `limit` (1 to 100) says otherwise; `search` is a substring of title or notes. */
+/** Input of `tasks.list`. `limit` is 1 to 100, by default 20; `search` is a substring of title or notes. */
 export const taskListInput = z
   .object({
     limit: z.int().min(1).max(100).default(20),
@@ -25,7 +25,7 @@ export const taskListInput = z
 /** Input of `tasks.get` and `tasks.delete`. */
 export const taskIdInput = z.object({ id: taskId })
 
-/** Input of `tasks.create`. With an `id` of the client's own the call can be repeated: it answers the task that is there. */
+/** Input of `tasks.create`. With an `id` from the client the call can be repeated: it returns the existing task. */
 export const taskCreateInput = z.object({
   id: taskId.optional(),
   title,
@@ -33,7 +33,7 @@ export const taskCreateInput = z.object({
   dueAt: dueAt.optional(),
 })
 
-/** What `tasks.update` may change. Absent and undefined leave a field as it is; `dueAt: null` takes the date away. */
+/** The fields that `tasks.update` can change. A missing or undefined field stays as it is; `dueAt: null` removes the date. */
 export const taskPatch = z.object({
   title: title.optional(),
   notes: notes.optional(),
@@ -44,15 +44,15 @@ export const taskPatch = z.object({
 const hasChange = ({ title, notes, completed, dueAt }: z.output<typeof taskPatch>) =>
   title !== undefined || notes !== undefined || completed !== undefined || dueAt !== undefined
 
-/** Input of `tasks.update`: the patch, and the `version` it was made from when a change in between must be a CONFLICT. */
+/** Input of `tasks.update`. With a `version` the update is a CONFLICT if the task has changed since that version. */
 export const taskUpdateInput = taskPatch
   .extend({ id: taskId, version: version.optional() })
   .refine(hasChange, 'Change at least one of title, notes, completed, dueAt')
 
-/** Fields that `tasks.update` changes. */
+/** The fields that `tasks.update` can change. */
 export type TaskPatch = z.input<typeof taskPatch>
 
-/** A task as the API answers it. Times are whole milliseconds; `version` starts at 1 and rises with every update. */
+/** A task, as the API returns it. Times are whole milliseconds; `version` starts at 1 and grows with every update. */
 export interface Task {
   id: string
   title: string

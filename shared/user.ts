@@ -2,8 +2,8 @@ import { z } from 'zod'
 import { text } from './text.js'
 
 /**
- * The caller, made from the claims of a verified token. Add what your tokens carry by declaration merging, and pass a
- * schema that yields it as the `user` option of `createVerifier`.
+ * The caller, created from the claims of a verified token. Add your own claims by declaration merging, and pass a schema
+ * that returns them as the `user` option of `createVerifier`.
  *
  * @example
  * import type {} from 'trpc-bearer/shared'
@@ -18,8 +18,8 @@ export interface User {
   email?: string
   name?: string
   /**
-   * What the token is good for (RFC 8693 section 4.2), with spaces between: what `requireScope` looks at. Not a list, and not `scp`: a
-   * schema of yours makes it of those.
+   * Scopes separated by spaces (RFC 8693 section 4.2); `requireScope` reads them. If your tokens have a list or `scp`, convert it
+   * in the `user` option.
    */
   scope?: string
 }
@@ -32,7 +32,7 @@ const optionalText = z
   .optional()
   .catch(() => undefined)
 
-/** The default way from verified claims to {@link User}: `sub` is the id, `email`, `name` and `scope` come along when they are strings. */
+/** The default `user` option: `sub` is the id; `email`, `name` and `scope` are copied if they are strings. */
 export const userFromClaims = z
   .object({ sub: userId, email: optionalText, name: optionalText, scope: optionalText })
   .transform(({ sub, email, name, scope }): User => {

@@ -79,7 +79,7 @@ beforeAll(async () => {
 
 afterAll(() => folder[Symbol.asyncDispose]())
 
-test('the packed package holds the compiled entries, the licence and the papers, and no source or test', () => {
+test('the packed package contains the compiled entries, the licence and the docs, and no source or test', () => {
   expect(files).toEqual(
     expect.arrayContaining([
       'LICENSE',
@@ -93,7 +93,7 @@ test('the packed package holds the compiled entries, the licence and the papers,
   expect(files.filter(file => /(^|\/)(test|examples|bench)\/|(?<!\.d)\.ts$/.test(file))).toEqual([])
 })
 
-test('a strict project that checks its libraries compiles against it, extends it, and runs', async () => {
+test('a strict project with skipLibCheck off compiles against it, extends it and runs', async () => {
   const options = [
     '--strict',
     '--module',
@@ -113,7 +113,7 @@ test('a strict project that checks its libraries compiles against it, extends it
   expect(JSON.parse(stdout)).toEqual({ reason: 'missing', role: 'nobody', first: null })
 }, 60_000)
 
-test('better-auth is no dependency, and the peers are those that the errors name', async () => {
+test('better-auth is not a dependency, and the error messages name the right peer versions', async () => {
   const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
   expect(Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })).not.toContain('better-auth')
   const embedded = await readFile(join(root, 'db/embedded/pglite.ts'), 'utf8')

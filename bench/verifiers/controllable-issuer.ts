@@ -1,13 +1,13 @@
 import { createServer, type ServerResponse } from 'node:http'
 import type { JWK } from 'jose'
 
-/** What an issuer does with a request for its keys. */
+/** How an issuer answers a request for its keys. */
 export type Answer = (res: ServerResponse, keys: readonly JWK[]) => void
 
 const json = (res: ServerResponse, body: unknown) =>
   res.setHeader('content-type', 'application/json').end(JSON.stringify(body))
 
-/** Answers of issuers in good and in bad health. */
+/** Answers of healthy and failing issuers. */
 export const answers = {
   keys: (res, keys) => json(res, { keys }),
   noKeys: res => json(res, { keys: [] }),
@@ -28,7 +28,7 @@ export const redirectTo =
   res =>
     res.writeHead(302, { location: url }).end()
 
-/** An issuer on a real socket. Its keys and its answer may change while it runs. */
+/** An issuer on a real socket. Its keys and answers can change while it runs. */
 export async function startIssuer() {
   let requests = 0
   let open = 0
@@ -36,10 +36,10 @@ export async function startIssuer() {
     answer: answers.keys as Answer,
     keys: [] as JWK[],
     origin: '',
-    /** Of its own even where a port comes again: Better Auth's cache is one for the process, by URL. */
+    /** Unique even if a port is reused, because Better Auth has one cache per process, by URL. */
     jwksUrl: '',
     requests: () => requests,
-    /** Number of requests whose answer is still read. */
+    /** Number of requests with an unfinished answer. */
     open: () => open,
     stop: () =>
       new Promise<void>(done => {

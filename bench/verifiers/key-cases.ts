@@ -2,16 +2,16 @@ import { answers } from './controllable-issuer.js'
 import { makeKey } from './signing-key.js'
 import type { Case, Trial } from './trial.js'
 
-/** A thousand tokens with kids that nobody has, in one minute. */
+/** A thousand tokens with unknown kids in one minute. */
 async function flood(trial: Trial): Promise<string> {
   const known = await trial.knownToken()
   const stranger = makeKey('stranger')
   const verdicts = new Set<string>()
-  await trial.pass(31)
+  await trial.advance(31)
   const fetches = await trial.fetchesOf(async () => {
     for (let index = 0; index < 1000; index++) {
       verdicts.add(await trial.judge(stranger.sign(trial.claims(), { kid: `invented-${index}` })))
-      await trial.pass(0.06)
+      await trial.advance(0.06)
     }
   })
   return `${fetches}; ${[...verdicts].join(', ')}; ${await trial.judge(known)}`
@@ -23,7 +23,7 @@ export const keyCases: Case[] = [
     title: 'A thousand invented `kid`s in a minute, the issuer answers 503: fetches; verdicts; a known key',
     run(trial) {
       const { keys } = answers
-      // Well for the first fetch only.
+      // Healthy for the first fetch only.
       trial.issuer.answer = (res, known) => {
         trial.issuer.answer = answers.unavailable
         keys(res, known)
@@ -35,7 +35,7 @@ export const keyCases: Case[] = [
     title: 'A key minted just after an invented `kid` was asked for: its first token is accepted',
     async run(trial) {
       await trial.knownToken()
-      await trial.pass(31)
+      await trial.advance(31)
       await trial.judge(makeKey('invented').sign(trial.claims()))
       const second = makeKey('second')
       trial.issuer.keys.push(second.jwk)
@@ -57,7 +57,7 @@ export const keyCases: Case[] = [
     title: 'A key replaced under the same `kid`: the new one is accepted; the old one is refused',
     async run(trial) {
       const old = await trial.knownToken()
-      await trial.pass(31)
+      await trial.advance(31)
       const fresh = makeKey('first')
       trial.issuer.keys = [fresh.jwk]
       const token = fresh.sign(trial.claims())

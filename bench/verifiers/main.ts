@@ -5,7 +5,7 @@ import { subjectsNamed } from './subjects.js'
 import { tokenCases } from './token-cases.js'
 import { Trial } from './trial.js'
 
-/** Prints, as one table, what each verifier does in each case. Names of verifiers as arguments choose some of them. */
+/** Prints a table of what each verifier does in each case. Arguments select verifiers by name. */
 const subjects = subjectsNamed(parseArgs({ allowPositionals: true }).positionals)
 const row = (cells: readonly string[]) => console.log(`| ${cells.join(' | ')} |`)
 
@@ -16,5 +16,5 @@ for (const one of [...outageCases, ...keyCases, ...tokenCases]) {
   for (const subject of subjects) outcomes.push(await Trial.run(subject, one))
   row([one.title, ...outcomes])
 }
-// A body that never ends may still be read.
+// An endless body may still be open.
 process.exit()

@@ -2,18 +2,18 @@ import { setTimeout } from 'node:timers/promises'
 import { type Answer, answers, redirectTo, startIssuer } from './controllable-issuer.js'
 import type { Case } from './trial.js'
 
-/** Longer than any of the key sets is fresh. */
+/** After this time every key set is stale. */
 const stale = 660
 
-/** What a token of a known key meets when its key set is stale and the issuer answers so, then well again. */
+/** A token of a known key with a stale key set, while the issuer fails and after it recovers. */
 const whileAnswering = (title: string, answer: Answer): Case => ({
   title: `${title}: a token of a known key, 11 min later; accepted once the issuer is well again`,
   async run(trial) {
     const token = await trial.knownToken()
-    await trial.pass(stale)
+    await trial.advance(stale)
     trial.issuer.answer = answer
     const first = await trial.judge(token)
-    await trial.pass(1)
+    await trial.advance(1)
     const second = await trial.judge(token)
     trial.issuer.answer = answers.keys
     const during = first === second ? first : `${first}, then ${second}`
@@ -26,23 +26,23 @@ const whileDown = (title: string, time: number): Case => ({
   async run(trial) {
     const token = await trial.knownToken()
     await trial.issuer.stop()
-    await trial.pass(time)
+    await trial.advance(time)
     return trial.judge(token)
   },
 })
 
-/** How often the issuer is asked while it fails. */
+/** Number of requests to the failing issuer. */
 const perSecond = (title: string, answer: Answer): Case => ({
   title: `${title}: fetches of a minute, a token of a known key each second, from 11 min on; accepted`,
   async run(trial) {
     const token = await trial.knownToken()
-    await trial.pass(stale)
+    await trial.advance(stale)
     trial.issuer.answer = answer
     let accepted = 0
     const fetches = await trial.fetchesOf(async () => {
       for (let second = 0; second < 60; second++) {
         if (await trial.accepts(token)) accepted++
-        await trial.pass(1)
+        await trial.advance(1)
       }
     })
     return `${fetches}; ${accepted} of 60`
@@ -61,12 +61,12 @@ export const outageCases: Case[] = [
     title: 'A body that never ends: a token of a known key, 11 min later, and again; fetches still open',
     async run(trial) {
       const token = await trial.knownToken()
-      await trial.pass(stale)
+      await trial.advance(stale)
       trial.issuer.answer = answers.endless
       const first = await trial.judge(token)
-      // Longer than anybody's patience: what goes on in the background has ended when the clock goes on.
+      // Longer than every time limit, so that background fetches have ended before the clock moves on.
       await setTimeout(5_500)
-      await trial.pass(30)
+      await trial.advance(30)
       const second = await trial.judge(token)
       await setTimeout(200)
       const verdict = first === second ? first : `${first}, then ${second}`
@@ -94,7 +94,7 @@ export const outageCases: Case[] = [
       const verdict = await trial.judge(token)
       const fetches = await trial.fetchesOf(async () => {
         for (let second = 0; second < 60; second++) {
-          await trial.pass(1)
+          await trial.advance(1)
           await trial.judge(token)
         }
       })

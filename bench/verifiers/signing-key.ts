@@ -4,7 +4,7 @@ import type { JWK } from 'jose'
 type Algorithm = 'EdDSA' | 'RS256' | 'PS256'
 type Json = Record<string, unknown>
 
-/** Encodes a part of a token: an object as JSON, a text as it is. */
+/** Encodes a part of a token: an object as JSON, text unchanged. */
 const part = (value: Json | string) =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
 
@@ -15,7 +15,7 @@ function signed(data: string, algorithm: Algorithm, key: KeyObject): string {
   return sign('sha256', bytes, { key, padding, saltLength: 32 }).toString('base64url')
 }
 
-/** A key that signs whatever it is given: no library stands between, so that wrong tokens can be made. */
+/** A key that signs any bytes without a library, so that wrong tokens are possible. */
 export function makeKey(kid: string, algorithm: Algorithm = 'EdDSA', modulusLength = 2048) {
   const { publicKey, privateKey } =
     algorithm === 'EdDSA' ? generateKeyPairSync('ed25519') : generateKeyPairSync('rsa', { modulusLength })
@@ -33,10 +33,10 @@ export function makeKey(kid: string, algorithm: Algorithm = 'EdDSA', modulusLeng
 
 export type SigningKey = ReturnType<typeof makeKey>
 
-/** A token that nobody has signed. */
+/** An unsigned token. */
 export const unsignedToken = (claims: Json, kid: string) => `${part({ alg: 'none', kid })}.${part(claims)}.`
 
-/** A token signed with HMAC, its secret the public key that everybody may read. */
+/** A token signed with HMAC, with the public key as the secret. */
 export function hmacToken(claims: Json, { kid, x = '' }: JWK): string {
   const data = `${part({ alg: 'HS256', kid })}.${part(claims)}`
   return `${data}.${createHmac('sha256', Buffer.from(x, 'base64url')).update(data).digest('base64url')}`

@@ -5,12 +5,12 @@ import { createVerifier, TokenError } from '../../server/index.js'
 import { isOutage } from '../../shared/reasons.js'
 import type { Issuer } from './controllable-issuer.js'
 
-/** A verifier to compare, with its defaults, given what it must be given: issuer, audience, where the keys are. */
+/** A verifier to compare, with its defaults and the required options: issuer, audience and URL of the keys. */
 export interface Subject {
   name: string
-  /** Makes one that has seen nothing yet. What it returns is the `sub` of a good token. */
+  /** Creates one with an empty cache. It returns the `sub` of a good token. */
   make(issuer: Issuer): (token: string) => Promise<unknown>
-  /** What its error says to the one who has to answer the request. */
+  /** Its error, as the API sees it. */
   describe(error: unknown): string
 }
 
@@ -48,7 +48,7 @@ const ours: Subject = {
 const plain = (error: unknown) =>
   error instanceof Error ? `${error.name} "${error.message.slice(0, 40)}"` : String(error)
 
-/** Those whose names are given, or all. */
+/** The subjects with these names, or all. */
 export function subjectsNamed(names: readonly string[]): Subject[] {
   const all = [jose, betterAuth, ours]
   return names.length === 0 ? all : all.filter(({ name }) => names.includes(name))

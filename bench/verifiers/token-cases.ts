@@ -2,7 +2,7 @@ import { startIssuer } from './controllable-issuer.js'
 import { hmacToken, makeKey, unsignedToken } from './signing-key.js'
 import { type Case, seconds, type Trial } from './trial.js'
 
-/** A token held against an issuer in good health. */
+/** A token checked while the issuer is healthy. */
 const token = (title: string, make: (trial: Trial) => string): Case => ({
   title,
   run: trial => trial.judge(make(trial)),
@@ -13,9 +13,7 @@ export const tokenCases: Case[] = [
   token('HS256, its secret the public key', trial => hmacToken(trial.claims(), trial.key.jwk)),
   token('`crit: ["b64"], b64: true`', trial => trial.key.sign(trial.claims(), { crit: ['b64'], b64: true })),
   token('`b64: false` without `crit`', trial => trial.key.sign(trial.claims(), { b64: false })),
-  token('`crit` with a name that nobody knows', trial =>
-    trial.key.sign(trial.claims(), { crit: ['x'], x: 1 }),
-  ),
+  token('`crit` with an unknown name', trial => trial.key.sign(trial.claims(), { crit: ['x'], x: 1 })),
   token('Signed with a key in its own `jwk` header', trial => {
     const forger = makeKey('first')
     return forger.sign(trial.claims(), { jwk: forger.jwk })

@@ -4,7 +4,7 @@ import { type Issuer, startIssuer } from './controllable-issuer.js'
 import { makeKey } from './signing-key.js'
 import type { Subject } from './subjects.js'
 
-/** A case: what is done to a verifier and its issuer, and what happened, in words. */
+/** A case: runs a verifier and its issuer and returns the outcome in words. */
 export interface Case {
   title: string
   run(trial: Trial): Promise<string>
@@ -12,7 +12,7 @@ export interface Case {
 
 export const seconds = () => Math.floor(Date.now() / 1000)
 
-/** A verifier that has seen nothing yet, with an issuer of its own that has one key. */
+/** A verifier with an empty cache and its own issuer with one key. */
 export class Trial {
   readonly key = makeKey('first')
   readonly #verify: (token: string) => Promise<unknown>
@@ -27,7 +27,7 @@ export class Trial {
     this.#describe = describe
   }
 
-  /** Runs one case on a clock that stands still but for `pass`. */
+  /** Runs one case. The clock moves only in `advance`. */
   static async run(subject: Subject, { run }: Case): Promise<string> {
     mock.timers.enable({ apis: ['Date'], now: Date.now() })
     const issuer = await startIssuer()
@@ -39,19 +39,19 @@ export class Trial {
     }
   }
 
-  /** Claims of a token that holds, for two days. */
+  /** Claims of a token that is valid for two days. */
   claims(claims: Record<string, unknown> = {}): Record<string, unknown> {
     const { origin } = this.issuer
     return { iss: origin, aud: origin, sub: 'alice', iat: seconds(), exp: seconds() + 172_800, ...claims }
   }
 
-  /** Lets time pass, and what goes on in the background get on. */
-  async pass(time: number): Promise<void> {
+  /** Moves the clock, and lets background work continue. */
+  async advance(time: number): Promise<void> {
     mock.timers.tick(time * 1000)
     await setTimeout(2)
   }
 
-  /** "accepted", or what it was refused with; how long that took where somebody would notice. */
+  /** "accepted" or the error, with the duration if it was slow. */
   async judge(token: string): Promise<string> {
     const begun = performance.now()
     const verdict = await this.#verify(token).then(
@@ -66,25 +66,25 @@ export class Trial {
     return (await this.judge(token)) === 'accepted'
   }
 
-  /** A token of the first key, once the verifier knows that key. */
+  /** A token of the first key, after the verifier has fetched that key. */
   async knownToken(): Promise<string> {
     const token = this.key.sign(this.claims())
     if (!(await this.accepts(token))) throw new Error(`A good token was refused: ${await this.judge(token)}.`)
     return token
   }
 
-  /** Number of times that the issuer was asked meanwhile. */
+  /** Number of requests to the issuer meanwhile. */
   async fetchesOf(doing: () => Promise<void>): Promise<number> {
     const before = this.issuer.requests()
     await doing()
     return this.issuer.requests() - before
   }
 
-  /** Seconds until it holds, looked at each second, in words. */
+  /** Seconds until the condition is true, checked each second, in words. */
   async secondsUntil(holds: () => Promise<boolean>, most = 1200): Promise<string> {
     for (let passed = 0; passed <= most; passed++) {
       if (await holds()) return passed === 0 ? 'at once' : `after ${passed} s`
-      await this.pass(1)
+      await this.advance(1)
     }
     return `not within ${most / 60} min`
   }

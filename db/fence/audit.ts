@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import pg from 'pg'
-import { causesOf } from '../../shared/causes.js'
+import { causesOf } from '../../shared/error-handling.js'
 import { isNotBelieved } from '../errors.js'
 import type { Database } from '../schema.js'
 import { brokenTableRules } from '../tables/rules.js'

@@ -1,4 +1,4 @@
-import { callHook } from '../../shared/call-hook.js'
+import { callHook } from '../../shared/error-handling.js'
 import { DatabaseUnavailableError, isStatementTimeout } from '../errors.js'
 import type { FenceReport } from './audit.js'
 import type { FenceGap } from './gap.js'

@@ -3,7 +3,7 @@ import { defaultRole, rolePattern } from '../../db/application-role.js'
 import { minFenceSecret } from '../../db/fence/secret.js'
 import { isLoopback, isSafeUrl } from '../verifier/keys/safe-url.js'
 
-/** Something in the environment is wrong. The message has one line for each variable: its name, what was found, what is expected. */
+/** The environment is wrong. The message has one line for each variable: its name, what is wrong and what to use. */
 export class ConfigError extends Error {
   override name = 'ConfigError'
 
@@ -12,39 +12,39 @@ export class ConfigError extends Error {
   }
 }
 
-/** Who issues the tokens: a server elsewhere, or the one that runs in this process for trying things out. */
+/** Who issues the tokens: a remote issuer, or a Better Auth in this process for trying things out. */
 export type IssuerConfig =
   | { kind: 'remote'; issuer: string; audience: string; jwksUrl: string }
   | { kind: 'in-process' }
 
-/** The server's configuration, checked. Times are seconds. */
+/** The checked configuration of the server. Times are in seconds. */
 export interface Config {
   port: number
   host: string
   production: boolean
   databaseUrl: string | undefined
   dataDir: string
-  /** Who migrates, where it is another login than the one that serves. */
+  /** URL of the login that migrates, if it is not the login of `databaseUrl`. */
   migrationDatabaseUrl: string | undefined
   databaseRole: string
   preparedStatements: boolean
-  /** The level that is required; undefined for what stands. */
+  /** The required level of isolation; undefined accepts the current level. */
   databaseFence: 'plain' | 'signed' | undefined
   fenceSecret: string | undefined
   databasePoolMax: number
   databaseConnectTimeout: number
   statementTimeout: number
   issuer: IssuerConfig
-  /** Whether keys may come over plain http from another machine. */
+  /** Whether keys may be fetched over plain http from another machine. */
   jwksAllowHttp: boolean
   corsOrigins: string[]
   logLevel: string
 }
 
-const levels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
 const wholeNumber = (min: number, max: number) => {
-  const error = `a whole number from ${min} to ${max}`
+  const error = `is not valid. Use a whole number from ${min} to ${max}.`
   return z
     .string()
     .regex(/^\d{1,9}$/, error)
@@ -53,8 +53,8 @@ const wholeNumber = (min: number, max: number) => {
 }
 const text = z.string()
 const webUrl = z
-  .url({ protocol: /^https?$/, error: 'a URL that starts with http:// or https://' })
-  .refine(url => !url.includes('@'), 'a URL without a user and password')
+  .url({ protocol: /^https?$/, error: 'is not an http URL. Use one such as https://auth.example.com.' })
+  .refine(url => !url.includes('@'), 'contains a user or password. Remove them from the URL.')
 const isOrigin = (value: string) =>
   URL.canParse(value) && new URL(value).origin === value && !value.includes('*')
 
@@ -66,65 +66,72 @@ function isDecodable(url: string): boolean {
   }
 }
 
-/** pg takes one without a host too, where the query names a socket. */
+/** pg also accepts a URL without a host, if its query names a socket. */
 const isPostgresUrl = (url: string) =>
   /^postgres(ql)?:\/\//.test(url) && URL.canParse(url.replace('@/', '@localhost/'))
 
 const postgresUrl = text
   .refine(isPostgresUrl, {
-    error: 'a URL such as postgres://user:password@host:5432/database',
+    error: 'is not a PostgreSQL URL. Use postgres://user:password@host:5432/database',
     abort: true,
   })
-  .refine(isDecodable, 'a URL in which a % of the password is written %25')
+  .refine(isDecodable, 'has a % that is not encoded. Write a % of the password as %25.')
 
 const hostPattern = /^[\w.:-]+$/
 
 const variables = z.object({
   PORT: wholeNumber(0, 65_535).default(4000),
-  HOST: text.regex(hostPattern, 'a host name or an IP address to listen on').default('127.0.0.1'),
+  HOST: text
+    .regex(hostPattern, 'is not a host name or IP address. Use 127.0.0.1 or another address of this machine.')
+    .default('127.0.0.1'),
   NODE_ENV: text.optional(),
   DATABASE_URL: postgresUrl.optional(),
   DATA_DIR: text.default('.data'),
   DATABASE_ROLE: text
-    .regex(rolePattern, 'a lower-case PostgreSQL name such as app_user')
+    .regex(rolePattern, 'is not a lower-case PostgreSQL name. Use a name such as app_user.')
     .default(defaultRole),
   MIGRATION_DATABASE_URL: postgresUrl.optional(),
-  DATABASE_PREPARED_STATEMENTS: z.enum(['true', 'false'], 'true or false').default('true'),
-  DATABASE_FENCE: z.enum(['plain', 'signed'], 'plain or signed').optional(),
-  FENCE_SECRET: text.min(minFenceSecret, `a secret of ${minFenceSecret} characters or more`).optional(),
+  DATABASE_PREPARED_STATEMENTS: z.enum(['true', 'false'], 'is not valid. Use true or false.').default('true'),
+  DATABASE_FENCE: z.enum(['plain', 'signed'], 'is not valid. Use plain or signed.').optional(),
+  FENCE_SECRET: text
+    .min(minFenceSecret, `is too short. Use a random secret of at least ${minFenceSecret} characters.`)
+    .optional(),
   DATABASE_POOL_MAX: wholeNumber(1, 1000).default(10),
   DATABASE_CONNECT_TIMEOUT: wholeNumber(1, 300).default(5),
   STATEMENT_TIMEOUT: wholeNumber(1, 3600).default(15),
   BETTER_AUTH_URL: webUrl.optional(),
   JWKS_URL: webUrl.optional(),
-  JWKS_ALLOW_HTTP: z.enum(['true', 'false'], 'true or false').optional(),
+  JWKS_ALLOW_HTTP: z.enum(['true', 'false'], 'is not valid. Use true or false.').optional(),
   JWT_ISSUER: text.optional(),
   JWT_AUDIENCE: text.optional(),
   CORS_ORIGINS: text
     .transform(list => list.split(',').map(origin => origin.trim()))
     .refine(
       list => list.every(isOrigin),
-      'origins with commas between, each without path or trailing slash and none *, such as https://app.example.com',
+      'is not a list of origins. Use origins separated by commas, without path, trailing slash or *, such as https://app.example.com.',
     )
     .default([]),
-  LOG_LEVEL: z.enum(levels, `one of ${levels.join(', ')}`).default('info'),
+  LOG_LEVEL: z.enum(logLevels, `is not a level. Use one of ${logLevels.join(', ')}.`).default('info'),
 })
 
 type Variables = z.output<typeof variables>
 
-const secrets: ReadonlySet<string> = new Set(['DATABASE_URL', 'MIGRATION_DATABASE_URL', 'FENCE_SECRET'])
-
 /**
- * Reads the configuration from the environment. An empty variable counts as unset.
+ * Reads the configuration from the environment. An empty variable counts as not set.
  *
- * @throws ConfigError that names every wrong variable, what was found (never a secret) and what is expected
+ * @throws ConfigError with one line for each wrong variable; secrets are not shown
  */
 export function readConfig(env: Record<string, string | undefined> = process.env): Config {
   const set = Object.fromEntries(
     Object.entries(env).filter(([, value]) => value !== '' && value !== undefined),
   )
   const parsed = variables.safeParse(set)
-  const problems = [...wrong(parsed.error, set), ...missing(set), ...unsafe(set), ...exposed(set)]
+  const problems = [
+    ...wrongValues(parsed.error, set),
+    ...missingVariables(set),
+    ...unsafeUrls(set),
+    ...exposedIssuer(set),
+  ]
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems)
   const { data } = parsed
   return {
@@ -142,72 +149,81 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     databaseConnectTimeout: data.DATABASE_CONNECT_TIMEOUT,
     statementTimeout: data.STATEMENT_TIMEOUT,
     issuer: issuerOf(data),
-    jwksAllowHttp: mayUseHttp(set),
+    jwksAllowHttp: allowsHttp(set),
     corsOrigins: data.CORS_ORIGINS,
     logLevel: data.LOG_LEVEL,
   }
 }
 
-function wrong(error: z.ZodError | undefined, set: Record<string, string | undefined>): string[] {
+function wrongValues(error: z.ZodError | undefined, set: Record<string, string | undefined>): string[] {
   return (error?.issues ?? []).map(({ path: [key], message }) => {
     const name = String(key)
-    const value = JSON.stringify(set[name]?.replace(/^.*@/s, '***@'))
-    return `${name}: found ${secrets.has(name) ? 'a value that is not shown' : value}, expected ${message}`
+    return `${name}: ${shown(name, set[name] ?? '')} ${message}`
   })
 }
 
-/** What is not set and must be, by what else is set. */
-function missing(set: Record<string, string | undefined>): string[] {
+/** A value without its secrets. A database URL is shown only if it is a bare host name. */
+function shown(name: string, value: string): string {
+  const isHidden = name === 'FENCE_SECRET' || (name.endsWith('DATABASE_URL') && !/^[a-z.-]+$/i.test(value))
+  return isHidden ? 'the value (not shown)' : JSON.stringify(value.replace(/^.*@/s, '***@'))
+}
+
+/** Variables that others in the environment require. */
+function missingVariables(set: Record<string, string | undefined>): string[] {
   const problems: string[] = []
-  const need = (name: string, expected: string) => {
+  const requireVariable = (name: string, advice: string) => {
     if (set[name] === undefined && !problems.some(problem => problem.startsWith(`${name}:`)))
-      problems.push(`${name}: not set, expected ${expected}`)
+      problems.push(`${name}: not set. ${advice}`)
   }
   const { BETTER_AUTH_URL, JWKS_URL, JWT_ISSUER, JWT_AUDIENCE, NODE_ENV } = set
   const isProduction = NODE_ENV === 'production'
-  if (isProduction) need('DATABASE_URL', 'the URL of a PostgreSQL, in production')
+  if (isProduction) requireVariable('DATABASE_URL', 'Production needs the URL of a PostgreSQL.')
   if (set.DATABASE_FENCE === 'signed') {
-    need('DATABASE_URL', 'the URL of a PostgreSQL, as DATABASE_FENCE is signed')
-    need(
-      'FENCE_SECRET',
-      'the secret that signs the identity, the same for migration and server, as DATABASE_FENCE is signed',
-    )
+    requireVariable('DATABASE_URL', 'DATABASE_FENCE=signed needs the URL of a PostgreSQL.')
+    requireVariable('FENCE_SECRET', 'DATABASE_FENCE=signed needs the secret that the migration was given.')
   }
   if (set.MIGRATION_DATABASE_URL !== undefined)
-    need('DATABASE_URL', 'the URL of the login that serves, as MIGRATION_DATABASE_URL is set')
+    requireVariable(
+      'DATABASE_URL',
+      'MIGRATION_DATABASE_URL needs it too: the URL of the login that serves requests.',
+    )
   if (BETTER_AUTH_URL === undefined && JWKS_URL !== undefined) {
-    need('JWT_ISSUER', 'the "iss" of the tokens that JWKS_URL has the keys of')
-    need('JWT_AUDIENCE', 'the "aud" of the tokens that are for this API')
+    requireVariable('JWT_ISSUER', 'JWKS_URL needs it: the "iss" claim of the tokens.')
+    requireVariable('JWT_AUDIENCE', 'JWKS_URL needs it: the "aud" claim of the tokens for this API.')
   } else if (JWT_ISSUER !== undefined || JWT_AUDIENCE !== undefined) {
-    need('BETTER_AUTH_URL', 'the URL of the issuer (or JWKS_URL), as JWT_ISSUER or JWT_AUDIENCE is set')
+    requireVariable(
+      'BETTER_AUTH_URL',
+      'JWT_ISSUER and JWT_AUDIENCE need the URL of the issuer (or JWKS_URL).',
+    )
   } else if (isProduction) {
-    need('BETTER_AUTH_URL', 'the URL of your Better Auth server (or JWKS_URL), in production')
+    requireVariable('BETTER_AUTH_URL', 'Production needs the URL of your Better Auth server (or JWKS_URL).')
   }
   return problems
 }
 
-/** Not in production, unless somebody says so: whoever is between could pass keys of their own off as the issuer's. */
-const mayUseHttp = ({ JWKS_ALLOW_HTTP, NODE_ENV }: Record<string, string | undefined>) =>
+/** Not in production by default: an attacker in the network could replace the keys. */
+const allowsHttp = ({ JWKS_ALLOW_HTTP, NODE_ENV }: Record<string, string | undefined>) =>
   JWKS_ALLOW_HTTP === undefined ? NODE_ENV !== 'production' : JWKS_ALLOW_HTTP === 'true'
 
-/** Where keys come from that anybody between may replace. */
-function unsafe(set: Record<string, string | undefined>): string[] {
+function unsafeUrls(set: Record<string, string | undefined>): string[] {
   const name = set.JWKS_URL === undefined ? 'BETTER_AUTH_URL' : 'JWKS_URL'
   const url = set[name]
-  if (url === undefined || !URL.canParse(url) || isSafeUrl(new URL(url)) || mayUseHttp(set)) return []
-  return [`${name}: found plain http to another machine, expected https://, or JWKS_ALLOW_HTTP=true`]
+  if (url === undefined || !URL.canParse(url) || isSafeUrl(new URL(url)) || allowsHttp(set)) return []
+  return [
+    `${name}: ${shown(name, url)} is plain http to another machine. Use https://, or set JWKS_ALLOW_HTTP=true.`,
+  ]
 }
 
-/** A host as a URL has it: IPv6 in brackets (RFC 3986 section 3.2.2). */
+/** A host for a URL: IPv6 in brackets (RFC 3986 section 3.2.2). */
 export const hostInUrl = (host: string) => (host.includes(':') ? `[${host}]` : host)
 
 const issuerVariables = ['BETTER_AUTH_URL', 'JWKS_URL', 'JWT_ISSUER', 'JWT_AUDIENCE']
 
-/** The issuer in this process is for trying things out: on a network anybody could sign up there. */
-function exposed(set: Record<string, string | undefined>): string[] {
+/** The in-process issuer listens on a loopback address only: on a network anybody could sign up. */
+function exposedIssuer(set: Record<string, string | undefined>): string[] {
   const { HOST, NODE_ENV } = set
-  const isElsewhere = NODE_ENV === 'production' || issuerVariables.some(name => set[name] !== undefined)
-  if (isElsewhere || HOST === undefined || !hostPattern.test(HOST)) return []
+  const hasRemoteIssuer = NODE_ENV === 'production' || issuerVariables.some(name => set[name] !== undefined)
+  if (hasRemoteIssuer || HOST === undefined || !hostPattern.test(HOST)) return []
   return exposedHost(HOST)
 }
 
@@ -215,14 +231,14 @@ function exposedHost(host: string): string[] {
   const url = `http://${hostInUrl(host)}`
   if (URL.canParse(url) && isLoopback(new URL(url))) return []
   return [
-    `HOST: found "${host}", expected a loopback address (127.0.0.1, ::1 or localhost) for the issuer in this process, or BETTER_AUTH_URL (or JWKS_URL) set to your issuer`,
+    `HOST: "${host}" is not a loopback address, and the in-process issuer must not be on a network. Use 127.0.0.1, or set BETTER_AUTH_URL (or JWKS_URL) to your issuer.`,
   ]
 }
 
 /**
- * The same rule for a configuration that was not read from the environment.
+ * The same check for a configuration that was not read from the environment.
  *
- * @throws ConfigError when the issuer in this process would be on a network
+ * @throws ConfigError if the in-process issuer would listen on a network
  */
 export function assertNotExposed({ issuer, host }: Pick<Config, 'issuer' | 'host'>): void {
   const problems = issuer.kind === 'in-process' ? exposedHost(host) : []

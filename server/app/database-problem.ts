@@ -1,37 +1,37 @@
 import { isNotBelieved } from '../../db/errors.js'
-import { causesOf } from '../../shared/causes.js'
+import { causesOf } from '../../shared/error-handling.js'
 
 const untrusted =
-  'The certificate of the server of DATABASE_URL is not trusted: name its authority by ?sslrootcert=file.'
+  'The certificate of the server of DATABASE_URL is not trusted: add ?sslrootcert=<file> with its authority.'
 
 const problems: Record<string, string> = {
-  ECONNREFUSED: 'No server answers at DATABASE_URL: does PostgreSQL run there?',
-  ECONNRESET: 'The server of DATABASE_URL has ended the connection.',
-  ENOTFOUND: 'The host of DATABASE_URL is not known.',
-  EAI_AGAIN: 'The host of DATABASE_URL is not known at the moment.',
-  ENOENT: 'No server answers at the socket of DATABASE_URL.',
+  ECONNREFUSED: 'No server answers at DATABASE_URL: check its host and port, and that PostgreSQL runs there.',
+  ECONNRESET: 'The server of DATABASE_URL closed the connection: check its log.',
+  ENOTFOUND: 'The host of DATABASE_URL does not exist: check its name.',
+  EAI_AGAIN: 'The host of DATABASE_URL cannot be resolved at the moment: check its name and the DNS.',
+  ENOENT: 'No server answers at the socket of DATABASE_URL: check its path, and that PostgreSQL runs.',
   DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
   SELF_SIGNED_CERT_IN_CHAIN: untrusted,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
-  ERR_TLS_CERT_ALTNAME_INVALID: 'The certificate of the server of DATABASE_URL is of another host.',
+  ERR_TLS_CERT_ALTNAME_INVALID:
+    'The certificate of the server of DATABASE_URL is for another host: check the host name.',
   '28P01': 'PostgreSQL refuses the login of DATABASE_URL: check its name and password.',
   '28000':
-    'PostgreSQL refuses the login of DATABASE_URL: there is none of that name, or pg_hba.conf or TLS keep it out.',
+    'PostgreSQL refuses the login of DATABASE_URL: check that it exists, and that pg_hba.conf allows it (TLS too).',
   '3D000': 'The database of DATABASE_URL does not exist: create it first.',
-  '57P03': 'PostgreSQL is starting or stopping.',
-  '53300': 'PostgreSQL has no connection left: lower DATABASE_POOL_MAX.',
+  '57P03': 'PostgreSQL is starting or stopping: wait.',
+  '53300': 'PostgreSQL has no free connection: lower DATABASE_POOL_MAX.',
   '42704': 'The role of DATABASE_ROLE does not exist: run npm run migrate.',
   '42501':
-    'The login of DATABASE_URL may not become the role of DATABASE_ROLE, or lacks another right: the log says which.',
-  '22023': 'The login of DATABASE_URL cannot become the role of DATABASE_ROLE: run npm run migrate.',
+    'The login of DATABASE_URL lacks a right, such as membership in DATABASE_ROLE: the log says which.',
+  '22023': 'The login of DATABASE_URL is not a member of DATABASE_ROLE: run npm run migrate.',
 }
 
 /**
- * What is wrong with the database, in one line that says what to look at and names no host, login or row; undefined where it is
- * not known.
+ * One line for a known database error: what is wrong and what to check, without hosts, logins or rows. Undefined for others.
  *
- * @param url the variable that says where the database is. @default 'DATABASE_URL'
+ * @param url name of the variable that holds the URL. @default 'DATABASE_URL'
  */
 export function databaseProblem(error: unknown, url = 'DATABASE_URL'): string | undefined {
   return problemOf(error)?.replace('DATABASE_URL', url)
@@ -39,17 +39,18 @@ export function databaseProblem(error: unknown, url = 'DATABASE_URL'): string | 
 
 function problemOf(error: unknown): string | undefined {
   for (const cause of causesOf(error)) {
-    if (isNotBelieved(cause)) return 'FENCE_SECRET is missing, or another than the migration was given.'
+    if (isNotBelieved(cause))
+      return 'FENCE_SECRET is missing or differs from that of the migration: set the same.'
     const inner = cause instanceof AggregateError ? cause.errors[0] : cause
     if (inner.code === 'ENOENT' && inner.syscall === 'open')
-      return 'A file that DATABASE_URL names is not there.'
+      return 'A file named in DATABASE_URL does not exist: check sslrootcert, sslcert and sslkey.'
     const known = 'code' in inner ? problems[String(inner.code)] : undefined
     if (known !== undefined) return known
     if (cause.message.startsWith('Connection terminated')) return problems.ECONNRESET
     if (cause.message.startsWith('timeout exceeded'))
-      return 'No connection in time: check the host and port of DATABASE_URL.'
+      return 'The server of DATABASE_URL did not answer in time: check its host and port.'
     if (cause.message.startsWith('The server does not support SSL'))
-      return 'The server of DATABASE_URL has no TLS: turn it on there, or leave sslmode out of the URL.'
+      return 'The server of DATABASE_URL has no TLS: enable it there, or remove sslmode from the URL.'
   }
   return undefined
 }

@@ -3,19 +3,19 @@ import { cors } from 'hono/cors'
 import { secureHeaders } from 'hono/secure-headers'
 import type { Logger } from 'pino'
 import type { OpenDatabase } from '../../db/open-database.js'
-import { printable } from '../../shared/printable.js'
-import type { CallReport } from '../http/call-report.js'
-import { describeError } from '../http/describe-error.js'
+import { printable } from '../../shared/text.js'
 import { createFetchHandler } from '../http/handlers.js'
-import { isPlainTarget, plainPathAdvice, requestIdOf } from '../http/request.js'
+import type { RequestReport } from '../http/request-report.js'
+import { isPlainTarget, pathNotPlain, requestIdOf } from '../http/request-target.js'
+import { serializeError } from '../http/serialize-error.js'
 import type { Verifier } from '../verifier/create-verifier.js'
 import { type Config, hostInUrl } from './config.js'
-import { warnBy } from './log.js'
+import { problemLogger } from './log.js'
 import { createMetrics } from './metrics.js'
+import { welcomePage } from './page.js'
 import { checkReadiness } from './readiness.js'
-import { welcomePage } from './welcome.js'
 
-/** The parts that a host puts together. */
+/** The parts of {@link createHost}. */
 export interface HostParts {
   config: Pick<Config, 'corsOrigins' | 'host'>
   origin: string
@@ -23,56 +23,56 @@ export interface HostParts {
   verifier: Verifier
   database: OpenDatabase
   log: Logger
-  /** Fetch handler of the in-process issuer, where there is one. */
+  /** Fetch handler of the in-process issuer; null if the issuer is remote. */
   auth: ((request: Request) => Promise<Response>) | null
 }
 
-/** Node's own request, which has the target as it was sent. */
+/** Hono's binding of Node's request: its `url` is the target as it was sent. */
 export interface NodeRequest {
   incoming: { url?: string | undefined }
 }
 
-/** Everything that `npm start` serves, as one Hono application. */
+/** Everything that `npm start` serves, as a Hono application. */
 export function createHost({ config, origin, issuer, verifier, database, log, auth }: HostParts) {
   const metrics = createMetrics({ pool: database.pool, keys: verifier.status })
-  const answers = new WeakMap<Request, CallReport>()
+  const reports = new WeakMap<Request, RequestReport>()
   const trpc = createFetchHandler({
     verifier,
     database,
     onError({ error, requestId, procedure }) {
       const level = error.code === 'INTERNAL_SERVER_ERROR' ? 'error' : 'warn'
-      log[level]({ id: requestId, procedure, error: describeError(error.cause ?? error) }, error.code)
+      log[level]({ id: requestId, procedure, error: serializeError(error.cause ?? error) }, error.code)
     },
-    onAnswer(answer) {
-      metrics.count(answer)
-      answers.set(answer.request, answer)
+    onAnswer(report) {
+      metrics.count(report)
+      reports.set(report.request, report)
     },
   })
-  // Hono decodes a path before it routes: what a proxy took for another path would be `/metrics` here.
+  // Hono routes by the decoded path, so `/%6detrics` would reach `/metrics` past the rules of a proxy.
   const app = new Hono<{ Bindings: NodeRequest }>({ getPath: request => new URL(request.url).pathname })
 
   app.use(async (c, next) => {
     const started = performance.now()
     await next()
-    const answer = answers.get(c.req.raw)
-    const id = answer?.requestId ?? requestIdOf(c.req.raw.headers)
+    const report = reports.get(c.req.raw)
+    const id = report?.requestId ?? requestIdOf(c.req.raw.headers)
     c.header('x-request-id', id)
     c.header('cache-control', 'no-store')
     c.header('vary', [...new Set(c.res.headers.get('vary')?.split(/, */))].join(', ') || undefined)
     log.info({
       id,
       method: c.req.method,
-      path: answer?.calls.length
-        ? `/trpc/${answer.calls.map(call => call.procedure)}`
+      path: report?.calls.length
+        ? `/trpc/${report.calls.map(call => call.procedure)}`
         : knownPath(c.req.path),
-      user: answer?.userId ? printable(answer.userId) : null,
-      ...(answer?.refusal && { refused: answer.refusal }),
+      user: report?.userId ? printable(report.userId) : null,
+      ...(report?.refusal && { refused: report.refusal }),
       status: c.res.status,
       ms: Math.round((performance.now() - started) * 10) / 10,
     })
   })
   app.use(async (c, next) => {
-    if (!isPlainTarget(c.env.incoming.url ?? '', c.req.path)) return c.json({ error: plainPathAdvice }, 400)
+    if (!isPlainTarget(c.env.incoming.url ?? '', c.req.path)) return c.json({ error: pathNotPlain }, 400)
     await next()
   })
   if (auth !== null) app.use(onlyLoopbackHosts(config.host))
@@ -104,7 +104,7 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
 
   app.get('/healthz', c => c.text('ok\n'))
   app.get('/readyz', async c => {
-    const { ready, ...parts } = await checkReadiness({ database, verifier, onProblem: warnBy(log) })
+    const { ready, ...parts } = await checkReadiness({ database, verifier, onProblem: problemLogger(log) })
     return c.json({ ready, ...parts, keySet: verifier.status() }, ready ? 200 : 503)
   })
   app.get('/metrics', async c => c.body(await metrics.text(), 200, { 'content-type': metrics.contentType }))
@@ -113,31 +113,31 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
     secureHeaders({ contentSecurityPolicy: { defaultSrc: ["'none'"], styleSrc: ["'unsafe-inline'"] } }),
     c => c.html(welcomePage(origin, issuer)),
   )
-  app.notFound(c => c.text('There is nothing at this path: the API is under /trpc.\n', 404))
+  app.notFound(c => c.text('Nothing at this path. The API is under /trpc.\n', 404))
   app.onError((error, c) => {
-    log.error({ error: describeError(error) }, 'unexpected error')
+    log.error({ error: serializeError(error) }, 'unexpected error')
     return c.json({ error: 'Something went wrong on the server.' }, 500)
   })
   return app
 }
 
-/** A path may hold a secret that somebody put there (a reset token, a JWT): only what is known is logged. */
+/** An unknown path is not logged, because it may contain a secret such as a reset token. */
 function knownPath(path: string): string {
   if (path.startsWith('/api/auth/')) return '/api/auth/*'
   if (path.startsWith('/trpc/')) return '/trpc/*'
   return ['/', '/healthz', '/readyz', '/metrics'].includes(path) ? path : '(unknown)'
 }
 
-/** Against DNS rebinding: a page elsewhere may point its own name at this machine, but cannot change the Host it sends. */
+/** Prevents DNS rebinding: a website can point its own name at this machine, but its Host header stays that name. */
 function onlyLoopbackHosts(host: string) {
   const allowed = new Set(['localhost', '127.0.0.1', '[::1]', new URL(`http://${hostInUrl(host)}`).hostname])
   const isAllowed = (given: string) =>
     URL.canParse(`http://${given}`) && allowed.has(new URL(`http://${given}`).hostname)
   return async ({ req }: Context, next: Next) => {
-    // An absolute request target names a host too, and the URL has that one (RFC 9112 section 3.2.2).
-    const { host: named } = new URL(req.url)
-    if (![named, req.header('host') ?? named].every(isAllowed)) {
-      const error = `With the in-process issuer the Host must be a loopback name or HOST (${host}).`
+    // An absolute request target has a host too, which wins over the Host header (RFC 9112 section 3.2.2).
+    const { host: targetHost } = new URL(req.url)
+    if (![targetHost, req.header('host') ?? targetHost].every(isAllowed)) {
+      const error = `The Host header is not allowed. With the in-process issuer use a loopback name or HOST (${host}).`
       return Response.json({ error }, { status: 403 })
     }
     await next()

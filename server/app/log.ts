@@ -1,11 +1,11 @@
 import { type Logger, pino } from 'pino'
-import { describeError } from '../http/describe-error.js'
+import { serializeError } from '../http/serialize-error.js'
 
-/** Structured logs on standard output, one line of JSON each. */
+/** A logger that writes JSON lines to standard output. */
 export function createLog(level: string): Logger {
   return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime })
 }
 
-/** Logs what is wrong in words, with the error that says why. */
-export const warnBy = (log: Logger) => (problem: string, error: unknown) =>
-  log.warn({ error: describeError(error) }, problem)
+/** An `onProblem` that logs a warning with its error. */
+export const problemLogger = (log: Logger) => (problem: string, error: unknown) =>
+  log.warn({ error: serializeError(error) }, problem)

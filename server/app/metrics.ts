@@ -1,17 +1,17 @@
 import { Gauge, Histogram, Registry } from 'prom-client'
 import type { OpenDatabase } from '../../db/open-database.js'
-import type { CallReport } from '../http/call-report.js'
+import type { RequestReport } from '../http/request-report.js'
 import type { KeySetStatus } from '../verifier/keys/key-source.js'
 
 /**
- * What `/metrics` tells, in Prometheus' text format. Every label comes from a closed list (procedures of the router, error
- * codes and reasons): a caller cannot make a new one.
+ * The metrics of `/metrics`, in Prometheus' text format. Labels come from closed lists (procedures, error codes, reasons), so
+ * that callers cannot create new series.
  */
 export function createMetrics({ pool, keys }: { pool: OpenDatabase['pool']; keys: () => KeySetStatus }) {
   const registry = new Registry()
   const duration = new Histogram({
     name: 'trpc_call_duration_seconds',
-    help: 'Calls by procedure and outcome, with the duration of the request that brought them.',
+    help: 'Calls by procedure and outcome, with the duration of their request.',
     labelNames: ['procedure', 'outcome'],
     registers: [registry],
   })
@@ -26,7 +26,7 @@ export function createMetrics({ pool, keys }: { pool: OpenDatabase['pool']; keys
   })
   new Gauge({
     name: 'jwks_age_seconds',
-    help: 'Time since the keys of the issuer were fetched. NaN where they never were.',
+    help: 'Time since the keys of the issuer were fetched. NaN if never.',
     registers: [registry],
     collect() {
       this.set(keys().age ?? Number.NaN)
@@ -35,7 +35,7 @@ export function createMetrics({ pool, keys }: { pool: OpenDatabase['pool']; keys
   return {
     contentType: registry.contentType,
     text: () => registry.metrics(),
-    count({ calls, duration: seconds }: CallReport) {
+    count({ calls, duration: seconds }: RequestReport) {
       for (const call of calls) duration.observe(call, seconds)
     },
   }

@@ -6,21 +6,21 @@ import type { OpenDatabase } from '../../db/open-database.js'
 import type { Verifier } from '../verifier/create-verifier.js'
 import { databaseProblem } from './database-problem.js'
 
-/** What `/readyz` answers: 200 when both parts are `ok`, else 503, with what is missing and what to do. */
+/** The answer of `/readyz`: 200 if both parts are `ok`, else 503. A part that is not `ok` says what to do. */
 export interface Readiness {
   ready: boolean
   database: string
   keys: string
-  /** The level of the fence, where it stands. */
+  /** The level of isolation; undefined if the database is not `ok`. */
   fence?: FenceLevel
 }
 
-/** Gets what the driver said: it may name hosts and logins, which the answer to anybody does not. */
+/** Receives the error itself, which may contain hosts and logins; the public answer does not. */
 type OnProblem = (problem: string, error: unknown) => void
 
-const patience = 5_000
+const timeoutMs = 5_000
 
-/** Looks whether calls can be answered: the database is there and migrated, and there are keys to verify tokens with. */
+/** Checks that calls can be answered: the database is reachable, migrated and isolated, and there are keys to verify tokens. */
 export async function checkReadiness({
   database,
   verifier,
@@ -31,8 +31,8 @@ export async function checkReadiness({
   onProblem: OnProblem
 }): Promise<Readiness> {
   const [{ state, fence }, keys] = await Promise.all([
-    databaseStateOf(database, onProblem),
-    keysStateOf(verifier, onProblem),
+    readDatabaseState(database, onProblem),
+    readKeysState(verifier, onProblem),
   ])
   return { ready: state === 'ok' && keys === 'ok', database: state, keys, ...(fence && { fence }) }
 }
@@ -42,16 +42,20 @@ interface DatabaseState {
   fence?: FenceLevel
 }
 
-async function databaseStateOf(database: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
-  const late = sleep(patience, { state: 'The database does not answer: check DATABASE_URL.' }, { ref: false })
-  return Promise.race([lookAt(database, onProblem), late]).catch(error => {
-    const state = databaseProblem(error) ?? 'The database cannot be used: the log says why.'
+async function readDatabaseState(database: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
+  const timeout = sleep(
+    timeoutMs,
+    { state: 'The database does not answer: check DATABASE_URL.' },
+    { ref: false },
+  )
+  return Promise.race([checkDatabase(database, onProblem), timeout]).catch(error => {
+    const state = databaseProblem(error) ?? 'The database fails: the log says why.'
     onProblem(state, error)
     return { state }
   })
 }
 
-async function lookAt({ admin, fence }: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
+async function checkDatabase({ admin, fence }: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
   const pending = await pendingMigrations(admin)
   if (pending.length > 0) {
     return { state: `The schema is not up to date (${pending.join(', ')}): run npm run migrate.` }
@@ -63,12 +67,13 @@ async function lookAt({ admin, fence }: OpenDatabase, onProblem: OnProblem): Pro
   return { state: `The database does not keep users apart (${count}): run npm run fence.` }
 }
 
-async function keysStateOf(verifier: Verifier, onProblem: OnProblem): Promise<string> {
+async function readKeysState(verifier: Verifier, onProblem: OnProblem): Promise<string> {
   try {
     await verifier.ready()
     return 'ok'
   } catch (error) {
-    if (verifier.status().lastError === 'no_keys') return 'The issuer has no keys yet: sign somebody in.'
+    if (verifier.status().lastError === 'no_keys')
+      return 'The issuer has no keys yet: sign in once to create them.'
     const problem =
       'The keys of the issuer cannot be fetched: check BETTER_AUTH_URL or JWKS_URL, and that the issuer runs.'
     onProblem(problem, error)

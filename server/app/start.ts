@@ -8,27 +8,27 @@ import { createVerifier, type Verifier } from '../verifier/create-verifier.js'
 import { startIssuer } from './better-auth.js'
 import { assertNotExposed, type Config, hostInUrl } from './config.js'
 import { createHost, type NodeRequest } from './host.js'
-import { createLog, warnBy } from './log.js'
+import { createLog, problemLogger } from './log.js'
 import { checkReadiness } from './readiness.js'
 
-/** The port cannot be had. */
+/** The server cannot listen on its port. */
 export class PortError extends Error {
   override name = 'PortError'
 }
 
-/** A server that runs. */
+/** A running server. */
 export interface RunningServer {
-  /** Where it is reached, such as `http://127.0.0.1:4000`. */
+  /** Its URL, such as `http://127.0.0.1:4000`. */
   url: string
-  /** Stops accepting, finishes what runs (10 seconds at most), closes the database. */
+  /** Stops accepting requests, finishes the running ones (at most 10 seconds) and closes the database. */
   close(): Promise<void>
 }
 
 type FetchHandler = (request: Request, node: NodeRequest) => Response | Promise<Response>
 
-const stopWithin = 10_000
+const stopTimeoutMs = 10_000
 
-/** {@link startServer}, with all that it needs of Node. */
+/** `startServer` in `server/index.ts`, in its own file because it needs Node. */
 export async function start(config: Config): Promise<RunningServer> {
   assertNotExposed(config)
   const log = createLog(config.logLevel)
@@ -42,17 +42,15 @@ export async function start(config: Config): Promise<RunningServer> {
     preparedStatements: config.preparedStatements,
     fenceSecret: config.fenceSecret,
     requiredFence: config.databaseFence,
-    onProblem: warnBy(log),
+    onProblem: problemLogger(log),
   })
-  const stops = [database.close]
+  const closers = [database.close]
   let handle: FetchHandler = () => Response.json({ error: 'Starting.' }, { status: 503 })
   const server = createAdaptorServer({
     fetch: (request, node) => handle(request, node),
     overrideGlobalObjects: false,
     serverOptions: { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 },
   }) as Server
-  // Every header counts, up to Node's limit of bytes: the default drops a second Authorization behind a thousand others.
-  server.maxHeadersCount = 0
   const sockets = new Set<Socket>()
   server.on('connection', socket => {
     sockets.add(socket)
@@ -60,50 +58,50 @@ export async function start(config: Config): Promise<RunningServer> {
   })
   try {
     const url = await listen(server, config)
-    stops.unshift(() => closeServer(server, sockets))
+    closers.unshift(() => closeServer(server, sockets))
     const { issuer, audience, jwksUrl } = config.issuer.kind === 'remote' ? config.issuer : issuerAt(url)
-    const auth = config.issuer.kind === 'remote' ? null : await startOwnIssuer(config, database, url, stops)
+    const auth = config.issuer.kind === 'remote' ? null : await startOwnIssuer(config, database, url, closers)
     const verifier = createVerifier({
       issuer,
       audience,
       jwksUrl,
       allowHttp: config.jwksAllowHttp || auth !== null,
-      onProblem: warnBy(log),
+      onProblem: problemLogger(log),
     })
     handle = createHost({ config, origin: url, issuer, verifier, database, log, auth }).fetch
-    lookAhead({ verifier, database, production: config.production }, log)
+    logReadiness({ verifier, database, production: config.production }, log)
     if (auth === null) log.info({ url, issuer }, 'listening')
     let closing: Promise<void> | undefined
     return {
       url,
       close() {
-        closing ??= Promise.race([runAll(stops), sleep(stopWithin, undefined, { ref: false })])
+        closing ??= Promise.race([closeAll(closers), sleep(stopTimeoutMs, undefined, { ref: false })])
         return closing
       },
     }
   } catch (error) {
-    await runAll(stops)
+    await closeAll(closers)
     throw error
   }
 }
 
-async function runAll(stops: readonly (() => Promise<void>)[]): Promise<void> {
-  for (const stop of stops) await stop()
+async function closeAll(closers: readonly (() => Promise<void>)[]): Promise<void> {
+  for (const close of closers) await close()
 }
 
 async function listen(server: Server, { port, host }: Config): Promise<string> {
   await new Promise<void>((done, fail) => {
     server.once('error', fail).listen(port, host, done)
   }).catch(cause => {
-    const why = cause.code === 'EADDRINUSE' ? 'is in use' : `cannot be had (${cause.code})`
-    throw new PortError(`Port ${port} on ${host} ${why}: set PORT or HOST to another.`, { cause })
+    const problem = cause.code === 'EADDRINUSE' ? 'is in use' : `cannot be used (${cause.code})`
+    throw new PortError(`Port ${port} on ${host} ${problem}: set PORT or HOST to another.`, { cause })
   })
   const address = server.address()
   const bound = typeof address === 'object' && address !== null ? address.port : port
-  return `http://${nameInUrl(host)}:${bound}`
+  return `http://${reachableHost(host)}:${bound}`
 }
 
-function nameInUrl(host: string): string {
+function reachableHost(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1'
   if (host === '::') return '[::1]'
   return hostInUrl(host)
@@ -111,15 +109,15 @@ function nameInUrl(host: string): string {
 
 const issuerAt = (url: string) => ({ issuer: url, audience: url, jwksUrl: `${url}/api/auth/jwks` })
 
-/** Its users and keys are in the embedded database, whatever database the tasks are in. */
+/** Its users and keys are in the embedded database, even if the tasks are in another. */
 async function startOwnIssuer(
   config: Config,
   database: OpenDatabase,
   url: string,
-  stops: (() => Promise<void>)[],
+  closers: (() => Promise<void>)[],
 ) {
   const own = config.databaseUrl === undefined ? database : await openDatabase({ dataDir: config.dataDir })
-  if (own !== database) stops.push(own.close)
+  if (own !== database) closers.push(own.close)
   const { port } = new URL(url)
   return startIssuer({
     db: own.admin,
@@ -132,18 +130,18 @@ async function startOwnIssuer(
   })
 }
 
-/** So that the first caller need not wait, and whoever starts it reads at once what is away or missing. */
-function lookAhead(
+/** Fetches the keys before the first call, and logs at start what is not ready. */
+function logReadiness(
   { production, ...parts }: { verifier: Verifier; database: OpenDatabase; production: boolean },
   log: Logger,
 ): void {
-  const onProblem = warnBy(log)
+  const onProblem = problemLogger(log)
   checkReadiness({ ...parts, onProblem }).then(
     ({ ready, ...states }) => {
       if (!ready) log.warn(states, 'not ready')
       if (production && states.fence === 'plain') {
         log.warn(
-          'The fence is plain: SQL that somebody injects can change the identity. See DATABASE_FENCE in the README.',
+          'The level of isolation is plain: injected SQL can change the identity. See DATABASE_FENCE in the README.',
         )
       }
     },
@@ -153,14 +151,14 @@ function lookAhead(
 
 function closeServer(server: Server, sockets: ReadonlySet<Socket>): Promise<void> {
   return new Promise(done => {
-    const sweep = setInterval(() => {
+    const closeIdle = setInterval(() => {
       server.closeIdleConnections()
-      // Node does not count as idle what has never sent a byte, such as a browser's connection in advance.
+      // For Node a connection that never sent a byte is not idle; browsers open such connections in advance.
       for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy()
     }, 100)
-    const force = setTimeout(() => server.closeAllConnections(), stopWithin - 1_000)
+    const force = setTimeout(() => server.closeAllConnections(), stopTimeoutMs - 1_000)
     server.close(() => {
-      clearInterval(sweep)
+      clearInterval(closeIdle)
       clearTimeout(force)
       done()
     })

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { missingGrants, missingToServe } from '../../db/fence/serving-login.js'
 import type { OpenDatabase } from '../../db/open-database.js'
-import { causesOf } from '../../shared/causes.js'
+import { causesOf } from '../../shared/error-handling.js'
 
 /** What PostgreSQL says of a right that the login lacks; undefined where the error is another. */
 export function denialOf(error: unknown): string | undefined {

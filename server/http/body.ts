@@ -1,6 +1,6 @@
 import { TRPCError } from '@trpc/server'
 
-/** Where a host's body parser leaves what it read, and Node's word on whether somebody has read the stream. */
+/** `body` is what a body parser of the host has read; `readableDidRead` is Node's flag for a stream that was read. */
 export interface BodySource {
   body?: unknown
   readableDidRead?: boolean
@@ -8,27 +8,31 @@ export interface BodySource {
 
 const maxBytes = 1_048_576
 
-const tooLarge = () => new TRPCError({ code: 'PAYLOAD_TOO_LARGE', message: 'A body has at most 1 MB.' })
+const tooLarge = () =>
+  new TRPCError({
+    code: 'PAYLOAD_TOO_LARGE',
+    message: 'The request body is larger than 1 MB. Send less at once.',
+  })
 
 /**
- * The body of a POST as text, null for other methods. Takes what a body parser in front has read (`req.body`).
+ * The body of a POST as text, null for other methods. Uses `req.body` if a body parser of the host has read the body.
  *
- * @throws TRPCError PAYLOAD_TOO_LARGE over 1 MB, BAD_REQUEST when somebody has read the body and kept it
+ * @throws TRPCError PAYLOAD_TOO_LARGE over 1 MB, BAD_REQUEST if the body was read and is not in `req.body`
  */
 export async function readBody(request: Request, source: BodySource): Promise<string | null> {
   if (request.method !== 'POST') return null
-  const announced = Number(request.headers.get('content-length') ?? Number.NaN)
-  if (announced > maxBytes) throw tooLarge()
-  const isEmpty = !(announced > 0) && !request.headers.has('transfer-encoding')
-  if (source !== request && source.body !== undefined) return isEmpty ? '' : parsed(source.body)
+  const contentLength = Number(request.headers.get('content-length') ?? Number.NaN)
+  if (contentLength > maxBytes) throw tooLarge()
+  const isEmpty = !(contentLength > 0) && !request.headers.has('transfer-encoding')
+  if (source !== request && source.body !== undefined) return isEmpty ? '' : textOf(source.body)
   if (request.bodyUsed || (source.readableDidRead && !isEmpty)) {
-    const message = 'The body has been read already: mount this handler before the body parser.'
+    const message = 'The request body was already read. Mount this handler before the body parser.'
     throw new TRPCError({ code: 'BAD_REQUEST', message })
   }
   return request.body === null ? '' : readStream(request.body)
 }
 
-function parsed(body: unknown): string {
+function textOf(body: unknown): string {
   const text =
     typeof body === 'string' ? body : body instanceof Uint8Array ? decode([body]) : JSON.stringify(body)
   if (text.length > maxBytes) throw tooLarge()
@@ -46,7 +50,11 @@ async function readStream(stream: ReadableStream<Uint8Array>): Promise<string> {
     }
   } catch (cause) {
     if (cause instanceof TRPCError) throw cause
-    throw new TRPCError({ code: 'CLIENT_CLOSED_REQUEST', message: 'The body ended too early.', cause })
+    throw new TRPCError({
+      code: 'CLIENT_CLOSED_REQUEST',
+      message: 'The client closed the request before the end of its body.',
+      cause,
+    })
   }
   return decode(chunks)
 }

@@ -1,49 +1,49 @@
 import { type AnyTRPCRouter, getTRPCErrorShape, TRPCError, transformTRPCResponse } from '@trpc/server'
 import { getHTTPStatusCodeFromError, resolveResponse } from '@trpc/server/http'
-import { callHook } from '../../shared/call-hook.js'
+import { callHook } from '../../shared/error-handling.js'
 import { appRouter } from '../routers/app.js'
-import { accessOf, type ContextOptions, createContextFactory } from '../trpc/context.js'
-import { RequestFailure } from '../trpc/error-shape.js'
+import { type ContextOptions, createContextFactory, guardStateOf } from '../trpc/context.js'
+import { RequestFailure } from '../trpc/errors.js'
 import type { RequestLike } from '../verifier/bearer-token.js'
 import { type BodySource, readBody } from './body.js'
-import { type CallReport, callsOf, procedureNames, refusalOf } from './call-report.js'
-import { describeError } from './describe-error.js'
-import { isPlainTarget, plainPathAdvice, requestIdOf } from './request.js'
+import { callsOf, procedureNames, type RequestReport, reportedRefusal } from './request-report.js'
+import { isPlainTarget, pathNotPlain, requestIdOf } from './request-target.js'
 import { setAnswerHeaders } from './response-headers.js'
+import { serializeError } from './serialize-error.js'
 
 /** Options of `createNodeHandler` and `createFetchHandler`. */
 export interface HandlerOptions extends ContextOptions {
-  /** @default the package's own `appRouter` */
+  /** @default the package's `appRouter` */
   router?: AnyTRPCRouter | undefined
-  /** Path that the procedures stand under. @default '/trpc' */
+  /** Path of the procedures. @default '/trpc' */
   basePath?: string | undefined
   /**
-   * Gets what is not the caller's fault, whole: unexpected errors (the caller sees a request id only) and outages. What it throws is
-   * reported by `console.error`, and changes no answer. @default console.error
+   * Receives unexpected errors (the caller sees only a request id) and outages. If it throws, the error goes to
+   * `console.error` and the answer stays the same. @default console.error
    */
   onError?:
     | ((failure: { error: TRPCError; requestId: string; procedure: string | undefined }) => void)
     | undefined
-  /** Called once for each answer, for logs and metrics. What it throws is reported by `console.error`, and changes no answer. */
-  onAnswer?: ((answer: CallReport) => void) | undefined
+  /** Called once for each request, for logs and metrics. If it throws, the error goes to `console.error`. */
+  onAnswer?: ((report: RequestReport) => void) | undefined
 }
 
-const ours = new Set(['INTERNAL_SERVER_ERROR', 'SERVICE_UNAVAILABLE', 'GATEWAY_TIMEOUT'])
+const serverFaults = new Set(['INTERNAL_SERVER_ERROR', 'SERVICE_UNAVAILABLE', 'GATEWAY_TIMEOUT'])
 const maxBatchSize = 50
 
-/** The whole tRPC endpoint, for any host: path, method, limits, authentication, headers. */
+/** The tRPC endpoint for any host: path, method, limits, authentication, headers. */
 export function createEndpoint({
   verifier,
   database,
   router = appRouter,
   basePath = '/trpc',
   onError = ({ error, requestId, procedure }) =>
-    console.error(`Request ${requestId} (${procedure}) failed:`, describeError(error.cause ?? error)),
+    console.error(`Request ${requestId} (${procedure}) failed:`, serializeError(error.cause ?? error)),
   onAnswer,
 }: HandlerOptions) {
   const createContext = createContextFactory({ verifier, database })
   const prefix = `${basePath.replace(/\/+$/, '')}/`
-  const known = procedureNames(router)
+  const knownProcedures = procedureNames(router)
 
   return async function answer(
     request: Request,
@@ -53,18 +53,26 @@ export function createEndpoint({
     const requestId = requestIdOf(request.headers)
     const { pathname } = new URL(request.url)
     const failures: TRPCError[] = []
-    const seen: Pick<CallReport, 'calls' | 'userId' | 'refusal'> = { calls: [], userId: null, refusal: null }
+    const outcome: Pick<RequestReport, 'calls' | 'userId' | 'refusal'> = {
+      calls: [],
+      userId: null,
+      refusal: null,
+    }
 
-    const report = (error: TRPCError, procedure?: string) => {
+    const reportFailure = (error: TRPCError, procedure?: string) => {
       failures.push(error)
-      if (ours.has(error.code))
-        callHook(() => onError({ error, requestId, procedure }), warnOf('onError', requestId))
+      if (serverFaults.has(error.code))
+        callHook(() => onError({ error, requestId, procedure }), logHookError('onError', requestId))
     }
     const respond = async (): Promise<Response> => {
       if (!isPlainTarget(source.url ?? request.url, pathname))
-        throw new TRPCError({ code: 'BAD_REQUEST', message: plainPathAdvice })
+        throw new TRPCError({ code: 'BAD_REQUEST', message: pathNotPlain })
       const path = procedurePath(pathname, prefix)
-      if (path === null) throw new TRPCError({ code: 'NOT_FOUND', message: 'There is nothing at this path.' })
+      if (path === null)
+        throw new TRPCError({
+          code: 'NOT_FOUND',
+          message: 'No procedure at this path. Use <basePath>/<procedure>, such as /trpc/health.',
+        })
       checkMethod(request)
       const body = await readBody(request, source)
       return resolveResponse({
@@ -78,38 +86,38 @@ export function createEndpoint({
           const context = await createContext({ req: source, info, requestId }).catch(cause => {
             throw new RequestFailure(requestId, { cause })
           })
-          seen.userId = context.user?.id ?? null
-          seen.refusal = refusalOf(accessOf(context)?.refusal)
+          outcome.userId = context.user?.id ?? null
+          outcome.refusal = reportedRefusal(guardStateOf(context)?.refusal)
           return context
         },
-        onError: ({ error, path: procedure }) => report(error, procedure),
+        onError: ({ error, path: procedure }) => reportFailure(error, procedure),
         responseMeta({ paths, data }) {
-          seen.calls = callsOf(paths, data, known)
+          outcome.calls = callsOf(paths, data, knownProcedures)
           return {}
         },
       })
     }
     const response = await respond().catch(cause => {
-      const error = cause instanceof TRPCError ? cause : unexpected(requestId, cause)
-      report(error)
-      seen.calls = [{ procedure: 'unknown', outcome: error.code }]
+      const error = cause instanceof TRPCError ? cause : unexpectedError(requestId, cause)
+      reportFailure(error)
+      outcome.calls = [{ procedure: 'unknown', outcome: error.code }]
       return errorResponse(router, error)
     })
     setAnswerHeaders(response.headers, { request, requestId, failures })
     const { status } = response
     const duration = (performance.now() - started) / 1000
     callHook(
-      () => onAnswer?.({ request, requestId, ...seen, status, duration }),
-      warnOf('onAnswer', requestId),
+      () => onAnswer?.({ request, requestId, ...outcome, status, duration }),
+      logHookError('onAnswer', requestId),
     )
     return response
   }
 }
 
-const warnOf = (option: string, requestId: string) => (error: unknown) =>
-  console.error(`The ${option} option has thrown (request ${requestId}):`, describeError(error))
+const logHookError = (option: string, requestId: string) => (error: unknown) =>
+  console.error(`The ${option} option threw an error (request ${requestId}):`, serializeError(error))
 
-/** `<prefix><procedures>`, or `/<procedures>` where the host has cut the prefix off: of one segment exactly, else null. */
+/** The procedures of `<prefix><procedures>`, or of `/<procedures>` if the host has removed the prefix. Null for another path. */
 function procedurePath(pathname: string, prefix: string): string | null {
   const path = pathname.startsWith(prefix) ? pathname.slice(prefix.length) : pathname.slice(1)
   return path === '' || path.includes('/') ? null : path
@@ -132,7 +140,7 @@ function checkMethod({ method, headers }: Request): void {
   }
 }
 
-function unexpected(requestId: string, cause: unknown): TRPCError {
+function unexpectedError(requestId: string, cause: unknown): TRPCError {
   return new TRPCError({ code: 'INTERNAL_SERVER_ERROR', cause: new RequestFailure(requestId, { cause }) })
 }
 
@@ -140,7 +148,7 @@ function withBody({ url, method, headers, signal }: Request, body: string): Requ
   return new Request(url, { method, headers, signal, body })
 }
 
-/** An answer in tRPC's own form, and through the router's own formatter, for what never reached a procedure. */
+/** An answer in tRPC's form, with the router's formatter, for a request that did not reach a procedure. */
 function errorResponse(router: AnyTRPCRouter, error: TRPCError): Response {
   const config = router._def._config
   const shape = getTRPCErrorShape({

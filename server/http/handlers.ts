@@ -2,8 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createEndpoint, type HandlerOptions } from './endpoint.js'
 
 /**
- * The tRPC endpoint as a Fetch handler, for Hono, Next.js, Bun, Deno and edge runtimes. Under its `basePath` or mounted
- * where the host has cut the prefix off; a body that somebody has read already is refused (400).
+ * The tRPC endpoint as a Fetch handler, for Hono, Next.js, Bun, Deno and edge runtimes. It works under its `basePath` and
+ * where the host has removed that prefix. A request whose body was already read is refused (400).
  *
  * @example
  * app.all('/trpc/*', c => handler(c.req.raw))
@@ -14,8 +14,8 @@ export function createFetchHandler(options: HandlerOptions): (request: Request) 
 }
 
 /**
- * The tRPC endpoint as a Node handler, for node:http, Express, Connect, and Fastify's raw requests. Behind a body parser it
- * takes what was read (`req.body`).
+ * The tRPC endpoint as a Node handler, for node:http, Express, Connect, and Fastify's raw requests. After a body parser it
+ * uses `req.body`.
  *
  * @example
  * app.use('/trpc', createNodeHandler({ verifier, database }))

@@ -1,8 +1,8 @@
 import type { TRPCError } from '@trpc/server'
-import { causesOf } from '../../shared/causes.js'
+import { causesOf } from '../../shared/error-handling.js'
 import { TokenError, usualRetryAfter } from '../verifier/token-error.js'
 
-/** The headers that every answer carries, and those that its failures ask for. */
+/** Sets the headers of every answer, and those of its failures. */
 export function setAnswerHeaders(
   headers: Headers,
   { request, requestId, failures }: { request: Request; requestId: string; failures: readonly TRPCError[] },
@@ -18,10 +18,9 @@ export function setAnswerHeaders(
 }
 
 /**
- * The option of this name for tRPC's own adapters: gives the answer `WWW-Authenticate` (RFC 6750 section 3)
- * where a call is UNAUTHORIZED or lacks a scope, `Retry-After` (seconds) where one is SERVICE_UNAVAILABLE.
- * `createNodeHandler` and `createFetchHandler` set them themselves. A stream (`httpBatchStreamLink`) sends its
- * headers before it knows.
+ * The `responseMeta` option for tRPC's own adapters. It adds `WWW-Authenticate` (RFC 6750 section 3) if a call is
+ * UNAUTHORIZED or lacks a scope, and `Retry-After` (seconds) if one is SERVICE_UNAVAILABLE. `createNodeHandler` and
+ * `createFetchHandler` add them by themselves; a stream (`httpBatchStreamLink`) cannot, because its headers are sent first.
  *
  * @example
  * createHTTPServer({ router, createContext: createContextFactory({ verifier, database }), responseMeta })

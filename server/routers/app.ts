@@ -1,9 +1,9 @@
 import { protectedProcedure, publicProcedure, router } from '../trpc/procedures.js'
 import { tasksRouter } from './tasks.js'
 
-/** What `npm start` serves. */
+/** The router that `npm start` serves. */
 export const appRouter = router({
-  /** Answers with any token and with none. */
+  /** Needs no token. */
   health: publicProcedure.query(() => ({ ok: true })),
   /** The caller. */
   me: protectedProcedure.query(({ ctx }) => ctx.user),

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-/** Where a page ends: keyset pagination on `(created_at, id)`, stable while rows come and go. */
+/** Position of the last task of a page: keyset pagination on `(created_at, id)`, stable while tasks are added and deleted. */
 export interface Position {
   createdAt: Date
   id: string
@@ -8,7 +8,7 @@ export interface Position {
 
 const position = z.tuple([z.int().min(-62_135_596_800_000).max(253_402_300_799_999), z.guid()])
 
-/** Opaque to the client: base64url of the position as JSON. */
+/** The cursor of a position: base64url of JSON, opaque to the client. */
 export function encodeCursor({ createdAt, id }: Position): string {
   return btoa(JSON.stringify([createdAt.getTime(), id]))
     .replaceAll('+', '-')
@@ -16,7 +16,7 @@ export function encodeCursor({ createdAt, id }: Position): string {
     .replaceAll('=', '')
 }
 
-/** Undefined for what {@link encodeCursor} did not make. */
+/** The position of a cursor; undefined if {@link encodeCursor} did not create it. */
 export function decodeCursor(cursor: string): Position | undefined {
   try {
     const [time, id] = position.parse(JSON.parse(atob(cursor.replaceAll('-', '+').replaceAll('_', '/'))))

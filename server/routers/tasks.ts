@@ -1,10 +1,9 @@
 import { TRPCError } from '@trpc/server'
 import { type Selectable, sql } from 'kysely'
-import { v7 as uuidv7 } from 'uuid'
 import { z } from 'zod'
 import type { TasksTable } from '../../db/schema.js'
 import { type Task, taskCreateInput, taskIdInput, taskListInput, taskUpdateInput } from '../../shared/task.js'
-import { VersionConflict } from '../trpc/error-shape.js'
+import { VersionConflict } from '../trpc/errors.js'
 import { protectedProcedure, router } from '../trpc/procedures.js'
 import { decodeCursor, encodeCursor } from './task-cursor.js'
 
@@ -14,12 +13,12 @@ const listInput = taskListInput.transform((input, issues) => {
   issues.addIssue({
     code: 'custom',
     path: ['cursor'],
-    message: 'Not a cursor of this list: start without one',
+    message: 'Not a cursor of this list. Start without a cursor.',
   })
   return z.NEVER
 })
 
-/** The tasks of the caller. Every query names `user_id`, for the index and for sharding; the policy holds without it. */
+/** The tasks of the caller. Queries name `user_id` for the index and for sharding; the policy isolates without it too. */
 export const tasksRouter = router({
   /** A page of tasks, newest first. */
   list: protectedProcedure.input(listInput).query(async ({ ctx, input }) => {
@@ -28,16 +27,16 @@ export const tasksRouter = router({
     if (status !== 'all') query = query.where('completed', '=', status === 'done')
     if (after) {
       const { createdAt, id } = after
-      // In a subselect: PostgreSQL would guess by the time how few tasks are left, and read and sort them all where it is wrong.
+      // The subselect hides the time from the planner: a wrong guess of how few tasks are left would read and sort them all.
       query = query.where(
         sql<boolean>`(created_at, id) < ((select ${createdAt.toISOString()}::timestamptz), ${id}::uuid)`,
       )
     }
     if (search) {
-      // Neither ilike nor > 0: what PostgreSQL takes for rare makes it read and sort all tasks of the caller, not stop at a page.
-      const within = (column: 'title' | 'notes') =>
+      // Not ilike and not > 0: the planner expects few matches for those, and would read and sort all tasks of the caller.
+      const contains = (column: 'title' | 'notes') =>
         sql<boolean>`strpos(lower(${sql.ref(column)}), lower(${search})) <> 0`
-      query = query.where(match => match.or([within('title'), within('notes')]))
+      query = query.where(match => match.or([contains('title'), contains('notes')]))
     }
     const rows = await query
       .orderBy('created_at', 'desc')
@@ -61,13 +60,13 @@ export const tasksRouter = router({
     return toTask(row)
   }),
 
-  /** Makes a task. With an `id` of the client's it can be repeated: the caller's task that has it comes back as it is. */
+  /** Creates a task. With an `id` from the client it can be repeated: it returns the caller's task with that id unchanged. */
   create: protectedProcedure.input(taskCreateInput).mutation(async ({ ctx, input }) => {
     const { id = uuidv7(), title, notes, dueAt } = input
     const row = await ctx.db
       .insertInto('tasks')
       .values({ user_id: ctx.user.id, id, title, notes, due_at: dueAt?.toISOString() })
-      // An update that changes nothing: `do nothing` returns no row, and a select beside it misses a concurrent one.
+      // An update that changes nothing, because `do nothing` returns no row and a second select misses a concurrent insert.
       .onConflict(conflict =>
         conflict.columns(['user_id', 'id']).doUpdateSet(row => ({ version: row.ref('tasks.version') })),
       )
@@ -76,7 +75,7 @@ export const tasksRouter = router({
     return toTask(row)
   }),
 
-  /** Changes a task; CONFLICT, with the task as it stands, when `version` is given and has moved. */
+  /** Updates a task. If `version` is given and is not the current one: CONFLICT with the current task. */
   update: protectedProcedure.input(taskUpdateInput).mutation(async ({ ctx, input }) => {
     const { id, version, title, notes, completed, dueAt } = input
     const own = ctx.db.updateTable('tasks').where('user_id', '=', ctx.user.id).where('id', '=', id)
@@ -126,8 +125,14 @@ export const tasksRouter = router({
   }),
 })
 
-/** One message, so that another user's task and a missing one are the same. */
-const notFound = () => new TRPCError({ code: 'NOT_FOUND', message: 'There is no such task.' })
+/** A UUID of version 7 (RFC 9562 section 5.7): the milliseconds since 1970, then random bits. */
+function uuidv7(): string {
+  const time = Date.now().toString(16).padStart(12, '0')
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}`
+}
+
+/** The same error for another user's task and for a missing one. */
+const notFound = () => new TRPCError({ code: 'NOT_FOUND', message: 'There is no task with this id.' })
 
 function toTask(row: Selectable<TasksTable>): Task {
   return {

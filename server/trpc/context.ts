@@ -6,27 +6,27 @@ import { bearerToken, type RequestLike } from '../verifier/bearer-token.js'
 import type { Verifier } from '../verifier/create-verifier.js'
 import { TokenError } from '../verifier/token-error.js'
 
-/** Key of what the guards know beyond the user. A symbol, so that no procedure reaches a database without one. */
-export const access: unique symbol = Symbol('trpc-bearer.access')
+/** Key of the guards' own data in a context. It is a symbol so that no procedure reaches the database without a guard. */
+export const guardState: unique symbol = Symbol('trpc-bearer.guard')
 
-interface Access {
-  /** Why there is no user. */
+interface GuardState {
+  /** Why there is no user; null if there is one. */
   refusal: TokenError | null
-  /** The database as the user sees it; null where there is no user. */
+  /** The user's scoped database; null if there is no user. */
   db: Kysely<Database> | null
   requestId: string
 }
 
 /** Context of every procedure. */
 export interface Context {
-  /** The caller, or null when the request carried no token that holds. */
+  /** The caller, or null if the request has no valid token. */
   user: User | null
-  readonly [access]: Access
+  readonly [guardState]: GuardState
 }
 
-/** What the guards know of a context, where `createContext` made it. */
-export function accessOf(ctx: object | undefined): Access | undefined {
-  return ctx !== undefined && access in ctx ? (ctx as Context)[access] : undefined
+/** The guards' data of a context; undefined if `createContext` did not make the context. */
+export function guardStateOf(ctx: object | undefined): GuardState | undefined {
+  return ctx !== undefined && guardState in ctx ? (ctx as Context)[guardState] : undefined
 }
 
 /** Options of {@link createContextFactory}. */
@@ -37,8 +37,8 @@ export interface ContextOptions {
 }
 
 /**
- * Makes the `createContext` of any tRPC adapter whose options hold `req`: node:http, Express, Fastify, Next.js, fetch, ws.
- * It never throws for a bad token, so that public procedures still answer: it records why, and `protectedProcedure` throws.
+ * Creates the `createContext` of any tRPC adapter whose options have `req`: node:http, Express, Fastify, Next.js, fetch, ws.
+ * It does not throw for a bad token, so that public procedures still answer: `protectedProcedure` throws the reason.
  *
  * @example
  * createHTTPHandler({ router: appRouter, createContext: createContextFactory({ verifier, database }) })
@@ -50,7 +50,7 @@ export function createContextFactory({ verifier, database }: ContextOptions) {
     requestId = crypto.randomUUID(),
   }: {
     req: RequestLike
-    /** tRPC's: its signal says that the caller has gone, and what still runs for them is cancelled. */
+    /** From tRPC. When its signal aborts, the statements of this call are cancelled. */
     info?: { signal: AbortSignal }
     requestId?: string
   }): Promise<Context> {
@@ -58,11 +58,11 @@ export function createContextFactory({ verifier, database }: ContextOptions) {
       const user = await verifier.verify(bearerToken(req))
       return {
         user,
-        [access]: { refusal: null, db: database.forUser(user.id, { signal: info?.signal }), requestId },
+        [guardState]: { refusal: null, db: database.forUser(user.id, { signal: info?.signal }), requestId },
       }
     } catch (error) {
       if (!(error instanceof TokenError)) throw error
-      return { user: null, [access]: { refusal: error, db: null, requestId } }
+      return { user: null, [guardState]: { refusal: error, db: null, requestId } }
     }
   }
 }

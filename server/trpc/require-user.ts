@@ -1,9 +1,11 @@
-import { initTRPC, TRPCError, type TRPCProcedureBuilder, type TRPCUnsetMarker as Unset } from '@trpc/server'
+import { initTRPC, type TRPCProcedureBuilder, type TRPCUnsetMarker as Unset } from '@trpc/server'
 import type { User } from '../../shared/user.js'
+import { assertScopes, lackOf, type Scopes } from '../verifier/check-scope.js'
 import { TokenError } from '../verifier/token-error.js'
-import { accessOf } from './context.js'
+import { guardStateOf } from './context.js'
+import { refusalError } from './errors.js'
 
-/** A guard that a foreign `t` takes with `t.procedure.concat(requireUser())`. */
+/** A guard for any `t`: `t.procedure.concat(requireUser())`. */
 export type UserGuard<T> = TRPCProcedureBuilder<
   { user: T | null },
   object,
@@ -16,9 +18,9 @@ export type UserGuard<T> = TRPCProcedureBuilder<
 >
 
 /**
- * The guard of `protectedProcedure` for a `t` of your own, whatever its context, transformer, meta and error formatter are:
- * no user, no entry, and `ctx.user` is no longer null. The context needs a `user`; where `createContextFactory` made it (or
- * it is spread into yours) the refusal has its reason, which `reasonOf(error)` reads.
+ * The guard of `protectedProcedure` for your own `t`, with any context, transformer, meta and error formatter. It refuses a
+ * call without a user and makes `ctx.user` non-null. The context needs `user: User | null`; if it contains the context of
+ * `createContextFactory`, `reasonOf(error)` gives the reason of the refusal.
  *
  * @example
  * const protectedProcedure = t.procedure.concat(requireUser())
@@ -31,17 +33,30 @@ export function requireUser<T = User>(): UserGuard<T> {
 /**
  * The user of a context.
  *
- * @throws TRPCError UNAUTHORIZED or SERVICE_UNAVAILABLE, with the reason, where there is none
+ * @throws TRPCError UNAUTHORIZED or SERVICE_UNAVAILABLE with the reason, if there is no user
  */
 export function userOf<T>(ctx: { user: T | null }): T {
   const { user } = ctx
-  if (user === null || user === undefined) throw refuse(accessOf(ctx)?.refusal ?? new TokenError('missing'))
+  if (user === null || user === undefined)
+    throw refusalError(guardStateOf(ctx)?.refusal ?? new TokenError('missing'))
   return user
 }
 
-const codes = { 401: 'UNAUTHORIZED', 403: 'FORBIDDEN', 503: 'SERVICE_UNAVAILABLE' } as const
-
-/** What a procedure throws, with the refusal as its cause. */
-export function refuse(refusal: TokenError): TRPCError {
-  return new TRPCError({ code: codes[refusal.status], message: refusal.message, cause: refusal })
+/**
+ * {@link requireUser}, and `user.scope` (RFC 8693 section 4.2: scopes separated by spaces) must contain every scope given here.
+ * Otherwise the call is FORBIDDEN with the reason `insufficient_scope` (RFC 6750 section 3.1).
+ *
+ * @throws TypeError if no scope is given, or one with spaces or quotes
+ * @example
+ * const editProcedure = protectedProcedure.concat(requireScope('tasks:write'))
+ */
+export function requireScope<T extends { scope?: string | undefined } = User>(
+  ...scopes: Scopes
+): UserGuard<T> {
+  assertScopes(scopes)
+  return requireUser<T>().use(({ ctx, next }) => {
+    const refusal = lackOf(ctx.user, scopes)
+    if (refusal !== undefined) throw refusalError(refusal)
+    return next()
+  })
 }

@@ -1,4 +1,4 @@
-import { printable } from '../../shared/printable.js'
+import { printable } from '../../shared/text.js'
 import { parseToken } from './token/compact-token.js'
 import { TokenError } from './token-error.js'
 import { issuerOf, type TrustedIssuer } from './trusted-issuer.js'

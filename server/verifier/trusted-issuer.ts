@@ -1,5 +1,5 @@
 import type { JSONWebKeySet, JWK } from 'jose'
-import { causesOf } from '../../shared/causes.js'
+import { causesOf } from '../../shared/error-handling.js'
 import { discoverKeys } from './keys/discovery.js'
 import { fetchKeys, KeyFetchError, patience } from './keys/key-fetch.js'
 import { givenKeys, type KeySource } from './keys/key-source.js'

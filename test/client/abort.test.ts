@@ -8,7 +8,7 @@ import { transformer } from '../../shared/index.js'
 import { refusalOf } from '../parts/refusal.js'
 import { later, startTokenApi, tokensOf } from '../parts/token-api.js'
 
-/** A client whose first token is refused, and whose renewal is under way until the test ends it. */
+/** A client whose first token is refused, and whose renewal waits for the test. */
 async function startRenewing() {
   const api = await startTokenApi()
   const [asked, renewed] = [later<null>(), later<string>()]
@@ -29,7 +29,7 @@ async function startRenewing() {
 
 const pathsOf = (requests: { url: string }[]) => requests.map(({ url }) => url.split('?')[0])
 
-test('an aborted call is not repeated when the renewal that it waited for is there', async () => {
+test('an aborted call is not repeated after the renewal that it waited for', async () => {
   await using api = await startRenewing()
   const controller = new AbortController()
   const call = refusalOf(api.client.me.query(undefined, { signal: controller.signal }))
@@ -40,7 +40,7 @@ test('an aborted call is not repeated when the renewal that it waited for is the
   expect(pathsOf(api.requests)).toEqual(['/trpc/me'])
 })
 
-test('an aborted call is not repeated with the others of its batch either', async () => {
+test('an aborted call is not repeated with the other calls of its batch', async () => {
   await using api = await startRenewing()
   const controller = new AbortController()
   const call = api.client.tasks.list.query({}, { signal: controller.signal }).catch(() => 'aborted')
@@ -53,7 +53,7 @@ test('an aborted call is not repeated with the others of its batch either', asyn
   expect(await call).toBe('aborted')
 })
 
-test('a call that is unsubscribed from is not repeated', async () => {
+test('an unsubscribed call is not repeated', async () => {
   await using api = await startRenewing()
   const auth = bearerAuth({ getToken: api.getToken })
   const subscriptions: { unsubscribe(): void }[] = []
@@ -75,7 +75,7 @@ test('a call that is unsubscribed from is not repeated', async () => {
   expect(pathsOf(api.requests)).toEqual(['/trpc/me', '/trpc/me'])
 })
 
-test('a call that is aborted before its token is there sends nothing', async () => {
+test('a call that is aborted before it has a token sends nothing', async () => {
   await using api = await startTokenApi()
   const late = later<string>()
   const client = createClient({ url: api.url, getToken: () => late.promise })
@@ -88,7 +88,7 @@ test('a call that is aborted before its token is there sends nothing', async () 
   expect(api.requests).toHaveLength(1)
 })
 
-test('a call that is aborted while its token is asked for fails at once, and the others go on', async () => {
+test('a call that is aborted while it waits for a token fails at once, and the others continue', async () => {
   await using api = await startTokenApi()
   const late = later<string>()
   const client = createClient({ url: api.url, getToken: () => late.promise })
@@ -103,7 +103,7 @@ test('a call that is aborted while its token is asked for fails at once, and the
   expect(api.requests.map(({ token }) => token)).toEqual([await late.promise])
 })
 
-test('a call whose signal is aborted before sends nothing', async () => {
+test('a call with an aborted signal sends nothing', async () => {
   await using api = await startTokenApi()
   const { getToken, calls } = tokensOf(() => api.mint({}))
   const client = createClient({ url: api.url, getToken })
@@ -111,7 +111,7 @@ test('a call whose signal is aborted before sends nothing', async () => {
   expect([api.requests, calls.count]).toEqual([[], 0])
 })
 
-test('nothing listens to a signal any more when its call has ended', async () => {
+test('after a call no listener is left on its signal', async () => {
   await using api = await startTokenApi()
   const { signal } = new AbortController()
   const auth = bearerAuth({ getToken: () => api.mint({}) })

@@ -8,15 +8,15 @@ import { startTokenApi, tokensOf } from '../parts/token-api.js'
 
 const noon = new Date('2030-06-01T12:00:00Z')
 
-/** Only the clock: sockets keep their timers. */
+/** Fakes only the clock: sockets keep their timers. */
 function stopTheClock() {
   vi.useFakeTimers({ toFake: ['Date'], now: noon })
 }
 const secondsAfterNoon = (seconds: number) => vi.setSystemTime(noon.getTime() + seconds * 1000)
 afterEach(() => vi.useRealTimers())
 
-describe('a token that holds', () => {
-  test('is got once for many calls at once, and not again while it lives', async () => {
+describe('a valid token', () => {
+  test('is fetched once for many calls at once, and not again before it expires', async () => {
     await using api = await startTokenApi()
     const { calls, getToken } = tokensOf(() => api.mint({}))
     const client = createClient({ url: api.url, getToken })
@@ -25,7 +25,7 @@ describe('a token that holds', () => {
     expect(calls).toMatchObject({ count: 1, most: 1 })
   })
 
-  test('is used until 30 seconds of its life are left, and renewed from then on', async () => {
+  test('is renewed 30 seconds before it expires', async () => {
     stopTheClock()
     await using api = await startTokenApi()
     const { calls, getToken } = tokensOf(() => api.mint({ life: 900 }))
@@ -42,7 +42,7 @@ describe('a token that holds', () => {
     expect(third).not.toBe(first)
   })
 
-  test('of 30 seconds or less is got anew for each moment, and works', async () => {
+  test('that lives 30 seconds or less is fetched again for each batch, and works', async () => {
     stopTheClock()
     await using api = await startTokenApi()
     const { calls, getToken } = tokensOf(() => api.mint({ life: 30 }))
@@ -53,7 +53,7 @@ describe('a token that holds', () => {
     expect(api.requests).toHaveLength(2)
   })
 
-  test('stands in the header only, never in a URL', async () => {
+  test('is sent only in the header, never in a URL', async () => {
     await using api = await startTokenApi()
     const { getToken } = tokensOf(
       () => api.mint({ kid: 'other' }),
@@ -71,7 +71,7 @@ describe('a token that holds', () => {
 })
 
 describe('a token that is refused', () => {
-  test('because it expired on its way is renewed once, without the caller’s help', async () => {
+  test('because it has just expired is renewed once automatically', async () => {
     stopTheClock()
     await using api = await startTokenApi()
     const { calls, getToken } = tokensOf(() => api.mint({ life: 60 }))
@@ -89,7 +89,7 @@ describe('a token that is refused', () => {
     expect(api.requests).toHaveLength(2)
   })
 
-  test('because its key was removed is renewed long before it expires', async () => {
+  test('because its key was removed is renewed before it expires', async () => {
     await using api = await startTokenApi()
     const { calls, getToken } = tokensOf(
       () => api.mint({ kid: 'removed' }),
@@ -101,7 +101,7 @@ describe('a token that is refused', () => {
     expect(api.requests).toHaveLength(2)
   })
 
-  test('again after the renewal is the caller’s to know: the call is repeated once at most', async () => {
+  test('again after the renewal fails the call: it is repeated at most once', async () => {
     await using api = await startTokenApi()
     const { calls, getToken } = tokensOf(() => api.mint({ kid: 'removed' }))
     const onSignedOut = vi.fn()
@@ -113,7 +113,7 @@ describe('a token that is refused', () => {
     expect(onSignedOut).toHaveBeenCalledOnce()
   })
 
-  test('because it was revoked is not renewed, and the call not repeated', async () => {
+  test('because it was revoked is not renewed, and the call is not repeated', async () => {
     await using api = await startTokenApi()
     const { calls, getToken } = tokensOf(async () => {
       const token = await api.mint({})
@@ -129,7 +129,7 @@ describe('a token that is refused', () => {
     expect(onSignedOut).toHaveBeenCalledOnce()
   })
 
-  test('while others wait for the renewal is got once for all of them', async () => {
+  test('is renewed once for all calls that wait', async () => {
     await using api = await startTokenApi()
     const { calls, getToken } = tokensOf(
       () => api.mint({ kid: 'removed' }),
@@ -151,46 +151,49 @@ const links = [
   ['httpLink', httpLink<AppRouter>, { refused: 3, repeated: 3 }],
 ] as const
 
-describe.each(links)('a chain of one’s own that ends in %s', (_, terminatingLink, { refused, repeated }) => {
-  async function start() {
-    const api = await startTokenApi()
-    const { calls, getToken } = tokensOf(
-      () => api.mint({ kid: 'removed' }),
-      () => api.mint({}),
-    )
-    const auth = bearerAuth({ getToken })
-    const options = { url: api.url, transformer, headers: auth.headers }
-    const client = createTRPCClient<AppRouter>({ links: [auth.link, terminatingLink(options)] })
-    const paths = () => api.requests.map(({ url }) => url.split('?')[0] ?? '')
-    return { calls, client, paths, requests: api.requests, [Symbol.asyncDispose]: api[Symbol.asyncDispose] }
-  }
+describe.each(links)(
+  'your own chain of links that ends in %s',
+  (_, terminatingLink, { refused, repeated }) => {
+    async function start() {
+      const api = await startTokenApi()
+      const { calls, getToken } = tokensOf(
+        () => api.mint({ kid: 'removed' }),
+        () => api.mint({}),
+      )
+      const auth = bearerAuth({ getToken })
+      const options = { url: api.url, transformer, headers: auth.headers }
+      const client = createTRPCClient<AppRouter>({ links: [auth.link, terminatingLink(options)] })
+      const paths = () => api.requests.map(({ url }) => url.split('?')[0] ?? '')
+      return { calls, client, paths, requests: api.requests, [Symbol.asyncDispose]: api[Symbol.asyncDispose] }
+    }
 
-  test('three calls that are refused together cost one renewal, and are repeated together', async () => {
-    await using api = await start()
-    const call = () => api.client.me.query()
-    expect(await Promise.all([call(), call(), call()])).toEqual(
-      Array.from({ length: 3 }, () => ({ id: 'alice' })),
-    )
-    expect(api.calls).toMatchObject({ count: 2, most: 1 })
-    expect(api.requests).toHaveLength(refused + repeated)
-  })
+    test('three calls that are refused together need one renewal and are repeated together', async () => {
+      await using api = await start()
+      const call = () => api.client.me.query()
+      expect(await Promise.all([call(), call(), call()])).toEqual(
+        Array.from({ length: 3 }, () => ({ id: 'alice' })),
+      )
+      expect(api.calls).toMatchObject({ count: 2, most: 1 })
+      expect(api.requests).toHaveLength(refused + repeated)
+    })
 
-  test('of a mixed batch only the calls that failed are repeated', async () => {
-    await using api = await start()
-    const { client } = api
-    const answers = await Promise.all([client.health.query(), client.me.query(), client.health.query()])
-    expect(answers).toEqual([{ ok: true }, { id: 'alice' }, { ok: true }])
-    expect(api.paths().slice(0, refused).join()).toBe(
-      refused === 1 ? '/trpc/health,me,health' : '/trpc/health,/trpc/me,/trpc/health',
-    )
-    expect(api.paths().slice(refused)).toEqual(['/trpc/me'])
-  })
+    test('only the failed calls of a batch are repeated', async () => {
+      await using api = await start()
+      const { client } = api
+      const answers = await Promise.all([client.health.query(), client.me.query(), client.health.query()])
+      expect(answers).toEqual([{ ok: true }, { id: 'alice' }, { ok: true }])
+      expect(api.paths().slice(0, refused).join()).toBe(
+        refused === 1 ? '/trpc/health,me,health' : '/trpc/health,/trpc/me,/trpc/health',
+      )
+      expect(api.paths().slice(refused)).toEqual(['/trpc/me'])
+    })
 
-  test('a mutation that is refused is made once, with the new token', async () => {
-    await using api = await start()
-    const { data } = await refusalOf(api.client.tasks.create.mutate({ title: '' }))
-    expect(data?.fields).toHaveProperty('title')
-    expect(api.paths()).toEqual(['/trpc/tasks.create', '/trpc/tasks.create'])
-    expect(new Set(api.requests.map(request => request.token)).size).toBe(2)
-  })
-})
+    test('a refused mutation runs once, with the new token', async () => {
+      await using api = await start()
+      const { data } = await refusalOf(api.client.tasks.create.mutate({ title: '' }))
+      expect(data?.fields).toHaveProperty('title')
+      expect(api.paths()).toEqual(['/trpc/tasks.create', '/trpc/tasks.create'])
+      expect(new Set(api.requests.map(request => request.token)).size).toBe(2)
+    })
+  },
+)

@@ -9,11 +9,11 @@ const statuses = [300, 301, 302, 303, 304, 305, 307, 308]
 const secret = 'what alice wrote'
 const answer = JSON.stringify([{ result: { data: { json: { ok: 'from elsewhere' } } } }])
 
-/** A place that answers every call. */
+/** A server that answers every call. */
 const startElsewhere = () =>
   startWeb((_req, res) => res.setHeader('content-type', 'application/json').end(answer))
 
-/** An API that sends its callers to another place, with their query as a proxy passes it on. */
+/** An API that redirects to another URL and keeps the query. */
 function startMoved(status: number, to: (req: IncomingMessage) => string) {
   return startWeb((req, res) => {
     if (req.url?.startsWith('/moved'))
@@ -42,7 +42,7 @@ const calls: [method: string, (url: string, fetch?: typeof globalThis.fetch) => 
 const getToken = () => 'a.b.c'
 
 describe.each(calls)('a redirect of a %s', (_, call) => {
-  test.each(statuses)('to another origin is an error, and nobody is asked there: %i', async status => {
+  test.each(statuses)('to another origin is an error, and no request is sent there: %i', async status => {
     await using elsewhere = await startElsewhere()
     await using api = await startMoved(status, req => `${elsewhere.url}${req.url}`)
     const { message } = await failureOf(call(`${api.url}/trpc`))
@@ -51,14 +51,14 @@ describe.each(calls)('a redirect of a %s', (_, call) => {
     expect(api.requests()).toBe(1)
   })
 
-  test.each(statuses)('within its origin is one too: %i', async status => {
+  test.each(statuses)('within its origin is an error too: %i', async status => {
     await using api = await startMoved(status, req => `/moved${req.url}`)
     const { message } = await failureOf(call(`${api.url}/trpc`))
     expect(message).toContain('set "url"')
     expect(api.requests()).toBe(1)
   })
 
-  test('that the runtime has followed all the same is an error: its answer does not count', async () => {
+  test('that the runtime followed anyway is an error: its answer is not used', async () => {
     await using elsewhere = await startElsewhere()
     await using api = await startMoved(307, () => elsewhere.url)
     const follow: typeof fetch = (url, init) => fetch(url, { ...init, redirect: 'follow' })
@@ -66,7 +66,7 @@ describe.each(calls)('a redirect of a %s', (_, call) => {
     expect(message).toContain('set "url"')
   })
 
-  test('that the runtime has followed without a word is an error where it led to another origin', async () => {
+  test('that the runtime followed without `redirected` is an error if it led to another origin', async () => {
     await using elsewhere = await startElsewhere()
     await using api = await startMoved(307, () => elsewhere.url)
     // React Native's fetch has no `redirected`.
@@ -78,7 +78,7 @@ describe.each(calls)('a redirect of a %s', (_, call) => {
     expect(message).toContain('set "url"')
   })
 
-  test('that the runtime has followed without a word is an error within the origin too', async () => {
+  test('that the runtime followed without `redirected` is an error within the origin too', async () => {
     await using api = await startMoved(302, () => '/moved')
     const follow: typeof fetch = async (url, init) => {
       const response = await fetch(url, { ...init, redirect: 'follow' })
@@ -88,7 +88,7 @@ describe.each(calls)('a redirect of a %s', (_, call) => {
     expect(message).toContain('set "url"')
   })
 
-  test('as a browser shows it, without status and headers, is an error', async () => {
+  test('in a browser (no status, no headers) is an error', async () => {
     const opaque = async () =>
       Object.defineProperties(Response.error(), { type: { value: 'opaqueredirect' }, status: { value: 0 } })
     const { message } = await failureOf(call('https://api.example.com/trpc', opaque))
@@ -97,14 +97,14 @@ describe.each(calls)('a redirect of a %s', (_, call) => {
     )
   })
 
-  test('tells nothing of what was asked', async () => {
+  test('is reported without the query', async () => {
     await using api = await startMoved(302, req => `/moved${req.url}?${secret}`)
     const { message, cause } = await failureOf(call(`${api.url}/trpc`))
     expect(`${message} ${cause}`).not.toContain('alice')
   })
 })
 
-test('a runtime whose fetch says nothing of redirects is no obstacle', async () => {
+test('a fetch that does not report redirects works', async () => {
   await using web = await startElsewhere()
   const silent: typeof fetch = async (url, init) => {
     const response = await fetch(url, init)
@@ -127,7 +127,7 @@ test.each([undefined, null, '', '/trpc/health', 7])(
   },
 )
 
-test('React Native without a redirect is no obstacle, whatever is asked', async () => {
+test('React Native without a redirect works with any input', async () => {
   await using web = await startElsewhere()
   const silent: typeof fetch = async (url, init) =>
     Object.defineProperty(await fetch(url, init), 'redirected', { value: undefined })
@@ -153,13 +153,13 @@ describe('an error of fetch', () => {
     ['it in the message of its cause', () => new Error('failed', { cause: new Error(`bearer ${alices}`) })],
     ['it as its code', (_, code) => Object.assign(new Error('failed'), { code })],
     ['the request as what was thrown', (_, init) => init],
-  ])('that carries %s does not carry on the token', async (_, make) => {
+  ])('with %s does not contain the token', async (_, make) => {
     const error = await failWith(make)
     expect(error.message).toContain('Cannot reach https://api.example.com/trpc/')
     expect(inspect(error, { depth: null, showHidden: true })).not.toContain('SECRET')
   })
 
-  test('keeps its name, its message, its code, and those of its causes', async () => {
+  test('keeps its name, message, code and causes', async () => {
     const refused = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
     const { cause } = await failWith(() => new TypeError('fetch failed', { cause: refused }))
     expect(cause).toMatchObject({

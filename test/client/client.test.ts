@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => app[Symbol.asyncDispose]())
 
-/** The client of a person, and the URLs that it asks. */
+/** A user's client, and the URLs of its requests. */
 function recordedClient(name: string) {
   const urls: string[] = []
   const api = createClient({
@@ -31,15 +31,15 @@ function recordedClient(name: string) {
 
 const sixty = Array.from({ length: 60 }, (_, index) => index)
 
-describe('calls at once', () => {
-  test('sixty queries all answer, in two requests', async () => {
+describe('parallel calls', () => {
+  test('sixty queries are answered in two requests', async () => {
     const { api, urls } = recordedClient('quinn')
     const people = await Promise.all(sixty.map(() => api.me.query()))
     expect(people.map(person => person.name)).toEqual(sixty.map(() => 'quinn'))
     expect(urls).toHaveLength(2)
   })
 
-  test('sixty mutations all answer, in four requests', async () => {
+  test('sixty mutations are answered in four requests', async () => {
     const { api, urls } = recordedClient('mia')
     const made = await Promise.all(sixty.map(n => api.tasks.create.mutate({ title: `task ${n}` })))
     expect(made.map(task => task.title)).toEqual(sixty.map(n => `task ${n}`))
@@ -48,14 +48,14 @@ describe('calls at once', () => {
     expect(items).toHaveLength(60)
   })
 
-  test('sixty of the largest tasks all are made: no body is over 1 MB', async () => {
+  test('sixty of the largest tasks are created: no body is over 1 MB', async () => {
     const { api } = recordedClient('maxima')
     const largest = { title: 'x'.repeat(500), notes: '\u0001'.repeat(10_000) }
     const made = await Promise.all(sixty.map(() => api.tasks.create.mutate(largest)))
     expect(made.filter(task => task.notes === largest.notes)).toHaveLength(60)
   })
 
-  test('sixty queries with the longest search all answer: no URL is over 8,000 characters', async () => {
+  test('sixty queries with the longest search are answered: no URL is over 8,000 characters', async () => {
     const { api, urls } = recordedClient('ursula')
     await api.tasks.create.mutate({ title: '€'.repeat(200) })
     const pages = await Promise.all(sixty.map(() => api.tasks.list.query({ search: '€'.repeat(200) })))
@@ -63,7 +63,7 @@ describe('calls at once', () => {
     expect(urls.filter(url => url.length > 8_000)).toEqual([])
   })
 
-  test('queries and mutations of one moment each find their own answer', async () => {
+  test('parallel queries and mutations each get their own answer', async () => {
     const api = app.as('mixed')
     const [person, task, health, refusal] = await Promise.all([
       api.me.query(),
@@ -81,20 +81,20 @@ describe('calls at once', () => {
 })
 
 describe('errors', () => {
-  test('a refusal has its reason, typed', async () => {
+  test('a refusal has a typed reason', async () => {
     const stranger = createClient({ url: `${app.url}/trpc`, getToken: () => null })
     const { data } = await refusalOf(stranger.me.query())
     expect(data).toMatchObject({ code: 'UNAUTHORIZED', httpStatus: 401, reason: 'missing' })
     expectTypeOf(data?.reason).toEqualTypeOf<Reason | undefined>()
   })
 
-  test('a wrong input has its fields with messages, typed', async () => {
+  test('a wrong input has typed messages by field', async () => {
     const { data } = await refusalOf(app.as('fay').tasks.create.mutate({ title: ' ' }))
     expect(data).toMatchObject({ code: 'BAD_REQUEST', fields: { title: [expect.any(String)] } })
     expectTypeOf(data?.fields).toEqualTypeOf<Record<string, string[]> | undefined>()
   })
 
-  test('a conflict has the task as it stands, typed, its dates as dates', async () => {
+  test('a conflict has the typed current task with Date values', async () => {
     const carol = app.as('carol')
     const { id, version } = await carol.tasks.create.mutate({ title: 'milk', dueAt: new Date('2030-01-01') })
     const moved = await carol.tasks.update.mutate({ id, version, completed: true })
@@ -104,7 +104,7 @@ describe('errors', () => {
     expectTypeOf(data?.current).toEqualTypeOf<Task | undefined>()
   })
 
-  test('isApiError narrows what a call threw, and nothing else', () => {
+  test('isApiError narrows errors of calls only', () => {
     const thrown: unknown = new TRPCClientError<AppRouter>('no')
     expect([thrown, new Error('no'), null, 'no'].map(error => isApiError(error))).toEqual([
       true,
@@ -115,7 +115,7 @@ describe('errors', () => {
     expectTypeOf(isApiError).guards.toEqualTypeOf<TRPCClientError<AppRouter>>()
   })
 
-  test('a server that cannot be reached is an error of the client without data', async () => {
+  test('an unreachable server is a client error without data', async () => {
     const api = createClient({ url: 'http://127.0.0.1:1/trpc', getToken: () => null })
     const error = await refusalOf(api.health.query())
     expect(error.data).toBeUndefined()
@@ -124,7 +124,7 @@ describe('errors', () => {
 })
 
 describe('types', () => {
-  test('a client is typed by the package’s own router unless told otherwise', () => {
+  test('a client has the types of appRouter by default', () => {
     const api = app.as('tom')
     expectTypeOf(api.tasks.get.query).returns.resolves.toEqualTypeOf<Task>()
     expectTypeOf(api.tasks.update.mutate).parameter(0).toEqualTypeOf<RouterInputs['tasks']['update']>()
@@ -133,7 +133,7 @@ describe('types', () => {
     expect(() => api.tasks.archive.query).not.toThrow()
   })
 
-  test('a client is typed by another router, and dates travel to it and back', async () => {
+  test('a client has the types of another router, and dates arrive as dates', async () => {
     const otherRouter = router({
       dayAfter: publicProcedure
         .input(z.object({ date: z.date() }))

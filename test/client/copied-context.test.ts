@@ -22,7 +22,7 @@ const stripping: Link =
   ({ op, next }) =>
     next({ ...op, context: {} })
 
-/** A client with links of somebody else between ours and the end. */
+/** A client with foreign links between our link and the terminating link. */
 function startClient(
   url: string,
   between: Link[],
@@ -40,7 +40,7 @@ const links: [what: string, Link][] = [
   ['strips the context', stripping],
 ]
 
-test.each(links)('through a link that %s no call of one person is sent as the next', async (_, link) => {
+test.each(links)('through a link that %s no call of one user is sent as the next user', async (_, link) => {
   await using api = await startTokenApi()
   const person = { id: 'alice' }
   const { client, auth } = startClient(api.url, [link], async () => api.mint({ sub: person.id }))
@@ -52,7 +52,7 @@ test.each(links)('through a link that %s no call of one person is sent as the ne
 })
 
 describe('a link that copies the context deeply', () => {
-  test.each([httpBatchLink, httpLink])('is no obstacle to a renewal: %o', async end => {
+  test.each([httpBatchLink, httpLink])('does not prevent a renewal: %o', async end => {
     await using api = await startTokenApi()
     const { getToken, calls } = tokensOf(
       () => api.mint({ kid: 'other' }),
@@ -67,7 +67,7 @@ describe('a link that copies the context deeply', () => {
       expect(token?.split('.').some(part => text.includes(part))).toBe(false)
   })
 
-  test('is none to the next person either', async () => {
+  test('does not send a call as the next user', async () => {
     await using api = await startTokenApi()
     const person = { id: 'alice' }
     const { client, auth } = startClient(api.url, [cloning], async () => api.mint({ sub: person.id }))
@@ -78,7 +78,7 @@ describe('a link that copies the context deeply', () => {
   })
 })
 
-test('without our link the present token is sent', async () => {
+test('without our link the current token is sent', async () => {
   await using api = await startTokenApi()
   const auth = bearerAuth({ getToken: () => api.mint({}) })
   const end = httpBatchLink<AppRouter>({ url: api.url, transformer, headers: auth.headers })
@@ -86,7 +86,7 @@ test('without our link the present token is sent', async () => {
   expect(await client.me.query()).toEqual({ id: 'alice' })
 })
 
-test('with our link headers() of somebody’s own request has the present token all the same', async () => {
+test('with our link headers() for your own request still has the current token', async () => {
   await using api = await startTokenApi()
   const { auth, client } = startClient(api.url, [], () => api.mint({}))
   await client.me.query()

@@ -16,7 +16,7 @@ import { startTokenApi, tokensOf } from '../parts/token-api.js'
 
 type Link = TRPCLink<AppRouter>
 
-/** A console that keeps what it is given as a console shows it: whatever is hidden in it, and as JSON. */
+/** A console that records its arguments as inspected text (hidden properties too) and as JSON. */
 function startConsole() {
   const printed: string[] = []
   const kept: unknown[][] = []
@@ -43,7 +43,7 @@ function startConsole() {
   }
   return {
     console: { log: keep, error: keep },
-    /** All that is to be seen, also of what came into the objects after they were printed. */
+    /** Everything that was printed, including later changes of the printed objects. */
     text() {
       kept.forEach(look)
       return printed.join('\n')
@@ -52,7 +52,7 @@ function startConsole() {
   }
 }
 
-/** A link that hands on a copy of the operation, as links that add something to it do. */
+/** A link that passes on a copy of the operation, like links that add something to it. */
 const copying: Link =
   () =>
   ({ op, next }) =>
@@ -70,7 +70,7 @@ function startClient(url: string, getToken: () => Promise<string | null>, last: 
   const auth = bearerAuth({ getToken })
   const loggers = variants.map(variant => loggerLink<AppRouter>({ ...variant, console: shown.console }))
   const end = terminating[last]<AppRouter>({ url, transformer, headers: auth.headers })
-  // Before and behind ours: a logger may stand anywhere.
+  // Before and after our link.
   const links = [...loggers, auth.link, ...loggers, copying, ...loggers, end]
   return { client: createTRPCClient<AppRouter>({ links }), shown, auth }
 }
@@ -80,7 +80,7 @@ function tells(text: string, token: string | undefined) {
 }
 
 describe.each(['httpBatchLink', 'httpLink', 'httpBatchStreamLink'] as const)('by %s', last => {
-  test('no logger prints the token of a call that is answered', async () => {
+  test('no logger prints the token of an answered call', async () => {
     await using api = await startTokenApi()
     const { calls, getToken } = tokensOf(() => api.mint({}))
     const { client, shown } = startClient(api.url, getToken, last)
@@ -90,7 +90,7 @@ describe.each(['httpBatchLink', 'httpLink', 'httpBatchStreamLink'] as const)('by
     expect(tells(shown.text(), api.requests[0]?.token)).toBe(false)
   })
 
-  test('no logger prints the tokens of a call that is refused, renewed and sent again', async () => {
+  test('no logger prints the tokens of a call that is refused and sent again', async () => {
     await using api = await startTokenApi()
     const { getToken } = tokensOf(
       () => api.mint({ kid: 'other' }),
@@ -105,7 +105,7 @@ describe.each(['httpBatchLink', 'httpLink', 'httpBatchStreamLink'] as const)('by
     }
   })
 
-  test('no logger prints the tokens of a call that is refused for good', async () => {
+  test('no logger prints the tokens of a call that is refused twice', async () => {
     await using api = await startTokenApi()
     const { getToken } = tokensOf(() => api.mint({ kid: 'other' }))
     const { client, shown } = startClient(api.url, getToken, last)
@@ -123,7 +123,7 @@ describe.each(['httpBatchLink', 'httpLink', 'httpBatchStreamLink'] as const)('by
   })
 })
 
-test('calls that share a context object are told apart, and the object stays as it was', async () => {
+test('calls that share a context object are distinguished, and the object is not changed', async () => {
   await using api = await startTokenApi()
   const { getToken, calls } = tokensOf(
     () => api.mint({ kid: 'other' }),
@@ -139,7 +139,7 @@ test('calls that share a context object are told apart, and the object stays as 
   expect(calls).toMatchObject({ count: 2, most: 1 })
 })
 
-test('through links that copy the operation no call of one person is sent as the next', async () => {
+test('through links that copy the operation no call of one user is sent as the next user', async () => {
   await using api = await startTokenApi()
   const { getToken } = tokensOf(
     () => api.mint({ sub: 'alice', kid: 'other' }),

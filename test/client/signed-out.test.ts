@@ -9,7 +9,7 @@ import { later, startTokenApi, tokensOf } from '../parts/token-api.js'
 
 const nobody = async () => null
 
-/** A client with the `clear()` of its chain; `onAnswer` runs when an answer arrives, before it is read. */
+/** A client and its `clear()`. `onAnswer` runs when an answer arrives, before it is read. */
 function clearableClient(url: string, getToken: () => Promise<string | null>, onAnswer = () => {}) {
   const auth = bearerAuth({ getToken })
   const terminating = httpBatchLink<AppRouter>({
@@ -22,7 +22,7 @@ function clearableClient(url: string, getToken: () => Promise<string | null>, on
 }
 
 describe('nobody is signed in', () => {
-  test('calls are refused as missing, and the sign-in is asked for once', async () => {
+  test('calls are refused as "missing", and onSignedOut is called once', async () => {
     await using api = await startTokenApi()
     const onSignedOut = vi.fn()
     const client = createClient({ url: api.url, getToken: () => null, onSignedOut })
@@ -33,7 +33,7 @@ describe('nobody is signed in', () => {
     expect(api.requests.map(request => request.token)).toEqual([undefined, undefined])
   })
 
-  test('public procedures answer, and ask for no sign-in', async () => {
+  test('public procedures answer without onSignedOut', async () => {
     await using api = await startTokenApi()
     const onSignedOut = vi.fn()
     const client = createClient({ url: api.url, getToken: () => null, onSignedOut })
@@ -41,7 +41,7 @@ describe('nobody is signed in', () => {
     expect(onSignedOut).not.toHaveBeenCalled()
   })
 
-  test('a public procedure that answers in between does not ask for the sign-in again', async () => {
+  test('the answer of a public procedure in between does not call onSignedOut again', async () => {
     await using api = await startTokenApi()
     const onSignedOut = vi.fn()
     const client = createClient({ url: api.url, getToken: () => null, onSignedOut })
@@ -51,7 +51,7 @@ describe('nobody is signed in', () => {
     expect(onSignedOut).toHaveBeenCalledOnce()
   })
 
-  test('after a sign-in calls are answered, and the next sign-out is told again', async () => {
+  test('after a sign-in calls are answered, and the next sign-out calls onSignedOut again', async () => {
     await using api = await startTokenApi()
     const onSignedOut = vi.fn()
     const token = await api.mint({})
@@ -83,7 +83,10 @@ describe('an onSignedOut that throws', () => {
     expect((await refusalOf(client.me.query())).data?.reason).toBe('unknown_key')
     expect(hook).toHaveBeenCalledOnce()
     expect(logged.mock.calls).toEqual([
-      ['The onSignedOut option has thrown:', expect.objectContaining({ message: 'The router is broken.' })],
+      [
+        'The onSignedOut option threw an error:',
+        expect.objectContaining({ message: 'The router is broken.' }),
+      ],
     ])
     const printed = JSON.stringify(logged.mock.calls)
     for (const { token = '' } of api.requests) expect(printed).not.toContain(token)
@@ -91,7 +94,7 @@ describe('an onSignedOut that throws', () => {
   })
 })
 
-test('a call of one person that is refused signs nobody out who came after', async () => {
+test('a refused call of one user does not sign out the next user', async () => {
   await using api = await startTokenApi()
   const onSignedOut = vi.fn()
   const alices = await api.mint({})
@@ -103,7 +106,7 @@ test('a call of one person that is refused signs nobody out who came after', asy
   expect(onSignedOut).not.toHaveBeenCalled()
 })
 
-test('an onSignedOut that calls clear() is called once for all calls of a moment', async () => {
+test('an onSignedOut that calls clear() is called once for parallel calls', async () => {
   await using api = await startTokenApi()
   const onSignedOut = vi.fn(() => auth.clear())
   const auth = bearerAuth({ getToken: () => null, onSignedOut })
@@ -112,7 +115,7 @@ test('an onSignedOut that calls clear() is called once for all calls of a moment
   expect(onSignedOut).toHaveBeenCalledOnce()
 })
 
-test('an outage of the issuer signs nobody out: the same call with the same token is answered once it is over', async () => {
+test('an outage of the issuer signs nobody out: afterwards the same token works', async () => {
   await using api = await startTokenApi()
   const onSignedOut = vi.fn()
   const { calls, getToken } = tokensOf(() => api.mint({}))
@@ -130,7 +133,7 @@ test('an outage of the issuer signs nobody out: the same call with the same toke
 })
 
 describe('getToken rejects', () => {
-  test('the call rejects with that, without a request, and nobody is signed out', async () => {
+  test('the call rejects with that error, without a request, and nobody is signed out', async () => {
     await using api = await startTokenApi()
     const onSignedOut = vi.fn()
     const offline = new Error('The session could not be asked.')
@@ -169,7 +172,7 @@ describe('getToken rejects', () => {
   })
 })
 
-test.each([null, undefined, ''])('getToken that answers %j says that nobody is signed in', async answer => {
+test.each([null, undefined, ''])('if getToken returns %j, nobody is signed in', async answer => {
   await using api = await startTokenApi()
   const client = createClient({ url: api.url, getToken: () => Reflect.get({ answer }, 'answer') })
   const { data } = await refusalOf(client.me.query())
@@ -177,7 +180,7 @@ test.each([null, undefined, ''])('getToken that answers %j says that nobody is s
   expect(api.requests[0]?.token).toBeUndefined()
 })
 
-describe('what no header can carry', () => {
+describe('a getToken result that is not a token', () => {
   const secret = 'SECRETSECRET'
   const answers: object[] = [
     `a.${secret}\nx`,
@@ -192,14 +195,14 @@ describe('what no header can carry', () => {
     await using api = await startTokenApi()
     const client = createClient({ url: api.url, getToken: () => Reflect.get(given, 'answer') })
     const error = await refusalOf(client.me.query())
-    expect(error.message).toMatch(/^getToken answered something that is not a token \(RFC 6750\)\. /)
+    expect(error.message).toMatch(/^getToken returned something that is not a token \(RFC 6750\)\. /)
     expect(inspect(error, { depth: null, showHidden: true })).not.toContain(secret)
     expect(api.requests).toEqual([])
   })
 })
 
 describe('clear', () => {
-  test('forgets the token: the next call gets that of the next person', async () => {
+  test("forgets the token: the next call uses the next user's token", async () => {
     await using api = await startTokenApi()
     const { getToken } = tokensOf(
       () => api.mint({ sub: 'alice' }),
@@ -211,7 +214,7 @@ describe('clear', () => {
     expect(await client.me.query()).toEqual({ id: 'bob' })
   })
 
-  test('forgets a token that is under way: no request carries it', async () => {
+  test('forgets a token that is being fetched: no request sends it', async () => {
     await using api = await startTokenApi()
     const [asked, late] = [later<null>(), later<string>()]
     let signedIn: () => Promise<string | null> = () => {
@@ -231,7 +234,7 @@ describe('clear', () => {
     expect(api.requests.map(request => request.token)).not.toContain(alices)
   })
 
-  test('a call that one person made is not repeated as the next', async () => {
+  test('a call of one user is not repeated as the next user', async () => {
     await using api = await startTokenApi()
     const { getToken } = tokensOf(
       () => api.mint({ kid: 'removed' }),

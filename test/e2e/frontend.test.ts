@@ -3,7 +3,7 @@ import { betterAuthToken } from '../../client/index.js'
 import { connect } from '../../examples/frontend/api.js'
 import { startApp } from '../parts/app.js'
 
-/** What a browser does with cookies and Node's fetch does not: keeps those of the issuer, sends them, and the origin. */
+/** Does what a browser does and Node's fetch does not: keeps the issuer's cookies, and sends them and the origin. */
 function browserFetch(): typeof fetch {
   const { fetch } = globalThis
   const jar = new Map<string, string>()
@@ -40,7 +40,7 @@ test('the frontend of the README signs up and reads its own tasks', async () => 
   expect((await api.tasks.list.query()).items).toMatchObject([{ title: 'milk' }])
 })
 
-test('the frontend of the README signs out, and the next person is nobody of before', async () => {
+test('the frontend of the README signs out, and the next user does not get the former token', async () => {
   await using app = await startApp()
   const { authClient, api, signOut } = connect(app.url, app.url)
   vi.spyOn(console, 'log').mockImplementation(() => {})
@@ -56,7 +56,7 @@ test('the frontend of the README signs out, and the next person is nobody of bef
   expect((await api.me.query()).name).toBe('Bob')
 })
 
-test('the frontend of the README is told when nobody is signed in', async () => {
+test('the frontend of the README notices that nobody is signed in', async () => {
   await using app = await startApp()
   const { api } = connect(app.url, app.url)
   const told = vi.spyOn(console, 'log').mockImplementation(() => {})
@@ -72,7 +72,7 @@ test.each([
   expect(await betterAuthToken(async () => answer)()).toBe(token)
 })
 
-test('a Better Auth that cannot say is an error, not a sign-out', async () => {
+test('an outage of Better Auth is an error, not a sign-out', async () => {
   const answer = { data: null, error: { status: 429, statusText: 'Too Many Requests' } }
-  await expect(betterAuthToken(async () => answer)()).rejects.toThrow('No token from Better Auth: 429')
+  await expect(betterAuthToken(async () => answer)()).rejects.toThrow('Better Auth returned no token (429')
 })

@@ -17,18 +17,18 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => compiled[Symbol.asyncDispose]())
 
-/** A database and an issuer that are not there yet: alive all the same, and started at once. */
+/** A database and an issuer that are not running: the server starts anyway. */
 const elsewhere = { DATABASE_URL: 'postgres://127.0.0.1:1/tasks', BETTER_AUTH_URL: 'http://127.0.0.1:1' }
 const runsAt = /^trpc-bearer runs at (http:\S+),/
 
-/** A server that is ready, on a port of its own. */
+/** A ready server on a free port. */
 async function start(cwd: string, env: Record<string, string> = {}) {
   const child = compiled.start(cwd, { PORT: '0', ...env })
   const [, url = ''] = await child.said(runsAt)
   return { ...child, url }
 }
 
-/** A working folder whose data are as a first start leaves them. */
+/** A working folder with the data of a first start. */
 async function startedBefore() {
   const folder = await temporaryFolder()
   const data = await dataDir()
@@ -58,13 +58,13 @@ describe('a first start in an empty folder', () => {
     await folder[Symbol.asyncDispose]()
   })
 
-  test('the quickstart passes, with what its first lines say', async () => {
+  test('the quickstart passes with the command of the welcome text', async () => {
     const [, API_URL = ''] = /API_URL=(\S+) npm run quickstart/.exec(banner) ?? []
     await using quickstart = startTypeScript('examples/quickstart/main.ts', { API_URL })
     expect(await quickstart.ended).toMatchObject({ code: 0, stderr: '' })
   })
 
-  test('the quickstart says what to do where nothing runs', async () => {
+  test('the quickstart says what to do if no server runs', async () => {
     await using quickstart = startTypeScript('examples/quickstart/main.ts', { PORT: '1' })
     expect(await quickstart.ended).toEqual({
       code: 1,
@@ -89,7 +89,7 @@ describe('a first start in an empty folder', () => {
     },
   )
 
-  test('a second start beside it is refused in one line that names the folder, and it still serves', async () => {
+  test('a second server in the same folder is refused in one line, and the first still serves', async () => {
     const getToken = await signUp(server.url, 'alice')
     const alice = createClient({ url: `${server.url}/trpc`, getToken })
     const task = await alice.tasks.create.mutate({ title: 'milk' })
@@ -101,7 +101,7 @@ describe('a first start in an empty folder', () => {
     expect(await signUp(server.url, 'bob').then(bobsToken => bobsToken())).toMatch(/^ey/)
   })
 
-  test('what it keeps is its owner’s alone', async () => {
+  test('its files are readable only by their owner', async () => {
     const modeOf = async (path: string) => (await stat(join(folder.path, path))).mode & 0o777
     expect(await readdir(folder.path)).toEqual(['.data'])
     expect(await modeOf('.data')).toBe(0o700)
@@ -109,7 +109,7 @@ describe('a first start in an empty folder', () => {
   })
 })
 
-test('a second start after kill -9 finds the data, the people and their sessions', async () => {
+test('a start after kill -9 has the data, the users and their sessions', async () => {
   await using folder = await startedBefore()
   await using killed = await start(folder.path, folder.env)
   const getToken = await signUp(killed.url, 'alice')
@@ -123,7 +123,7 @@ test('a second start after kill -9 finds the data, the people and their sessions
   expect((await sameAlice.tasks.list.query()).items).toEqual([task])
 })
 
-test('SIGTERM ends it with 0 and gives the folder free', async () => {
+test('SIGTERM ends it with exit code 0 and releases the folder', async () => {
   await using folder = await startedBefore()
   await using server = await start(folder.path, folder.env)
   expect(await socketsOfOwner(folder.dataDir)).toBe(folder.dataDir)
@@ -132,7 +132,7 @@ test('SIGTERM ends it with 0 and gives the folder free', async () => {
   await expect(fetch(`${server.url}/healthz`)).rejects.toThrow('fetch failed')
 })
 
-test('SIGINT, as Ctrl-C sends it, ends it with 0 while it still starts too', async () => {
+test('SIGINT (Ctrl-C) ends it with exit code 0, also during the start', async () => {
   await using folder = await startedBefore()
   await using server = compiled.start(folder.path, { ...folder.env, PORT: '0' })
   await vi.waitFor(async () => expect(await socketsOfOwner(folder.dataDir)).not.toBeNull(), {
@@ -147,7 +147,7 @@ describe('a start that is refused', () => {
     [{ PORT: 'abc' }, ['PORT: ']],
     [{ NODE_ENV: 'production' }, ['DATABASE_URL: ', 'BETTER_AUTH_URL: ']],
     [{ PORT: '-1', LOG_LEVEL: 'loud' }, ['PORT: ', 'LOG_LEVEL: ']],
-  ])('with %o names each variable on a line, exits with 1, and has started nothing', async (env, names) => {
+  ])('with %o has one line for each variable, exits with 1 and starts nothing', async (env, names) => {
     await using folder = await temporaryFolder()
     await using server = compiled.start(folder.path, env)
     const { code, stdout, stderr } = await server.ended
@@ -156,7 +156,7 @@ describe('a start that is refused', () => {
     expect(await readdir(folder.path)).toEqual([])
   })
 
-  test('for a port in use says so in one line, and gives the folder free', async () => {
+  test('for a port in use prints one line and releases the folder', async () => {
     await using taken = await listen(createServer())
     await using folder = await startedBefore()
     const { port } = new URL(taken.origin)
@@ -169,7 +169,7 @@ describe('a start that is refused', () => {
 })
 
 describe('.env in the working folder', () => {
-  test('is read, and what the environment has already wins', async () => {
+  test('is read, and variables of the environment win', async () => {
     await using folder = await temporaryFolder()
     const lines = Object.entries({ ...elsewhere, PORT: 'abc' }).map(([name, value]) => `${name}=${value}\n`)
     await writeFile(join(folder.path, '.env'), lines.join(''))
@@ -179,7 +179,7 @@ describe('.env in the working folder', () => {
     expect(await readdir(folder.path)).toEqual(['.env'])
   })
 
-  test('that is wrong is refused by the name of its variable', async () => {
+  test('with a wrong value is refused with the name of the variable', async () => {
     await using folder = await temporaryFolder()
     await writeFile(join(folder.path, '.env'), 'PORT=abc\n')
     await using server = compiled.start(folder.path)

@@ -9,7 +9,7 @@ import {
 } from '../../shared/index.js'
 
 const id = '0190e5a8-7b1c-7abc-8def-0123456789ab'
-/** Characters of two UTF-16 units: lengths count code points. */
+/** Characters of two UTF-16 units, because lengths count code points. */
 const foxes = (count: number) => '🦊'.repeat(count)
 const list = { limit: 20, status: 'all' }
 
@@ -64,7 +64,7 @@ test.each(accepted)('%s is accepted', (_, schema, input, output) => {
   expect(schema.parse(input)).toEqual(output)
 })
 
-test('defaults belong to the database: an update fills nothing in', () => {
+test('the schemas add no defaults: the database has them', () => {
   expect(Object.keys(taskUpdateInput.parse({ id, completed: true })).sort()).toEqual(['completed', 'id'])
   expect(Object.keys(taskCreateInput.parse({ title: 'a' }))).toEqual(['title'])
 })

@@ -7,8 +7,8 @@ const read = (text: string) => transformer.input.deserialize(JSON.parse(text))
 const nines = '9'.repeat(101)
 const nested = (depth: number, leaf: unknown): unknown =>
   depth === 0 ? leaf : { a: nested(depth - 1, leaf) }
-const numbered = (count: number, of: unknown) =>
-  Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, of]))
+const numbered = (count: number, of: unknown, name = (index: number) => `k${index}`) =>
+  Object.fromEntries(Array.from({ length: count }, (_, index) => [name(index), of]))
 const annotated = (json: unknown, values: unknown) => JSON.stringify({ json, meta: { values, v: 1 } })
 const equal = (json: unknown, referentialEqualities: unknown) =>
   JSON.stringify({ json, meta: { referentialEqualities, v: 1 } })
@@ -17,20 +17,15 @@ const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
 
 /** Payloads as text: an object literal could not hold a key `__proto__`. */
 const hostile: [string, string][] = [
-  ['a set', annotated([1], ['set'])],
-  ['a set inside', annotated({ a: [1] }, { a: ['set'] })],
-  ['a set of dates', annotated([''], ['set', { 0: ['Date'] }])],
-  ['a map', annotated([[1, 2]], ['map'])],
   ['a regexp', annotated('/(a+)+$/', ['regexp'])],
   ['an Error', annotated({ message: 'x' }, ['Error'])],
-  ['a URL', annotated('http://127.0.0.1', ['URL'])],
   ['a class', annotated({}, [['class', 'Date']])],
   ['a custom type', annotated({}, [['custom', 'Decimal']])],
   ['a symbol', annotated('x', [['symbol', 'x']])],
   ['a typed array', annotated([1], [['typed-array', 'Uint8Array']])],
   ['a type named like a property of every object', annotated({}, ['constructor'])],
   ['a type named __proto__', annotated({}, ['__proto__'])],
-  ['a type that is no text', annotated({}, [1])],
+  ['a type that is not text', annotated({}, [1])],
   ['an annotation without a type', annotated({}, [])],
   ['an annotation of three', annotated({}, ['Date', null, 1])],
   ['the inside of a date', annotated('', ['Date', { a: ['Date'] }])],
@@ -43,14 +38,18 @@ const hostile: [string, string][] = [
   ['"values" as a number', withMeta({ values: 1 })],
   ['"values" as null', withMeta({ values: null })],
   ['an annotation as text', annotated({ a: '' }, { a: 'Date' })],
-  ['equalities as text', equal({}, 'a')],
-  ['equalities of the root', equal({ a: null }, [['a']])],
-  ['equalities without a list', equal({ a: 1, b: 1 }, { a: 'b' })],
-  ['equalities with a path that is no text', equal({ a: 1, b: 1 }, { a: [['b']] })],
-  ['101 paths', annotated(numbered(101, ''), numbered(101, ['Date']))],
-  ['101 paths in a nested tree', annotated({ a: numbered(101, '') }, { a: numbered(101, ['Date']) })],
-  ['101 equalities', equal(numbered(101, 1), { k0: Object.keys(numbered(101, 1)) })],
-  ['101 lists of equalities', equal(numbered(101, 1), numbered(101, []))],
+  ['a set that is not a list', annotated({ a: 1 }, ['set'])],
+  ['a map that is not a list', annotated('ab', ['map'])],
+  ['a map whose entries are not lists', annotated(['ab'], ['map'])],
+  ['a set of 5,001 numbers', annotated(Array(5_001).fill(1), ['set'])],
+  ['a map of 5,001 numbers', annotated(Array(5_001).fill([1, '']), ['map'])],
+  [
+    'a set of 5,001 bigints',
+    annotated(Array(5_001).fill('1'), ['set', numbered(5_001, ['bigint'], index => String(index))]),
+  ],
+  ['the inside of a set after it was made', annotated({ a: [''] }, { a: ['set'], 'a.0': ['Date'] })],
+  ['a URL that is none', annotated('milk', ['URL'])],
+  ['a date that is not a string', annotated([2026], ['Date'])],
   ['a path of 1,001 characters', annotated({}, { ['a'.repeat(1001)]: ['undefined'] })],
   ['a "meta" of a thousand levels', annotated(nested(1000, ''), nested(1000, ['Date']))],
   ['JSON of 100,000 levels', `{"json":${deep}}`],
@@ -63,17 +62,14 @@ const hostile: [string, string][] = [
   ['a long bigint in a list in a list', annotated({ a: [[nines]] }, { a: ['bigint'] })],
   ['a long bigint behind an escaped dot', annotated({ 'a.b': nines }, { 'a\\.b': ['bigint'] })],
   ['a long bigint behind escaped backslashes', annotated({ 'a\\': { b: nines } }, { 'a\\\\.b': ['bigint'] })],
-  ['a bigint that is no number', annotated('milk', ['bigint'])],
+  ['a bigint that is not a number', annotated('milk', ['bigint'])],
   ['a bigint that is not there', annotated({}, { a: ['bigint'] })],
   ['an escape that superjson does not know', annotated({ 'a\\b': '' }, { 'a\\b': ['Date'] })],
   ['a path that ends in an escape', annotated({ 'a\\': '' }, { 'a\\': ['Date'] })],
   ['a path to __proto__', annotated({}, { '__proto__.polluted': ['undefined'] })],
   ['a path to a constructor', annotated({}, { 'constructor.prototype.polluted': ['Date'] })],
   ['a nested path to __proto__', annotated({}, { ['__proto__']: { polluted: ['Date'] } })],
-  ['an equality with __proto__', equal({ a: { polluted: 1 } }, { a: ['__proto__'] })],
-  ['an equality out of a prototype', equal({ a: 1 }, { 'constructor.prototype': ['a'] })],
   ['a list stretched to four billion items', annotated([], { 4294967294: ['undefined'] })],
-  ['a list stretched by an equality', equal({ a: 1, b: [] }, { a: ['b.4294967294'] })],
   ['null', 'null'],
   ['text', '"milk"'],
   ['a number', '1'],
@@ -101,17 +97,24 @@ const doubling = equal(
   Object.fromEntries(levels.slice(1).map((key, level) => [levels[level], [`${key}.x`, `${key}.y`]])),
 )
 
-test.each([
-  ['larger than what was sent', doubling],
-  ['endless', equal({ a: { b: null } }, { a: ['a.b'] })],
-])('equalities make no input %s', (_, text) => {
-  let arrived: unknown = null
-  try {
-    arrived = read(text)
-  } catch (error) {
-    expect(error).toHaveProperty('message', expect.stringMatching(/^Invalid input/))
-  }
-  expect(JSON.stringify(arrived).length).toBeLessThanOrEqual(text.length)
+test.each<[string, unknown]>([
+  ['as text', 'a'],
+  ['of the root', [['a']]],
+  ['without a list', { a: 'b' }],
+  ['with a path that is not text', { a: [['b']] }],
+  ['with 100,000 paths', numbered(100_000, ['a'])],
+  ['with __proto__', { a: ['__proto__'] }],
+  ['with a prototype', { 'constructor.prototype': ['a'] }],
+  ['that would stretch a list', { a: ['b.4294967294'] }],
+  ['that would be endless', { a: ['a.b'] }],
+])('equalities %s are not read', (_, equalities) => {
+  const json = { a: { b: null, polluted: 1 }, b: [] }
+  expect(read(equal(json, equalities))).toStrictEqual(json)
+  expect(Object.hasOwn(Object.prototype, 'polluted')).toBe(false)
+})
+
+test('equalities that double at each level make no input larger than what was sent', () => {
+  expect(JSON.stringify(read(doubling)).length).toBeLessThanOrEqual(doubling.length)
 })
 
 describe('over HTTP', () => {
@@ -135,14 +138,14 @@ describe('over HTTP', () => {
     expect(answer).toMatchObject({ error: { json: { data: { code: 'BAD_REQUEST' } } } })
   })
 
-  test('the guard stands before the input: who has no token is told so, whatever they send', async () => {
-    const { status, answer } = await call('tasks.create', annotated([1], ['set']))
+  test('the guard runs before the input is read: a call without a token is UNAUTHORIZED, whatever it sends', async () => {
+    const { status, answer } = await call('tasks.create', annotated('/a/', ['regexp']))
     expect(status).toBe(401)
     expect(answer).toMatchObject({ error: { json: { data: { code: 'UNAUTHORIZED', reason: 'missing' } } } })
   })
 
   test('a procedure without input answers beside a hostile call', async () => {
-    const inputs = `{"1":${annotated({ id: [1] }, { id: ['set'] })}}`
+    const inputs = `{"1":${annotated({ id: '/a/' }, { id: ['regexp'] })}}`
     const url = `${app().url}/trpc/health,tasks.get?batch=1&input=${encodeURIComponent(inputs)}`
     const response = await fetch(url, {
       headers: { authorization: `Bearer ${token}` },

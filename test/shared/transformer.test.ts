@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { transformer } from '../../shared/index.js'
@@ -23,7 +24,12 @@ test.each<[string, unknown]>([
   ['keys with dots', { 'a.b': noon, a: { b: noon, 'b.c': { '.': noon } } }],
   ['keys with backslashes', { '\\': noon, 'a\\': { b: noon }, 'a\\.b': noon, 'a\\\\.b': noon, '\\.': noon }],
   ['an empty key', { '': noon }],
-  ['a hundred dates', Array.from({ length: 100 }, (_, index) => new Date(index))],
+  ['ten thousand dates', Array.from({ length: 10_000 }, (_, index) => new Date(index))],
+  ['a set', new Set(['a', 1, noon])],
+  ['a set of 20,000 texts', new Set(Array.from({ length: 20_000 }, (_, index) => `id ${index}`))],
+  ['a map with dates as keys and values', new Map([[noon, { at: noon }]])],
+  ['a map in a set in a map', new Map([['a', new Set([new Map([[1n, undefined]])])]])],
+  ['a URL', { homepage: new URL('https://example.com/a?b#c') }],
   ['nothing but JSON', { text: '\u0000 \ud83d\ude00', list: [1.5, true, null, {}, []] }],
 ])('%s arrives as it was sent', (_, value) => {
   expect(overTheWire(value)).toStrictEqual(value)
@@ -65,4 +71,36 @@ test("sending leaves the caller's own objects as they are", () => {
     plain: { dueAt: wrong() },
     frozen: Object.freeze([wrong()]),
   })
+})
+
+const leaf = fc.oneof(
+  fc.string(),
+  fc.double(),
+  fc.bigInt(),
+  fc.date({ noInvalidDate: false }),
+  fc.constantFrom(undefined, null, true, new URL('https://example.com/')),
+)
+const key = fc.string({ unit: fc.constantFrom('a', '.', '\\', '0') })
+const value = fc.letrec(tie => ({
+  any: fc.oneof(
+    { depthSize: 'small', withCrossShrink: true },
+    leaf,
+    tie('list'),
+    tie('object'),
+    tie('set'),
+    tie('map'),
+  ),
+  list: fc.array(tie('any')),
+  object: fc.dictionary(key, tie('any'), { noNullPrototype: true }),
+  set: fc.array(tie('any')).map(list => new Set(list)),
+  map: fc.array(fc.tuple(tie('any'), tie('any'))).map(entries => new Map(entries)),
+})).any
+
+test('every value of the accepted types arrives as it was sent', () => {
+  fc.assert(
+    fc.property(value, sent => {
+      expect(overTheWire(sent)).toStrictEqual(sent)
+    }),
+    { numRuns: 1_000, seed: 20_261_127 },
+  )
 })

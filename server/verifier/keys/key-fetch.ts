@@ -1,4 +1,4 @@
-import { printable } from '../../../shared/printable.js'
+import { printable } from '../../../shared/text.js'
 import { placeOf } from './safe-url.js'
 import { PrivateKeyError, readSigningKeys, type SigningKey } from './signing-keys.js'
 

@@ -20,7 +20,7 @@ describe('the issuer', () => {
     ['JWT_ISSUER', 'https://id.example.com/', { issuer: 'https://id.example.com/' }],
     ['JWT_AUDIENCE', 'my-api', { audience: 'my-api' }],
     ['JWKS_URL', 'http://keys:8080/jwks', { jwksUrl: 'http://keys:8080/jwks' }],
-  ])('%s wins over what BETTER_AUTH_URL says, as it is written', (name, value, expected) => {
+  ])('%s wins over BETTER_AUTH_URL and is used unchanged', (name, value, expected) => {
     const env = { BETTER_AUTH_URL: issuerUrl, [name]: value }
     expect(readConfig(env).issuer).toEqual(remote({ ...urls, ...expected }))
   })
@@ -33,10 +33,11 @@ describe('the issuer', () => {
   })
 
   const jwks = { JWKS_URL: 'https://keys.example.com/' }
-  const needsIssuer = 'JWT_ISSUER: not set, expected the "iss" of the tokens that JWKS_URL has the keys of'
-  const needsAudience = 'JWT_AUDIENCE: not set, expected the "aud" of the tokens that are for this API'
+  const needsIssuer = 'JWT_ISSUER: not set. JWKS_URL needs it: the "iss" claim of the tokens.'
+  const needsAudience =
+    'JWT_AUDIENCE: not set. JWKS_URL needs it: the "aud" claim of the tokens for this API.'
   const needsUrl =
-    'BETTER_AUTH_URL: not set, expected the URL of the issuer (or JWKS_URL), as JWT_ISSUER or JWT_AUDIENCE is set'
+    'BETTER_AUTH_URL: not set. JWT_ISSUER and JWT_AUDIENCE need the URL of the issuer (or JWKS_URL).'
 
   test.each<[Env, string[]]>([
     [jwks, [needsIssuer, needsAudience]],
@@ -49,9 +50,9 @@ describe('the issuer', () => {
   })
 })
 
-describe('the issuer in this process', () => {
+describe('the in-process issuer', () => {
   const line = (host: string) =>
-    `HOST: found "${host}", expected a loopback address (127.0.0.1, ::1 or localhost) for the issuer in this process, or BETTER_AUTH_URL (or JWKS_URL) set to your issuer`
+    `HOST: "${host}" is not a loopback address, and the in-process issuer must not be on a network. Use 127.0.0.1, or set BETTER_AUTH_URL (or JWKS_URL) to your issuer.`
 
   test.each([
     '0.0.0.0',
@@ -68,7 +69,7 @@ describe('the issuer in this process', () => {
     '::ffff:10.0.0.1',
     '::1:1',
     'a:b',
-  ])('is not exposed to a network: HOST=%s is refused', HOST => {
+  ])('is refused on a network: HOST=%s', HOST => {
     expect(() => readConfig({ HOST })).toThrow(new ConfigError([line(HOST)]))
     expect(() => readConfig({ HOST, DATABASE_URL: 'postgres://db/app' })).toThrow(ConfigError)
   })
@@ -80,7 +81,7 @@ describe('the issuer in this process', () => {
     },
   )
 
-  test.each(['0.0.0.0', '::', 'api.example.com', 'auth'])('elsewhere is no obstacle to HOST=%s', HOST => {
+  test.each(['0.0.0.0', '::', 'api.example.com', 'auth'])('on another server allows HOST=%s', HOST => {
     expect(readConfig({ HOST, BETTER_AUTH_URL: issuerUrl })).toMatchObject({ host: HOST })
     const jwks = { JWKS_URL: 'https://keys.example.com/', JWT_ISSUER: 'them', JWT_AUDIENCE: 'us' }
     expect(readConfig({ HOST, ...jwks })).toMatchObject({ host: HOST })
@@ -91,7 +92,7 @@ describe('the issuer in this process', () => {
     [{ HOST: '0.0.0.0', BETTER_AUTH_URL: 'auth' }, ['BETTER_AUTH_URL']],
     [{ HOST: '0.0.0.0', JWT_ISSUER: 'them' }, ['BETTER_AUTH_URL']],
     [{ HOST: '0.0.0.0', NODE_ENV: 'production', DATABASE_URL: 'postgres://db/app' }, ['BETTER_AUTH_URL']],
-  ])('whose URL is missing or wrong is one line: %j', (env, names) => {
+  ])('with a missing or wrong URL is reported in one line: %j', (env, names) => {
     const problems: string[] = []
     try {
       readConfig(env)
@@ -103,9 +104,9 @@ describe('the issuer in this process', () => {
 })
 
 describe('in production', () => {
-  const needsDatabase = 'DATABASE_URL: not set, expected the URL of a PostgreSQL, in production'
+  const needsDatabase = 'DATABASE_URL: not set. Production needs the URL of a PostgreSQL.'
   const needsIssuer =
-    'BETTER_AUTH_URL: not set, expected the URL of your Better Auth server (or JWKS_URL), in production'
+    'BETTER_AUTH_URL: not set. Production needs the URL of your Better Auth server (or JWKS_URL).'
   const production = { NODE_ENV: 'production' }
   const database = { DATABASE_URL: 'postgres://db/app' }
 
@@ -124,7 +125,7 @@ describe('in production', () => {
     expect(readConfig({ ...production, ...database, ...issuer })).toMatchObject({ production: true })
   })
 
-  const https = 'expected https://, or JWKS_ALLOW_HTTP=true'
+  const advice = 'is plain http to another machine. Use https://, or set JWKS_ALLOW_HTTP=true.'
   const them = { JWT_ISSUER: 'them', JWT_AUDIENCE: 'us' }
 
   test.each<[Env, string]>([
@@ -134,7 +135,7 @@ describe('in production', () => {
     [{ BETTER_AUTH_URL: issuerUrl, JWKS_URL: 'http://keys/' }, 'JWKS_URL'],
     [{ BETTER_AUTH_URL: 'http://auth.internal', JWKS_ALLOW_HTTP: 'false' }, 'BETTER_AUTH_URL'],
   ])('keys over plain http from another machine are refused: %j', (issuer, name) => {
-    const line = `${name}: found plain http to another machine, ${https}`
+    const line = `${name}: ${JSON.stringify(issuer[name])} ${advice}`
     expect(() => readConfig({ ...production, ...database, ...issuer })).toThrow(new ConfigError([line]))
   })
 
@@ -144,7 +145,7 @@ describe('in production', () => {
     [{ BETTER_AUTH_URL: 'http://127.0.0.1:3000' }, false],
     [{ BETTER_AUTH_URL: 'http://[::1]:3000' }, false],
     [{ BETTER_AUTH_URL: 'http://auth.internal', JWKS_URL: 'https://keys.example.com/' }, false],
-  ])('%j is taken', (issuer, jwksAllowHttp) => {
+  ])('%j is accepted', (issuer, jwksAllowHttp) => {
     expect(readConfig({ ...production, ...database, ...issuer })).toMatchObject({ jwksAllowHttp })
   })
 })
@@ -152,6 +153,6 @@ describe('in production', () => {
 test.each<[Env, boolean]>([
   [{}, true],
   [{ JWKS_ALLOW_HTTP: 'false', BETTER_AUTH_URL: 'https://auth.example.com' }, false],
-])('elsewhere plain http is taken, unless it is forbidden: %j', (env, jwksAllowHttp) => {
+])('outside production plain http is accepted, unless it is forbidden: %j', (env, jwksAllowHttp) => {
   expect(readConfig(env)).toMatchObject({ jwksAllowHttp })
 })

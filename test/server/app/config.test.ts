@@ -83,30 +83,42 @@ describe('what the environment may say', () => {
     expect(readConfig(Object.fromEntries(names.map(name => [name, ''])))).toEqual(readConfig({}))
   })
 
-  test('variables of others are left alone', () => {
+  test('other variables are ignored', () => {
     expect(readConfig({ PATH: '/bin', PORTS: 'abc', port: 'abc' })).toEqual(readConfig({}))
   })
 })
 
-describe('what the environment may not say', () => {
-  const seconds = 'a whole number from 1 to'
-  const url = 'a URL that starts with http:// or https://'
+describe('wrong values in the environment', () => {
+  const seconds = 'is not valid. Use a whole number from 1 to'
+  const url = 'is not an http URL. Use one such as https://auth.example.com.'
   const origins =
-    'origins with commas between, each without path or trailing slash and none *, such as https://app.example.com'
-  const hidden = 'a value that is not shown'
-  const postgres = 'a URL such as postgres://user:password@host:5432/database'
-  const levels = 'one of fatal, error, warn, info, debug, trace, silent'
+    'is not a list of origins. Use origins separated by commas, without path, trailing slash or *, such as https://app.example.com.'
+  const hidden = 'the value (not shown)'
+  const postgres = 'is not a PostgreSQL URL. Use postgres://user:password@host:5432/database'
+  const levels = 'is not a level. Use one of fatal, error, warn, info, debug, trace, silent.'
 
   test.each([
-    ['PORT', 'abc', '"abc"', 'a whole number from 0 to 65535'],
-    ['PORT', '65536', '"65536"', 'a whole number from 0 to 65535'],
-    ['PORT', '-1', '"-1"', 'a whole number from 0 to 65535'],
-    ['PORT', '80.5', '"80.5"', 'a whole number from 0 to 65535'],
-    ['PORT', '1e3', '"1e3"', 'a whole number from 0 to 65535'],
-    ['PORT', ' 80', '" 80"', 'a whole number from 0 to 65535'],
-    ['PORT', '99999999999999999999', '"99999999999999999999"', 'a whole number from 0 to 65535'],
-    ['PORT', '80\n90', '"80\\n90"', 'a whole number from 0 to 65535'],
-    ['HOST', 'http://localhost', '"http://localhost"', 'a host name or an IP address to listen on'],
+    ['PORT', 'abc', '"abc"', 'is not valid. Use a whole number from 0 to 65535.'],
+    ['PORT', '65536', '"65536"', 'is not valid. Use a whole number from 0 to 65535.'],
+    ['PORT', '-1', '"-1"', 'is not valid. Use a whole number from 0 to 65535.'],
+    ['PORT', '80.5', '"80.5"', 'is not valid. Use a whole number from 0 to 65535.'],
+    ['PORT', '1e3', '"1e3"', 'is not valid. Use a whole number from 0 to 65535.'],
+    ['PORT', ' 80', '" 80"', 'is not valid. Use a whole number from 0 to 65535.'],
+    [
+      'PORT',
+      '99999999999999999999',
+      '"99999999999999999999"',
+      'is not valid. Use a whole number from 0 to 65535.',
+    ],
+    ['PORT', '80\n90', '"80\\n90"', 'is not valid. Use a whole number from 0 to 65535.'],
+    [
+      'HOST',
+      'http://localhost',
+      '"http://localhost"',
+      'is not a host name or IP address. Use 127.0.0.1 or another address of this machine.',
+    ],
+    ['DATABASE_URL', 'localhost', '"localhost"', postgres],
+    ['DATABASE_URL', 'hunter2', hidden, postgres],
     ['DATABASE_URL', 'mysql://root:hunter2@db/app', hidden, postgres],
     ['DATABASE_URL', 'postgres://me:hunter2@db:port/app', hidden, postgres],
     ['DATABASE_URL', 'host=db password=hunter2', hidden, postgres],
@@ -116,30 +128,35 @@ describe('what the environment may not say', () => {
       'DATABASE_URL',
       'postgres://me:hunter%2@db/app',
       hidden,
-      'a URL in which a % of the password is written %25',
+      'has a % that is not encoded. Write a % of the password as %25.',
     ],
-    ['DATABASE_ROLE', 'App-User', '"App-User"', 'a lower-case PostgreSQL name such as app_user'],
+    [
+      'DATABASE_ROLE',
+      'App-User',
+      '"App-User"',
+      'is not a lower-case PostgreSQL name. Use a name such as app_user.',
+    ],
     [
       'DATABASE_ROLE',
       'x; drop role me',
       '"x; drop role me"',
-      'a lower-case PostgreSQL name such as app_user',
+      'is not a lower-case PostgreSQL name. Use a name such as app_user.',
     ],
-    ['DATABASE_POOL_MAX', '0', '"0"', `${seconds} 1000`],
-    ['DATABASE_CONNECT_TIMEOUT', '0', '"0"', `${seconds} 300`],
-    ['DATABASE_CONNECT_TIMEOUT', '5s', '"5s"', `${seconds} 300`],
-    ['STATEMENT_TIMEOUT', '0', '"0"', `${seconds} 3600`],
+    ['DATABASE_POOL_MAX', '0', '"0"', `${seconds} 1000.`],
+    ['DATABASE_CONNECT_TIMEOUT', '0', '"0"', `${seconds} 300.`],
+    ['DATABASE_CONNECT_TIMEOUT', '5s', '"5s"', `${seconds} 300.`],
+    ['STATEMENT_TIMEOUT', '0', '"0"', `${seconds} 3600.`],
     ['BETTER_AUTH_URL', 'auth.example.com', '"auth.example.com"', url],
     ['BETTER_AUTH_URL', 'ftp://auth.example.com', '"ftp://auth.example.com"', url],
     [
       'BETTER_AUTH_URL',
       'https://me:hunter2@auth.example.com',
       '"***@auth.example.com"',
-      'a URL without a user and password',
+      'contains a user or password. Remove them from the URL.',
     ],
-    ['FENCE_SECRET', 'hunter2', hidden, 'a secret of 32 characters or more'],
-    ['DATABASE_FENCE', 'high', '"high"', 'plain or signed'],
-    ['DATABASE_PREPARED_STATEMENTS', 'yes', '"yes"', 'true or false'],
+    ['FENCE_SECRET', 'hunter2', hidden, 'is too short. Use a random secret of at least 32 characters.'],
+    ['DATABASE_FENCE', 'high', '"high"', 'is not valid. Use plain or signed.'],
+    ['DATABASE_PREPARED_STATEMENTS', 'yes', '"yes"', 'is not valid. Use true or false.'],
     ['LOG_LEVEL', 'verbose', '"verbose"', levels],
     ['CORS_ORIGINS', '*', '"*"', origins],
     ['CORS_ORIGINS', 'https://a.example,*', '"https://a.example,*"', origins],
@@ -149,11 +166,11 @@ describe('what the environment may not say', () => {
     ['CORS_ORIGINS', 'https://a.example/app', '"https://a.example/app"', origins],
     ['CORS_ORIGINS', 'app.example.com', '"app.example.com"', origins],
     ['CORS_ORIGINS', 'https://a.example,', '"https://a.example,"', origins],
-  ])('%s=%j is one line', (name, value, found, expected) => {
-    expect(problemsOf({ [name]: value })).toEqual([`${name}: found ${found}, expected ${expected}`])
+  ])('%s=%j is reported in one line', (name, value, found, expected) => {
+    expect(problemsOf({ [name]: value })).toEqual([`${name}: ${found} ${expected}`])
   })
 
-  test('every wrong variable gets its line, and the message is the lines', () => {
+  test('every wrong variable has its own line in the message', () => {
     const env = { PORT: 'abc', LOG_LEVEL: 'loud', STATEMENT_TIMEOUT: '0' }
     expect(problemsOf(env).map(line => line.split(':')[0])).toEqual([
       'PORT',
@@ -163,12 +180,12 @@ describe('what the environment may not say', () => {
     expect(() => readConfig(env)).toThrow(problemsOf(env).join('\n'))
   })
 
-  test('a variable that is missing is named beside one that is wrong', () => {
+  test('missing and wrong variables are reported together', () => {
     const lines = problemsOf({ PORT: 'abc', NODE_ENV: 'production' })
     expect(lines.map(line => line.split(':')[0]).sort()).toEqual(['BETTER_AUTH_URL', 'DATABASE_URL', 'PORT'])
   })
 
-  test('a variable that is wrong is not called missing too', () => {
+  test('a variable that is wrong is not reported as missing too', () => {
     const env = {
       NODE_ENV: 'production',
       DATABASE_URL: 'mysql://db/app',
@@ -185,13 +202,13 @@ describe('what the environment may not say', () => {
       { NODE_ENV: 'production', MIGRATION_DATABASE_URL: 'postgres://db/app', DATABASE_FENCE: 'signed' },
       ['DATABASE_URL', 'FENCE_SECRET', 'BETTER_AUTH_URL'],
     ],
-  ])('%j asks for what is missing, once', (env, names) => {
-    expect(problemsOf(env)).toEqual(names.map(name => expect.stringMatching(`^${name}: not set, expected `)))
+  ])('%j reports each missing variable once', (env, names) => {
+    expect(problemsOf(env)).toEqual(names.map(name => expect.stringMatching(`^${name}: not set\\. `)))
   })
 
-  test('a wrong JWKS_URL alone is told with what must stand beside it', () => {
+  test('a wrong JWKS_URL is reported together with the variables that it needs', () => {
     expect(problemsOf({ JWKS_URL: '/api/auth/jwks' })).toEqual([
-      `JWKS_URL: found "/api/auth/jwks", expected ${url}`,
+      `JWKS_URL: "/api/auth/jwks" ${url}`,
       expect.stringMatching(/^JWT_ISSUER: not set/),
       expect.stringMatching(/^JWT_AUDIENCE: not set/),
     ])
@@ -217,16 +234,16 @@ describe('.env.example', async () => {
     expect(read.filter(name => !new RegExp(`\\b${name}\\b`).test(example))).toEqual([])
   })
 
-  test('names none that is not read', () => {
+  test('names no variable that is not read', () => {
     const named = [...example.matchAll(/^#?([A-Z_]+)=/gm)].map(([, name = '']) => name)
     expect(named.filter(name => !read.includes(name))).toEqual([])
   })
 
-  test('shows the defaults, as it says', () => {
+  test('shows the defaults', () => {
     expect(readConfig(parseEnv(example))).toEqual(readConfig({}))
   })
 
-  test('shows values that hold, where it only proposes them', () => {
+  test('shows valid values in its commented lines', () => {
     const all = parseEnv(example.replace(/^#(?=[A-Z_]+=)/gm, ''))
     expect(readConfig(all)).toMatchObject({
       databaseUrl: expect.stringMatching(/^postgres:/),

@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => app[Symbol.asyncDispose]())
 
 describe('the page at /', () => {
-  test('says what runs here and what to do next, in commands that name this server', async () => {
+  test('shows commands with the URL of this server', async () => {
     const response = await send(app.url, '/')
     expect(response.headers.get('content-type')).toMatch(/^text\/html; charset=utf-8$/i)
     const page = await response.text()
@@ -26,7 +26,7 @@ describe('the page at /', () => {
     expect(page).toContain(`API_URL=${app.url} npm run quickstart`)
   })
 
-  test('may load nothing and run nothing', async () => {
+  test('may not load or run anything', async () => {
     const { headers } = await send(app.url, '/')
     const policy = headers.get('content-security-policy')
     expect(policy).toMatch(/default-src 'none'/)
@@ -34,7 +34,7 @@ describe('the page at /', () => {
     expect(headers.get('x-content-type-options')).toBe('nosniff')
   })
 
-  test('where the issuer is elsewhere names it, and nothing of a Better Auth here', async () => {
+  test('names a remote issuer, and shows no commands for the in-process one', async () => {
     await using issuer = await ownIssuer()
     await using remote = await startRemote(issuer)
     const page = await (await send(remote.url, '/')).text()
@@ -44,7 +44,7 @@ describe('the page at /', () => {
   })
 })
 
-test.each(['/nothing', '/favicon.ico', '/readyz/', '/METRICS'])('there is nothing at %s', async path => {
+test.each(['/nothing', '/favicon.ico', '/readyz/', '/METRICS'])('%s is 404', async path => {
   const response = await send(app.url, path)
   expect(response.status).toBe(404)
   expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
@@ -62,7 +62,7 @@ describe('CORS', () => {
   })
 
   test.each([allowed, 'http://localhost:3000'])(
-    '%s may ask for what a call needs, with a token and JSON',
+    '%s may send what a call needs: a token and JSON',
     async origin => {
       const response = await send(app.url, '/trpc/tasks.create', preflight(origin))
       expect(response.status).toBe(204)
@@ -77,17 +77,14 @@ describe('CORS', () => {
     },
   )
 
-  test.each(['/trpc/health', '/trpc/me', '/trpc/a/b', '/trpc/nothing'])(
-    '%s may be read by it',
-    async path => {
-      const { headers } = await send(app.url, path, { headers: [['origin', allowed]] })
-      expect(headers.get('access-control-allow-origin')).toBe(allowed)
-      expect(list(headers.get('access-control-expose-headers'))).toEqual(
-        expect.arrayContaining(['www-authenticate', 'retry-after', 'x-request-id']),
-      )
-      expect(list(headers.get('vary'))).toContain('origin')
-    },
-  )
+  test.each(['/trpc/health', '/trpc/me', '/trpc/a/b', '/trpc/nothing'])('it may read %s', async path => {
+    const { headers } = await send(app.url, path, { headers: [['origin', allowed]] })
+    expect(headers.get('access-control-allow-origin')).toBe(allowed)
+    expect(list(headers.get('access-control-expose-headers'))).toEqual(
+      expect.arrayContaining(['www-authenticate', 'retry-after', 'x-request-id']),
+    )
+    expect(list(headers.get('vary'))).toContain('origin')
+  })
 
   test.each([
     'https://evil.example',
@@ -109,13 +106,13 @@ describe('CORS', () => {
     )
   })
 
-  test('a frontend that is allowed may sign people in at the issuer in this process', async () => {
+  test('an allowed frontend may sign users in at the in-process issuer', async () => {
     const response = await send(app.url, '/api/auth/sign-up/email', preflight(allowed))
     expect(response.headers.get('access-control-allow-origin')).toBe(allowed)
     expect(response.headers.get('access-control-allow-credentials')).toBe('true')
   })
 
-  test('without CORS_ORIGINS nobody may', async () => {
+  test('without CORS_ORIGINS no origin may', async () => {
     await using issuer = await ownIssuer()
     await using closed = await startRemote(issuer)
     const { headers } = await send(closed.url, '/trpc/health', { headers: [['origin', allowed]] })
@@ -123,7 +120,7 @@ describe('CORS', () => {
   })
 })
 
-describe('while the issuer runs in this process', () => {
+describe('with the in-process issuer', () => {
   const host = (name: string): Sent => ({ headers: [['host', name]] })
   const paths = ['/trpc/health', '/healthz', '/', '/api/auth/jwks', '/metrics']
 
@@ -134,7 +131,7 @@ describe('while the issuer runs in this process', () => {
     '127.0.0.1.evil.example',
     '169.254.169.254',
     '[::2]',
-  ])('a request to %s is refused, whatever it asks for (DNS rebinding)', async name => {
+  ])('every request to the host %s is refused (DNS rebinding)', async name => {
     const answers = await Promise.all(paths.map(path => send(app.url, path, host(name))))
     expect(answers.map(({ status }) => status)).toEqual(paths.map(() => 403))
     expect(await answers[0]?.text()).toContain('HOST')
@@ -169,7 +166,7 @@ describe('while the issuer runs in this process', () => {
     ['', 'localhost@evil.example'],
     ['', 'evil.example\\@localhost'],
     ['', ''],
-  ])('both the target (%s) and the Host (%s) must name this machine', async (authority, name) => {
+  ])('the target (%s) and the Host header (%s) must both name this machine', async (authority, name) => {
     const answers = await Promise.all(paths.map(path => raw(`${authority}${path}`, name)))
     for (const { status } of answers) expect([400, 403]).toContain(status)
     if (authority !== '' && name !== '')
@@ -179,32 +176,32 @@ describe('while the issuer runs in this process', () => {
   test.each([
     ['localhost', 'evil.example'],
     ['evil.example', 'localhost'],
-  ])('of two Hosts (%s, %s) each must name it', async (first, second) => {
+  ])('each of two Host headers (%s, %s) must name this machine', async (first, second) => {
     const { status } = await raw('/api/auth/jwks', first, second)
     expect([400, 403]).toContain(status)
   })
 
-  test('an absolute target that names it as the Host does is answered', async () => {
+  test('an absolute target with the same host as the Host header is answered', async () => {
     expect((await raw(`http://localhost:${port}/healthz`, `localhost:${port}`)).status).toBe(200)
     expect((await raw('http://LOCALHOST/healthz', '127.0.0.1')).status).toBe(200)
   })
 })
 
-test('where the issuer is elsewhere any name will do: a proxy sends its own', async () => {
+test('with a remote issuer any host name is accepted, because a proxy sends its own', async () => {
   await using issuer = await ownIssuer()
   await using remote = await startRemote(issuer)
   const headers: Sent['headers'] = [['host', 'api.example.com'], bearer(await issuer.tokenFor('alice'))]
   expect((await send(remote.url, '/trpc/me', { headers })).status).toBe(200)
 })
 
-test('HOST is a name that the server answers to', async () => {
+test('the server answers to the name in HOST', async () => {
   await using local = await startApp('embedded', { HOST: 'localhost' })
   expect(new URL(local.url).hostname).toBe('localhost')
   expect((await send(local.url, '/trpc/health')).status).toBe(200)
   expect(await local.as('alice').me.query()).toMatchObject({ name: 'alice' })
 })
 
-test('two servers in one process do not mix', async () => {
+test('two servers in one process are independent', async () => {
   await using other = await startApp()
   await app.as('alice').tasks.create.mutate({ title: 'here' })
   await other.as('alice').tasks.create.mutate({ title: 'there' })
@@ -214,7 +211,7 @@ test('two servers in one process do not mix', async () => {
   expect((await send(app.url, '/trpc/me', { headers })).status).toBe(401)
 })
 
-test('with DATABASE_URL and no issuer named, the one in this process signs people in', async () => {
+test('with DATABASE_URL and no issuer, the in-process issuer signs users in', async () => {
   await using own = await startApp('PostgreSQL')
   const alice = own.as('alice')
   const { id } = await alice.tasks.create.mutate({ title: 'milk' })

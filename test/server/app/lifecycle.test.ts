@@ -15,7 +15,7 @@ async function startOn(folder: { path: string }, env: Record<string, string> = {
   return { ...server, [Symbol.asyncDispose]: server.close }
 }
 
-/** A call that is running: the server has its head and waits for the rest of the body. */
+/** A running call: the server has the headers and waits for the rest of the body. */
 async function startCall(url: string, token: string) {
   const body = JSON.stringify({ json: { title: 'finished' } })
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
@@ -44,7 +44,7 @@ async function startCall(url: string, token: string) {
   }
 }
 
-test('a stop lets the call that runs finish, and takes no new one', async () => {
+test('close() lets a running call finish and accepts no new one', async () => {
   await using issuer = await ownIssuer()
   await using database = await migratedDatabase()
   await using server = await startRemote(issuer, { DATABASE_URL: database.url })
@@ -58,7 +58,7 @@ test('a stop lets the call that runs finish, and takes no new one', async () => 
   await closing
 })
 
-test('a stop waits for no connection that is only kept alive', async () => {
+test('close() does not wait for idle connections', async () => {
   await using issuer = await ownIssuer()
   await using database = await migratedDatabase()
   await using server = await startRemote(issuer, { DATABASE_URL: database.url })
@@ -70,13 +70,13 @@ test('a stop waits for no connection that is only kept alive', async () => {
 
   const closing = server.close()
   await once(idle, 'close')
-  // The other call still runs: the idle connection was closed for its own sake, not by force at the end.
+  // The other call still runs, so the idle connection was not closed by force at the end.
   expect(await call.finish()).toMatch(/^HTTP\/1\.1 200 /)
   await closing
   agent.destroy()
 })
 
-test('a stop can be asked for again, meanwhile and afterwards', async () => {
+test('close() can be called again, during and after closing', async () => {
   await using folder = await dataDir()
   await using server = await startOn(folder)
   await Promise.all([server.close(), server.close()])
@@ -84,7 +84,7 @@ test('a stop can be asked for again, meanwhile and afterwards', async () => {
   await expect(send(server.url, '/healthz')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
 })
 
-test('what was stopped can be started again, with what was written', async () => {
+test('a stopped server can be started again with its data', async () => {
   await using issuer = await ownIssuer()
   await using folder = await dataDir()
   const headers = [bearer(await issuer.tokenFor('alice'))]
@@ -97,7 +97,7 @@ test('what was stopped can be started again, with what was written', async () =>
   expect(await (await send(second.url, '/trpc/tasks.list', { headers })).text()).toContain('"title":"kept"')
 })
 
-test('a port in use is one line that says what to set, and leaves nothing behind', async () => {
+test('a port in use is a one-line error with advice, and everything is closed', async () => {
   await using folder = await dataDir()
   await using other = await listen(createServer())
   const refused = expect.objectContaining({
@@ -109,13 +109,13 @@ test('a port in use is one line that says what to set, and leaves nothing behind
   expect((await send(server.url, '/healthz')).status).toBe(200)
 })
 
-test('an address that is not of this machine is one line too', async () => {
+test('an address of another machine is a one-line error too', async () => {
   await using issuer = await ownIssuer()
   const refused = expect.objectContaining({
     name: 'PortError',
     message: expect.stringMatching(/^Port .* HOST .*\.$/),
   })
-  // RFC 5737: for documentation, and on no machine.
+  // RFC 5737: an address for documentation, which no machine has.
   await expect(startRemote(issuer, { HOST: '192.0.2.1' })).rejects.toEqual(refused)
 })
 
@@ -130,7 +130,7 @@ test.each(['0.0.0.0', '::', '192.0.2.1', 'example.com', ''])(
     const error: unknown = await startServer(config).catch(cause => cause)
     expect(error).toBeInstanceOf(ConfigError)
     expect(error).toMatchObject({
-      message: `HOST: found "${host}", expected a loopback address (127.0.0.1, ::1 or localhost) for the issuer in this process, or BETTER_AUTH_URL (or JWKS_URL) set to your issuer`,
+      message: `HOST: "${host}" is not a loopback address, and the in-process issuer must not be on a network. Use 127.0.0.1, or set BETTER_AUTH_URL (or JWKS_URL) to your issuer.`,
     })
     expect(await readdir(folder.path)).toEqual([])
   },

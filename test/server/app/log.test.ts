@@ -10,7 +10,7 @@ import { bearer, json, type Sent, send } from '../../parts/wire.js'
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
 const main = fileURLToPath(new URL('../../../server/main.ts', import.meta.url))
 
-/** The server in a process of its own, in a folder that has no `.env`. */
+/** The server in its own process, in a folder without `.env`. */
 async function startProcess() {
   const [data, cwd] = [await dataDir(), await temporaryFolder()]
   const env = { PATH: process.env.PATH, PORT: '0', DATA_DIR: data.path, LOG_LEVEL: 'info' }
@@ -39,7 +39,7 @@ async function startProcess() {
   })
   return {
     url,
-    /** Sends a signal, and answers with all that was said until the end. */
+    /** Sends a signal and returns the whole output. */
     async stop(signal: NodeJS.Signals) {
       child.kill(signal)
       const [code] = await ended
@@ -59,7 +59,7 @@ interface Line {
 }
 
 const secrets: string[] = []
-/** A text that stands nowhere else. Where it is found in the log, the log holds what was sent. */
+/** A unique text: if the log contains it, the log contains input. */
 const secret = (kind: string) => {
   const text = `${kind}-${crypto.randomUUID()}`
   secrets.push(text)
@@ -67,7 +67,7 @@ const secret = (kind: string) => {
 }
 
 let server: Awaited<ReturnType<typeof startProcess>>
-/** What the log must say of each request that was made, in order. */
+/** The expected log lines of the requests, in order. */
 const expected: Pick<Line, 'id' | 'path' | 'user' | 'status'>[] = []
 let user: string | null = null
 
@@ -95,7 +95,7 @@ async function atIssuer(path: string, value?: object, headers: [string, string][
   return request(path, '/api/auth/*', { ...sent, headers: [origin, ...headers, ...sent.headers] })
 }
 
-/** Signs somebody up, and answers their token. */
+/** Signs a user up and returns the token. */
 async function signUp(): Promise<string> {
   const person = {
     name: secret('name'),
@@ -154,7 +154,7 @@ async function callApi(token: string) {
   await as(token, `/trpc/health,me,${token}?batch=1&input=%7B%7D`, '/trpc/health,me,unknown')
 }
 
-/** Another signature, as well formed as the one that it was made from. */
+/** The token with another well-formed signature. */
 const flipped = (signature: string) => (signature.startsWith('A') ? 'B' : 'A') + signature.slice(1)
 
 async function callBadly(token: string) {
@@ -174,7 +174,7 @@ async function callBadly(token: string) {
   await request('/trpc/me', '/trpc/unknown', { ...text('{}'), headers: [['content-type', secret('type')]] })
 }
 
-describe('the log of a server that was used, well and badly', () => {
+describe('the log of a server after good and bad requests', () => {
   let end: { code: number | null; stdout: string; stderr: string }
   let lines: Line[]
   beforeAll(async () => {
@@ -190,7 +190,7 @@ describe('the log of a server that was used, well and badly', () => {
   })
   afterAll(() => server[Symbol.asyncDispose]())
 
-  test('has none of the tokens, cookies, passwords, addresses and inputs', () => {
+  test('contains no tokens, cookies, passwords, addresses or inputs', () => {
     expect(secrets.length).toBeGreaterThan(40)
     const said = end.stdout + end.stderr
     expect(secrets.filter(text => said.includes(text))).toEqual([])
@@ -198,13 +198,13 @@ describe('the log of a server that was used, well and badly', () => {
 
   test('has one line for each request: its id, path, user, status and duration', () => {
     const ids = new Set(expected.map(({ id }) => id))
-    // The server asks its own issuer for the keys: lines with other ids are of those requests.
+    // Lines with other ids are the server's own requests for the keys.
     const own = lines.filter(({ id }) => ids.has(id))
     expect(own.map(({ id, path, user, status }) => ({ id, path, user, status }))).toEqual(expected)
     expect(own.map(({ ms }) => Number.isFinite(ms) && ms > 0)).toEqual(expected.map(() => true))
   })
 
-  test('says why a token was refused, by which key and issuer, and has no token in it', () => {
+  test('contains the reason, key and issuer of a refused token, but no token', () => {
     const refusals = lines.flatMap(({ refused }) => refused ?? [])
     const hash = expect.stringMatching(/^[\da-f]{16}$/)
     expect(refusals).toEqual([
@@ -214,7 +214,7 @@ describe('the log of a server that was used, well and badly', () => {
     ])
   })
 
-  test('is structured, beside the first lines for the person who started it', () => {
+  test('is JSON after the welcome text', () => {
     const [, rest = ''] = end.stdout.split(/^Or, in another terminal.*\n/m)
     expect(rest.split('\n').filter(line => line !== '' && !line.startsWith('{'))).toEqual([])
     expect(end.stderr).toBe('')

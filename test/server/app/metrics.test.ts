@@ -26,7 +26,7 @@ async function counts(): Promise<Record<string, number>> {
   )
 }
 
-/** What a request adds to the counts. */
+/** The counts that a request adds. */
 async function added(path: string, sent?: Sent): Promise<Record<string, number>> {
   const before = await counts()
   await send(app.url, path, sent)
@@ -36,7 +36,7 @@ async function added(path: string, sent?: Sent): Promise<Record<string, number>>
   )
 }
 
-test('the format is that of Prometheus, and the pool and the age of the keys are in it', async () => {
+test('the format is that of Prometheus, with the pool and the age of the keys', async () => {
   await send(app.url, '/trpc/me', { headers: [alice] })
   const response = await send(app.url, '/metrics')
   expect(response.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/)
@@ -48,7 +48,7 @@ test('the format is that of Prometheus, and the pool and the age of the keys are
   expect(text).toMatch(/^trpc_call_duration_seconds_bucket\{le=.*procedure="me",outcome="ok"\} 1$/m)
 })
 
-test('the age of keys that were never fetched is no number', async () => {
+test('the age of keys that were never fetched is NaN', async () => {
   await using away = await ownIssuer('away')
   await using remote = await startRemote(away)
   expect(await (await send(remote.url, '/metrics')).text()).toMatch(/^jwks_age_seconds Nan$/im)
@@ -76,11 +76,11 @@ test.each<[path: string, sent: () => Sent, added: Record<string, number>]>([
   ['/trpc/me', () => json('x'.repeat(1_048_576)), { 'unknown PAYLOAD_TOO_LARGE': 1 }],
   ['/trpc/me', () => ({ method: 'POST' }), { 'unknown UNSUPPORTED_MEDIA_TYPE': 1 }],
   ['/trpc/me', () => ({ method: 'DELETE' }), { 'unknown METHOD_NOT_SUPPORTED': 1 }],
-])('%s counts by procedure and outcome', async (path, sent, expected) => {
+])('%s is counted by procedure and outcome', async (path, sent, expected) => {
   expect(await added(path, sent())).toEqual(expected)
 })
 
-test('a caller cannot make a new label', async () => {
+test('a caller cannot create a new label', async () => {
   const labels = async () =>
     [...(await metrics()).matchAll(/^(\w+\{.*?\}) /gm)].map(([, label]) => label).sort()
   const invented = Array.from({ length: 100 }, (_, i) => `invented${i}`)
@@ -100,7 +100,7 @@ test('a caller cannot make a new label', async () => {
   expect(await metrics()).not.toContain('invented')
 })
 
-test('no user, no token and no address is in it', async () => {
+test('it contains no user, no token and no address', async () => {
   await send(app.url, '/trpc/me', { headers: [alice] })
   const text = await metrics()
   expect(text).not.toContain('alice')

@@ -17,7 +17,7 @@ async function readinessOf(url: string) {
   return { status: response.status, ...JSON.parse(await response.text()) }
 }
 
-/** Until it has come back by itself; a restart is not needed. */
+/** Waits until the server is ready again without a restart. */
 const recovers = (url: string) =>
   vi.waitFor(async () => expect(await readinessOf(url)).toMatchObject({ status: 200 }), {
     timeout: 10_000,
@@ -26,7 +26,7 @@ const recovers = (url: string) =>
 
 const isAlive = async (url: string) => (await send(url, '/healthz')).status
 
-/** The way to a PostgreSQL, which can be shut and opened. */
+/** A proxy of PostgreSQL that can be closed and opened. */
 async function startGate(databaseUrl: string) {
   const target = new URL(databaseUrl)
   const sockets = new Set<Socket>()
@@ -64,7 +64,7 @@ async function startGate(databaseUrl: string) {
   }
 }
 
-test('with everything in place it is ready, and says how it stands with the keys', async () => {
+test('a complete server is ready and shows the state of the keys', async () => {
   await using app = await startApp()
   expect(await isAlive(app.url)).toBe(200)
   expect(await readinessOf(app.url)).toMatchObject({
@@ -76,7 +76,7 @@ test('with everything in place it is ready, and says how it stands with the keys
   })
 })
 
-test('until the schema is migrated it says what to run, and then it recovers by itself', async () => {
+test('before the migration it is not ready and says what to run; afterwards it recovers by itself', async () => {
   await using issuer = await ownIssuer()
   await using empty = await emptyDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: empty.url })
@@ -93,7 +93,7 @@ test('until the schema is migrated it says what to run, and then it recovers by 
   expect((await send(app.url, '/trpc/tasks.list', { headers })).status).toBe(200)
 })
 
-test('a fence with gaps leaves it not ready, says how many, and what to run', async () => {
+test('gaps in the isolation make it not ready, with their number and what to run', async () => {
   await using issuer = await ownIssuer()
   await using own = await migratedDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: own.url })
@@ -111,7 +111,7 @@ test('a fence with gaps leaves it not ready, says how many, and what to run', as
   }
 })
 
-test('a database that comes, goes and comes back needs no restart', async () => {
+test('a database that appears, disappears and returns needs no restart', async () => {
   await using issuer = await ownIssuer()
   await using gate = await startGate(database.url)
   await using app = await startRemote(issuer, { DATABASE_URL: gate.url })
@@ -137,7 +137,7 @@ test('a database that comes, goes and comes back needs no restart', async () => 
   expect(await list()).toBe(200)
 })
 
-test('a database that is not there is told without its name', async () => {
+test('the name of a missing database is not shown', async () => {
   await using issuer = await ownIssuer()
   const url = new URL(inject('postgresUrl'))
   url.pathname = '/no_such_database_hunter2'
@@ -147,7 +147,7 @@ test('a database that is not there is told without its name', async () => {
   expect(await response.text()).not.toMatch(/hunter2/)
 })
 
-test('until the issuer was reached it says what to look at, and then it recovers by itself', async () => {
+test('while the issuer is unreachable it says what to check; afterwards it recovers by itself', async () => {
   await using issuer = await ownIssuer('away')
   await using app = await startRemote(issuer, { DATABASE_URL: database.url })
   expect(await isAlive(app.url)).toBe(200)
@@ -163,7 +163,7 @@ test('until the issuer was reached it says what to look at, and then it recovers
   await recovers(app.url)
 })
 
-test('it stays ready while the issuer is away, as long as the keys at hand may be used', async () => {
+test('it stays ready while the issuer is down, as long as its keys may be used', async () => {
   await using issuer = await ownIssuer()
   await using app = await startRemote(issuer, { DATABASE_URL: database.url })
   await recovers(app.url)
@@ -173,7 +173,7 @@ test('it stays ready while the issuer is away, as long as the keys at hand may b
   expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
 })
 
-test('an issuer that has no keys yet is asked again', async () => {
+test('an issuer without keys is asked again', async () => {
   await using issuer = await ownIssuer('without keys')
   await using app = await startRemote(issuer, { DATABASE_URL: database.url })
   expect(await readinessOf(app.url)).toMatchObject({ status: 503, keys: expect.stringContaining('no keys') })
@@ -181,7 +181,7 @@ test('an issuer that has no keys yet is asked again', async () => {
   await recovers(app.url)
 })
 
-test('a JWKS_URL that finds a page and no keys leaves it not ready', async () => {
+test('a JWKS_URL that returns a page without keys makes it not ready', async () => {
   await using issuer = await ownIssuer()
   await using other = await startRemote(issuer)
   await using app = await startRemote(issuer, {

@@ -79,7 +79,7 @@ const masked = (requestId: string | null) => ({
 describe.each(['error', 'trpcError', 'noCause', 'text', 'output', 'sql', 'file', 'service'])(
   '%s',
   procedure => {
-    test('is an unexpected error, of which the caller sees a request id only', async () => {
+    test('is an unexpected error: the caller sees only a request id', async () => {
       const response = await send(server.url, `/trpc/${procedure}`, { headers: [alice] })
       expect(response.status).toBe(500)
       const text = await response.text()
@@ -87,7 +87,7 @@ describe.each(['error', 'trpcError', 'noCause', 'text', 'output', 'sql', 'file',
       expect(text).not.toMatch(/hunter2|stack|node_modules|ECONNREFUSED/)
     })
 
-    test('is told to onError whole, with the id that the caller has', async () => {
+    test('is passed to onError unchanged, with the request id of the caller', async () => {
       const headers: [string, string][] = [alice, ['x-request-id', `of-${procedure}`]]
       await send(server.url, `/trpc/${procedure}`, { headers })
       expect(onError).toHaveBeenCalledOnce()
@@ -98,7 +98,7 @@ describe.each(['error', 'trpcError', 'noCause', 'text', 'output', 'sql', 'file',
   },
 )
 
-test('a key that is there already is told to the operator alone', async () => {
+test('a duplicate key is reported to onError only, not to the caller', async () => {
   const response = await send(server.url, '/trpc/twice', { headers: [alice] })
   const text = await response.text()
   expect(JSON.parse(text)).toMatchObject(masked(response.headers.get('x-request-id')))
@@ -106,14 +106,14 @@ test('a key that is there already is told to the operator alone', async () => {
   expect(inspect(onError.mock.calls, { depth: 5 })).toContain('duplicate key')
 })
 
-test('an unexpected error in a batch leaves the other calls alone', async () => {
+test('an unexpected error in a batch does not affect the other calls', async () => {
   const response = await send(server.url, '/trpc/fine,error,fine?batch=1&input=%7B%7D')
   expect(response.status).toBe(207)
   const fine = { result: { data: { json: 'fine' } } }
   expect(await response.json()).toMatchObject([fine, masked(response.headers.get('x-request-id')), fine])
 })
 
-test('a verifier of one’s own that throws is an unexpected error too', async () => {
+test('a custom verifier that throws is an unexpected error too', async () => {
   const verifier = { verify: fail(new Error(secret)) }
   const handler = createNodeHandler({ verifier, database, router: failing, onError })
   await using broken = await listen(createServer(handler))
@@ -124,7 +124,7 @@ test('a verifier of one’s own that throws is an unexpected error too', async (
   expect(JSON.parse(text)).toMatchObject(masked(response.headers.get('x-request-id')))
 })
 
-test('what a router refuses by itself makes a challenge that RFC 6750 allows', async () => {
+test('UNAUTHORIZED thrown by a router gives a challenge that RFC 6750 allows', async () => {
   const response = await send(server.url, '/trpc/revoked')
   expect(response.status).toBe(401)
   expect(response.headers.get('www-authenticate')).toMatch(
@@ -133,7 +133,7 @@ test('what a router refuses by itself makes a challenge that RFC 6750 allows', a
   expect(onError).not.toHaveBeenCalled()
 })
 
-test('a caller who hangs up in the middle of a body is no failure of the server', async () => {
+test('a client that disconnects in the middle of its body is not a server failure', async () => {
   const socket = connect(server.port, '127.0.0.1')
   const head =
     'POST /trpc/fine HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{'

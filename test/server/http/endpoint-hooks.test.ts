@@ -10,7 +10,7 @@ import { listen, nowhere, send } from '../../parts/wire.js'
 const failing = router({
   fine: publicProcedure.query(() => 'fine'),
   broken: publicProcedure.query(() => {
-    // What a log of the application's own cannot read.
+    // An error that an application's own log cannot read.
     throw Object.assign(new Error(), { message: 5, stack: null })
   }),
   numbers: publicProcedure.query(async function* () {
@@ -29,7 +29,7 @@ beforeEach(() => {
 })
 
 async function startHooked(hooks: Pick<HandlerOptions, 'onError' | 'onAnswer'>) {
-  // A pool connects when it is asked: nothing here asks.
+  // The pool connects on demand, so nothing connects here.
   const database = await openDatabase({ url: nowhere })
   const host = await listen(
     createServer(createNodeHandler({ verifier, database, router: failing, ...hooks })),
@@ -50,10 +50,10 @@ const hooks: [what: string, Pick<HandlerOptions, 'onError' | 'onAnswer'>][] = [
   ['an onError that rejects', { onError: async () => throwing() }],
   ['an onAnswer that throws', { onAnswer: throwing }],
   ['an onAnswer that rejects', { onAnswer: async () => throwing() }],
-  ['no hook, and an error that is not described by text', {}],
+  ['no hook, and an error whose message is not text', {}],
 ]
 
-test.each(hooks)('%s ruins no answer of a batch', async (_, given) => {
+test.each(hooks)('%s does not break the answers of a batch', async (_, given) => {
   await using host = await startHooked(given)
   const response = await send(host.url, '/trpc/fine,broken,fine?batch=1')
   expect(response.status).toBe(207)
@@ -65,7 +65,7 @@ test.each(hooks)('%s ruins no answer of a batch', async (_, given) => {
   expect(logged).toHaveBeenCalled()
 })
 
-test.each(hooks)('%s ruins no answer of a stream', async (_, given) => {
+test.each(hooks)('%s does not break the answers of a stream', async (_, given) => {
   await using host = await startHooked(given)
   const [fine, broken] = await Promise.all([host.client.fine.query(), refusalOf(host.client.broken.query())])
   expect([fine, broken.data?.code]).toEqual(['fine', 'INTERNAL_SERVER_ERROR'])
@@ -77,11 +77,11 @@ test.each(hooks)('%s ruins no answer of a stream', async (_, given) => {
   expect(seen).toEqual([1])
 })
 
-test('what a hook throws is reported with the name of the option and of the request', async () => {
+test('an error of a hook is reported with the names of the option and the request id', async () => {
   await using host = await startHooked({ onError: throwing })
   const response = await send(host.url, '/trpc/broken')
   const requestId = response.headers.get('x-request-id')
-  expect(logged).toHaveBeenCalledWith(`The onError option has thrown (request ${requestId}):`, [
+  expect(logged).toHaveBeenCalledWith(`The onError option threw an error (request ${requestId}):`, [
     expect.objectContaining({ message: 'the log is full' }),
   ])
 })

@@ -56,7 +56,7 @@ describe.each([
     expect(response.status).toBe(413)
   })
 
-  test('that is too large does not end the service for others', async () => {
+  test('that is too large does not stop the server', async () => {
     await send(app.url, '/trpc/tasks.create', sent(padded(3 * megabyte)))
     expect((await send(app.url, '/trpc/health')).status).toBe(200)
   })
@@ -71,14 +71,14 @@ describe('a body', () => {
     ['application/json-patch+json'],
     ['text/json, application/json'],
     [''],
-  ])('that says it is %j is 415', async type => {
+  ])('with content-type %j is 415', async type => {
     const sent = { ...withLength(padded(100)), headers: [contentType(type)] }
     const response = await send(app.url, '/trpc/tasks.create', as(alice, sent))
     expect(response.status).toBe(415)
     expect(await response.json()).toMatchObject(refusal('UNSUPPORTED_MEDIA_TYPE'))
   })
 
-  test('that does not say what it is is 415', async () => {
+  test('without a content-type is 415', async () => {
     const response = await send(
       app.url,
       '/trpc/tasks.create',
@@ -92,7 +92,7 @@ describe('a body', () => {
     expect((await send(app.url, '/trpc/tasks.create', as(alice, sent))).status).toBe(200)
   })
 
-  test('that is JSON needs no input to be in it', async () => {
+  test('that is empty JSON is accepted if the procedure has no input', async () => {
     const response = await send(app.url, '/trpc/tasks.clearCompleted', as(alice, withLength('')))
     expect(response.status).toBe(200)
   })
@@ -105,13 +105,13 @@ describe('a body', () => {
     '"text"',
     '{"title":"not superjson"}',
     '\u0000',
-  ])('that reads %j is 400', async body => {
+  ])('with the content %j is 400', async body => {
     const response = await send(app.url, '/trpc/tasks.create', as(alice, withLength(body)))
     expect(response.status).toBe(400)
     expect(await response.json()).toMatchObject(refusal('BAD_REQUEST'))
   })
 
-  test.each(['{', '[]', 'null', '1', '""'])('of a batch that reads %j is 400', async body => {
+  test.each(['{', '[]', 'null', '1', '""'])('of a batch with the content %j is 400', async body => {
     const response = await send(app.url, '/trpc/tasks.create?batch=1', as(alice, withLength(body)))
     expect(response.status).toBe(400)
   })
@@ -136,7 +136,7 @@ describe('a batch', () => {
 })
 
 describe('the method', () => {
-  test('POST carries a query and its input too', async () => {
+  test('POST works for a query and its input too', async () => {
     const response = await send(app.url, '/trpc/tasks.list', as(alice, json({ json: { limit: 1 } })))
     expect(response.status).toBe(200)
     expect(await response.json()).toMatchObject({ result: { data: { json: { items: expect.any(Array) } } } })
@@ -153,7 +153,7 @@ describe('the method', () => {
   })
 
   test.each(['PUT', 'PATCH', 'DELETE', 'TRACE', 'PROPFIND'])(
-    '%s is 405 and says what is allowed',
+    '%s is 405 with the allowed methods',
     async method => {
       const response = await send(app.url, '/trpc/health', { method })
       expect(response.status).toBe(405)
@@ -169,7 +169,7 @@ describe('the method', () => {
   })
 })
 
-describe('an address that cannot be read', () => {
+describe('a malformed URL', () => {
   test.each(['/trpc/%', '/trpc/%E0%A4%A', '/trpc/health,%ff?batch=1'])('%s is 400', async path => {
     expect((await send(app.url, path)).status).toBe(400)
   })

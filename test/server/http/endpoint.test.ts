@@ -14,13 +14,13 @@ afterAll(async () => {
 })
 
 const refusal = (reason: string) => ({ error: { json: { data: { code: 'UNAUTHORIZED', reason } } } })
-// RFC 6750 section 3: the characters that a description may have.
+// RFC 6750 section 3: the characters allowed in a description.
 const invalidToken = /^Bearer error="invalid_token", error_description="[\x20\x21\x23-\x5b\x5d-\x7e]+"$/
 const soon = () => Math.floor(Date.now() / 1000) + 60
 const past = () => Math.floor(Date.now() / 1000) - 60
 
-describe('who may call', () => {
-  test('the user of the token is who me answers', async () => {
+describe('authentication', () => {
+  test('me returns the user of the token', async () => {
     const token = await issuer.tokenFor('alice', { claims: { email: 'alice@example.com', role: 'admin' } })
     const response = await send(app.url, '/trpc/me', { headers: [bearer(token)] })
     expect(response.status).toBe(200)
@@ -33,14 +33,14 @@ describe('who may call', () => {
     ['no Authorization header', []],
     ['an empty one', [['authorization', '']]],
     ['the token in a cookie', [['cookie', 'token=abc']]],
-  ])('%s is missing, and the challenge is the scheme alone', async (_, headers) => {
+  ])('%s is "missing", and the challenge is only the scheme', async (_, headers) => {
     const response = await send(app.url, '/trpc/me', { headers })
     expect(response.status).toBe(401)
     expect(response.headers.get('www-authenticate')).toBe('Bearer')
     expect(await response.json()).toMatchObject(refusal('missing'))
   })
 
-  test('a token in the query is no token', async () => {
+  test('a token in the query is ignored', async () => {
     const response = await send(app.url, `/trpc/me?access_token=${await issuer.tokenFor('alice')}`)
     expect(await response.json()).toMatchObject(refusal('missing'))
   })
@@ -89,13 +89,16 @@ describe('who may call', () => {
   test.each([
     ['no token', async () => [], /^Bearer$/],
     ['an expired one', expired, invalidToken],
-  ])('a batch answers what is public, and challenges %s on the 207 too', async (_, headers, challenge) => {
-    const path = '/trpc/health,me?batch=1&input=%7B%7D'
-    const response = await send(app.url, path, { headers: await headers() })
-    expect(response.status).toBe(207)
-    expect(response.headers.get('www-authenticate')).toMatch(challenge)
-    expect(await response.json()).toMatchObject([{ result: {} }, { error: {} }])
-  })
+  ])(
+    'a batch answers its public calls, and its 207 has the challenge of %s',
+    async (_, headers, challenge) => {
+      const path = '/trpc/health,me?batch=1&input=%7B%7D'
+      const response = await send(app.url, path, { headers: await headers() })
+      expect(response.status).toBe(207)
+      expect(response.headers.get('www-authenticate')).toMatch(challenge)
+      expect(await response.json()).toMatchObject([{ result: {} }, { error: {} }])
+    },
+  )
 
   test.each([
     ['no token', []],
@@ -113,7 +116,7 @@ describe('who may call', () => {
   )
 })
 
-describe('where the procedures are', () => {
+describe('paths of procedures', () => {
   test.each([
     '/xxxx/me',
     '/trpcx/me',
@@ -127,13 +130,13 @@ describe('where the procedures are', () => {
     '/me',
     '/trpc/me%2F',
     '/trpc/Me',
-  ])('there is nothing at %s', async path => {
+  ])('%s is 404', async path => {
     const headers = [bearer(await issuer.tokenFor('alice'))]
     expect((await send(app.url, path, { headers })).status).toBe(404)
   })
 
   test.each(['nothing', 'tasks', 'tasks.nothing', '__proto__', 'constructor', 'toString'])(
-    '%s is no procedure, in the form of tRPC',
+    '%s is not a procedure: 404 in the form of tRPC',
     async procedure => {
       const response = await send(app.url, `/trpc/${procedure}`)
       expect(response.status).toBe(404)
@@ -144,7 +147,7 @@ describe('where the procedures are', () => {
   )
 })
 
-describe('what every answer carries', () => {
+describe('headers of every answer', () => {
   const answers: [status: number, path: string, sent: Sent][] = [
     [200, '/trpc/health', {}],
     [200, '/trpc/health,health?batch=1&input=%7B%7D', {}],
@@ -167,7 +170,7 @@ describe('what every answer carries', () => {
     expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
   })
 
-  test.each(['a', 'A_b.c-9', 'x'.repeat(64)])('the id of the caller is kept: %s', async id => {
+  test.each(['a', 'A_b.c-9', 'x'.repeat(64)])('the request id of the caller is kept: %s', async id => {
     const response = await send(app.url, '/trpc/me', { headers: [['x-request-id', id]] })
     expect(response.headers.get('x-request-id')).toBe(id)
   })

@@ -25,7 +25,7 @@ import {
   startRemote,
 } from '../../parts/wire.js'
 
-/** One row at once, the next after half a minute. */
+/** Yields one row at once and the next after 30 seconds. */
 const slowRows = (db: OpenDatabase['admin']) =>
   db
     .selectFrom(sql<{ n: number }>`generate_series(1, 2)`.as<'n'>(sql`n`))
@@ -93,7 +93,7 @@ const hosts: [name: string, start: StartHost][] = [
   ],
 ]
 
-/** Waits until so many statements run in the database, or wait for a lock there. */
+/** Waits until this number of statements run or wait for a lock in the database. */
 const becomes = (count: number, { admin: db }: Pick<OpenDatabase, 'admin'>) =>
   vi.waitFor(
     async () => {
@@ -113,7 +113,7 @@ afterAll(() => issuer[Symbol.asyncDispose]())
 
 const headersOf = async (person: string) => Object.fromEntries([bearer(await issuer.tokenFor(person))])
 
-describe.each(hosts)('a caller of %s who hangs up', (_, start) => {
+describe.each(hosts)('a client of %s that disconnects', (_, start) => {
   let admin: Awaited<ReturnType<typeof openTestDatabase>>
   let database: OpenDatabase
   let host: Host
@@ -157,7 +157,7 @@ describe.each(hosts)('a caller of %s who hangs up', (_, start) => {
   )
 })
 
-test('a caller of the server who hangs up waits for no lock any more', async () => {
+test('the statement of a client that disconnects stops waiting for its lock', async () => {
   await using database = await migratedDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: database.url, DATABASE_POOL_MAX: '1' })
   const admin = await openDatabase({ url: database.url })

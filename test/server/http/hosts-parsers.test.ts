@@ -31,7 +31,7 @@ const request = () =>
     headers: Object.fromEntries(sent.headers ?? []),
   })
 
-describe('a body that somebody has read and kept is 400, and the answer says where to mount', () => {
+describe('a body that was already read is 400, and the answer says where to mount the handler', () => {
   const advice = expect.stringMatching(/mount .* before/)
   const refused = { error: { json: { message: advice, data: { code: 'BAD_REQUEST' } } } }
 
@@ -72,13 +72,13 @@ describe('a body that somebody has read and kept is 400, and the answer says whe
   })
 })
 
-test('a body of which somebody has read a copy is still there', async () => {
+test('a body of which a clone was read is accepted', async () => {
   const original = request()
   await original.clone().text()
   expect((await createFetchHandler(parts)(original)).status).toBe(200)
 })
 
-test.each(['null', '[]', '"text"', '1'])('what a parser made of %s is 400', async body => {
+test.each(['null', '[]', '"text"', '1'])('the body %s from a parser is 400', async body => {
   const app = express()
     .use(express.json({ strict: false }))
     .use('/trpc', createNodeHandler(parts))
@@ -88,7 +88,7 @@ test.each(['null', '[]', '"text"', '1'])('what a parser made of %s is 400', asyn
   )
 })
 
-test('what a parser has read of a batch is the batch, whatever else is in it', async () => {
+test('the body of a batch from a parser is used, with its other keys', async () => {
   const app = express().use(express.json()).use('/trpc', createNodeHandler(parts))
   await using server = await listen(createServer(app))
   const body = '{"0":{"json":{"title":"a","__proto__":{"title":"b"},"constructor":1}},"length":3}'
@@ -100,7 +100,7 @@ test('what a parser has read of a batch is the batch, whatever else is in it', a
   expect(await response.json()).toMatchObject([{ result: { data: { json: { title: 'a' } } } }])
 })
 
-test('what a parser has left of more than 1 MB is 413, without an announced length too', async () => {
+test('a body of more than 1 MB from a parser is 413, without content-length too', async () => {
   const app = express().use(express.text({ type: '*/*', limit: '5mb' }))
   app.use('/trpc', createNodeHandler(parts))
   await using server = await listen(createServer(app))

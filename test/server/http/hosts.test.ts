@@ -16,7 +16,7 @@ import {
 import { openTestDatabase } from '../../parts/database.js'
 import { bearer, json, listen, ownIssuer, type Sent, send } from '../../parts/wire.js'
 
-/** A host that runs: how to call what is under its prefix, and how to stop it. */
+/** A running host. */
 interface Host {
   call(path: string, sent?: Sent): Promise<Response>
   stop(): Promise<void>
@@ -79,7 +79,7 @@ const endpoints: [name: string, start: StartHost][] = [
   ],
 ]
 
-/** tRPC's own, with our router and our context. */
+/** tRPC's own adapters, with our router and our context. */
 const adapters: [name: string, start: StartHost][] = [
   [
     "tRPC's standalone adapter",
@@ -127,7 +127,7 @@ function runningHost(start: StartHost) {
   afterAll(() => host.stop())
   return {
     call: (path: string, sent?: Sent) => host.call(path, sent),
-    /** A call by a person. */
+    /** Calls a procedure as a user. */
     async as(person: string, path: string, sent: Sent = {}) {
       const headers = [bearer(await issuer.tokenFor(person)), ...(sent.headers ?? [])]
       return host.call(path, { ...sent, headers })
@@ -146,7 +146,7 @@ describe.each([...endpoints, ...adapters])('%s', (_, start) => {
     expect(await response.json()).toEqual({ result: { data: { json: { id: 'alice' } } } })
   })
 
-  test("a mutation's input arrives whole, and what it made is its caller's alone", async () => {
+  test('a mutation gets its whole input, and only its caller sees the result', async () => {
     const person = crypto.randomUUID()
     const title = 'Käse für 3 € 🧀'
     const dueAt = '2031-05-06T07:08:09.123Z'
@@ -168,7 +168,7 @@ describe.each([...endpoints, ...adapters])('%s', (_, start) => {
     expect(verify).toHaveBeenCalledOnce()
   })
 
-  test('no token is 401 and missing', async () => {
+  test('a call without a token is 401 "missing"', async () => {
     const response = await host.call('/me')
     expect(response.status).toBe(401)
     expect(await response.json()).toMatchObject(refusal('missing'))
@@ -182,7 +182,7 @@ describe.each([...endpoints, ...adapters])('%s', (_, start) => {
     expect(verify).not.toHaveBeenCalled()
   })
 
-  test('two Authorization headers are malformed where one of them is empty, too', async () => {
+  test('two Authorization headers are malformed even if one is empty', async () => {
     const response = await host.as('alice', '/me', { headers: [['authorization', '']] })
     expect(await response.json()).toMatchObject(refusal('malformed'))
   })
@@ -195,7 +195,7 @@ describe.each(endpoints)('%s serves the whole endpoint', (_, start) => {
     expect((await host.as('alice', path)).status).toBe(404)
   })
 
-  test('a batch of mutations has an input each', async () => {
+  test('each mutation of a batch has its own input', async () => {
     const input = { 0: { json: { title: 'one' } }, 1: { json: { title: 'two' } } }
     const response = await host.as('alice', '/tasks.create,tasks.create?batch=1', json(input))
     const task = (title: string) => ({ result: { data: { json: { title } } } })
@@ -213,13 +213,13 @@ describe.each(endpoints)('%s serves the whole endpoint', (_, start) => {
     expect((await host.as('alice', '/tasks.create', body)).status).toBe(413)
   })
 
-  test('a body that is no JSON is 415', async () => {
+  test('a body that is not JSON is 415', async () => {
     const headers: Sent['headers'] = [['content-type', 'text/plain']]
     const response = await host.as('alice', '/tasks.create', { ...json({ json: { title: 'x' } }), headers })
     expect(response.status).toBe(415)
   })
 
-  test('a refusal is challenged, and not cached', async () => {
+  test('a refusal has a challenge and is not cached', async () => {
     const { headers } = await host.call('/me')
     expect(headers.get('www-authenticate')).toBe('Bearer')
     expect(headers.get('cache-control')).toBe('no-store')

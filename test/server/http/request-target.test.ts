@@ -13,7 +13,7 @@ const urls = { server: '', node: '', express: '' }
 
 beforeAll(async () => {
   const server = await startRemote(issuer)
-  // A pool connects when it is asked: nothing here asks.
+  // The pool connects on demand, so nothing connects here.
   const database = await openDatabase({ url: nowhere })
   const handler = createNodeHandler({ verifier: issuer.verifier, database })
   const node = await listen(createServer(handler))
@@ -33,7 +33,7 @@ const ask = (url: string, target: string, method = 'GET') =>
     `${method} ${target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nConnection: close\r\n\r\n`,
   )
 
-/** Paths that a URL parser makes another of. A proxy in front compares what was sent. */
+/** Paths that a URL parser changes. A proxy compares the path as it was sent. */
 const spellings = [
   '/trpc/../metrics',
   '/trpc/./../metrics',
@@ -99,11 +99,11 @@ const spellings = [
   '*',
 ]
 
-/** What Express hands on to a handler at `/trpc`. What else there is, is its own to answer. */
+/** The paths that Express passes to a handler at `/trpc`; it answers the others itself. */
 const isUnderTrpc = (target: string) => /^(http:\/\/localhost)?\/trpc\//.test(target)
 
 describe.each(['server', 'node', 'express'] as const)('%s', name => {
-  test.each(spellings)('%j is refused before anything is routed', async target => {
+  test.each(spellings)('%j is refused before routing', async target => {
     const isOwn = name !== 'express' || isUnderTrpc(target)
     for (const method of ['GET', 'OPTIONS']) {
       const { status, body } = await ask(urls[name], target, method)
@@ -119,7 +119,7 @@ test.each(['server', 'node', 'express'] as const)('%s says what is wrong with th
   expect(headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
 })
 
-/** What a URL parser leaves as it is, though something else might decode it or make it shorter. */
+/** Paths that a URL parser does not change, but that other software may decode or shorten. */
 const others = [
   '/trpc/..;/metrics',
   '/trpc/..%2fmetrics',
@@ -142,7 +142,7 @@ const others = [
   'http://localhost//metrics',
 ]
 
-test.each(others)('%j leads to no other path', async target => {
+test.each(others)('%j does not reach another path', async target => {
   for (const url of Object.values(urls)) {
     const { status, body } = await ask(url, target)
     expect(status).toBe(404)

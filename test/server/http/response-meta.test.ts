@@ -19,7 +19,7 @@ const key = await makeKey()
 const options = { issuer, audience: issuer, onProblem() {} }
 const verifier = createVerifier({ ...options, keys: [key.jwk] })
 
-/** A `t` of somebody else's. */
+/** A foreign `t`. */
 const t = initTRPC.context<Context>().create()
 const guarded = t.procedure.concat(requireUser())
 const router = t.router({
@@ -36,7 +36,7 @@ const router = t.router({
 
 let database: OpenDatabase
 beforeAll(async () => {
-  // A pool connects when it is asked: nothing here asks.
+  // The pool connects on demand, so nothing connects here.
   database = await openDatabase({ url: inject('postgresUrl') })
 })
 afterAll(() => database.close())
@@ -76,7 +76,7 @@ test.each<
   },
 )
 
-test("with tRPC's own adapter, an outage says when to come back", async () => {
+test("with tRPC's own adapter, an outage has Retry-After", async () => {
   await using web = await startWeb((_, res) => res.writeHead(503, { 'retry-after': '42' }).end())
   const away = createVerifier({ ...options, jwksUrl: web.url })
   expect(await ask('me', await sign(), away)).toEqual({ status: 503, challenge: null, retryAfter: '42' })

@@ -21,7 +21,7 @@ async function pageThrough({ tasks }: Client, limit: number) {
 describe.each(databaseKinds)('paging on %s', kind => {
   const app = sharedApp(kind)
 
-  /** Tasks of a person, straight into the database: `perMoment` of them share each time of creation. */
+  /** Inserts tasks of a user directly; `perMoment` of them share each creation time. */
   async function insert(name: string, count: number, perMoment: number): Promise<string[]> {
     const { id } = await app().as(name).me.query()
     await using admin = await administer(app())
@@ -33,26 +33,21 @@ describe.each(databaseKinds)('paging on %s', kind => {
     return rows.map(row => row.id)
   }
 
-  test.each([1, 3, 4, 25, 100])(
-    'of tasks that share their times each comes once, %i to a page',
-    async limit => {
-      const name = somebody()
-      const ids = await insert(name, 25, 9)
-      const paged = await pageThrough(app().as(name), limit)
-      expect(paged.toSorted()).toEqual(ids.toSorted())
-      expect((await app().as(name).tasks.list.query({ limit: 100 })).items.map(task => task.id)).toEqual(
-        paged,
-      )
-    },
-  )
+  test.each([1, 3, 4, 25, 100])('tasks with equal times each appear once, %i to a page', async limit => {
+    const name = somebody()
+    const ids = await insert(name, 25, 9)
+    const paged = await pageThrough(app().as(name), limit)
+    expect(paged.toSorted()).toEqual(ids.toSorted())
+    expect((await app().as(name).tasks.list.query({ limit: 100 })).items.map(task => task.id)).toEqual(paged)
+  })
 
-  test('tasks of one moment are in descending order of their ids', async () => {
+  test('tasks of the same time are in descending order of their ids', async () => {
     const name = somebody()
     const ids = await insert(name, 25, 25)
     expect(await pageThrough(app().as(name), 10)).toEqual(ids.toSorted().toReversed())
   })
 
-  test('a page does not move when a task of the page before is deleted or a new one is made', async () => {
+  test('a page does not shift when a task of the previous page is deleted or a new one is created', async () => {
     const name = somebody()
     const { tasks } = app().as(name)
     const ids = (await insert(name, 6, 1)).toReversed()
@@ -65,7 +60,7 @@ describe.each(databaseKinds)('paging on %s', kind => {
     expect(second.nextCursor).toBeNull()
   })
 
-  test('a status and a search hold on every page', async () => {
+  test('a status and a search apply on every page', async () => {
     const name = somebody()
     const { tasks } = app().as(name)
     const ids = await insert(name, 12, 5)
@@ -83,7 +78,7 @@ describe.each(databaseKinds)('paging on %s', kind => {
 
   const many = kind === 'PostgreSQL' ? 10_000 : 1_000
 
-  test(`${many} tasks come once each while another client makes and deletes tasks`, async () => {
+  test(`${many} tasks appear once each while another client creates and deletes tasks`, async () => {
     const name = somebody()
     const originals = await insert(name, many, 7)
     const [reader, other] = [app().as(name), app().as(name)]
@@ -94,7 +89,7 @@ describe.each(databaseKinds)('paging on %s', kind => {
       while (reading) {
         const titles = Array.from({ length: 4 }, () => `New ${made++}`)
         const fresh = await Promise.all(titles.map(title => other.tasks.create.mutate({ title })))
-        // Half of the new ones again, and originals all over the list: on pages that were read, and are yet to come.
+        // Half of the new tasks, and original tasks on pages before and after the reader.
         const victims = [7, 91, 613, 997].map(step => originals[(made * step) % many] ?? '')
         const ids = new Set(victims.filter(id => !deleted.has(id)))
         for (const id of ids) deleted.add(id)

@@ -19,7 +19,7 @@ describe.each(databaseKinds)('a cursor on %s', kind => {
   const titles = async (input: { cursor?: string | null; direction?: 'forward' }) =>
     (await app().as('alice').tasks.list.query(input)).items.map(task => task.title)
 
-  test('leads to the rest of the tasks', async () => {
+  test('returns the rest of the tasks', async () => {
     expect(await titles({ cursor })).toEqual(['two', 'one'])
   })
 
@@ -38,7 +38,7 @@ describe.each(databaseKinds)('a cursor on %s', kind => {
     expect(JSON.parse(body).error.json.data.fields).toHaveProperty('direction')
   })
 
-  test("of another user leads through one's own tasks only", async () => {
+  test("of another user returns only the caller's own tasks", async () => {
     expect((await app().as('bob').tasks.list.query({ cursor })).items).toEqual([])
   })
 
@@ -74,12 +74,12 @@ describe.each(databaseKinds)('a cursor on %s', kind => {
     ['at the first moment of JavaScript', () => encodeCursor({ createdAt: new Date(-8.64e15), id })],
     ['at an invalid time', () => base64([Number.NaN, id])],
     ['longer than any', () => 'A'.repeat(5_000)],
-  ])('that is %s is refused by name', async (_, make) => {
+  ])('that is %s is refused with its field name', async (_, make) => {
     const { data } = await refusalOf(app().as('alice').tasks.list.query({ cursor: make() }))
     expect(data).toMatchObject({ code: 'BAD_REQUEST', fields: { cursor: [expect.any(String)] } })
   })
 
-  test.each([[0], [20], [true], [{}], [[]]])('that is %j and no text is refused by name', async value => {
+  test.each([[0], [20], [true], [{}], [[]]])('that is %j is refused with its field name', async value => {
     const { status, body } = await rawCall(app(), 'alice', 'tasks.list', { cursor: value })
     expect(status).toBe(400)
     expect(JSON.parse(body).error.json.data.fields).toHaveProperty('cursor')

@@ -3,10 +3,10 @@ import { databaseKinds } from '../../parts/database.js'
 import { refusalOf } from '../../parts/refusal.js'
 import { sharedApp, somebody } from '../../parts/shared-app.js'
 
-describe.each(databaseKinds)("creating a task with an id of the client's on %s", kind => {
+describe.each(databaseKinds)("creating a task with a client's id on %s", kind => {
   const app = sharedApp(kind)
 
-  test('the same id again answers the task as it stands and changes nothing', async () => {
+  test('the same id again returns the current task and changes nothing', async () => {
     const alice = app().as('alice')
     const id = crypto.randomUUID()
     const first = await alice.tasks.create.mutate({ id, title: 'Once', notes: 'kept', dueAt: new Date(0) })
@@ -17,12 +17,12 @@ describe.each(databaseKinds)("creating a task with an id of the client's on %s",
     expect(await alice.tasks.get.query({ id })).toEqual(updated)
   })
 
-  test('twenty creates at once with one id make one task and all answer it', async () => {
+  test('twenty parallel creates with one id create one task and all return it', async () => {
     const name = somebody()
     await app().tokenOf(name)
     const id = crypto.randomUUID()
     const answers = await Promise.all(
-      // A client each: one client would put all into one request.
+      // One client each, because one client would send all in one request.
       Array.from({ length: 20 }, (_, number) =>
         app()
           .as(name)
@@ -34,7 +34,7 @@ describe.each(databaseKinds)("creating a task with an id of the client's on %s",
     expect(answers).toEqual(Array.from({ length: 20 }, () => items[0]))
   })
 
-  test('another user may use the same id for a task of their own', async () => {
+  test('another user may use the same id for their own task', async () => {
     const [alice, bob] = [app().as('alice'), app().as('bob')]
     const id = crypto.randomUUID()
     const hers = await alice.tasks.create.mutate({ id, title: 'Hers' })
@@ -63,7 +63,7 @@ describe.each(databaseKinds)("creating a task with an id of the client's on %s",
     expect((await app().as('alice').tasks.create.mutate({ id, title: 'Any' })).id).toBe(id)
   })
 
-  test('an id is kept in lower case, and every procedure takes either case', async () => {
+  test('an id is stored in lower case, and every procedure accepts either case', async () => {
     const alice = app().as('alice')
     const id = crypto.randomUUID()
     const upper = id.toUpperCase()
@@ -82,7 +82,7 @@ describe.each(databaseKinds)("creating a task with an id of the client's on %s",
     `{${crypto.randomUUID()}}`,
     `${crypto.randomUUID()}0`,
     crypto.randomUUID().replaceAll('-', ''),
-  ])('the id %j is refused by name in every procedure', async id => {
+  ])('the id %j is refused with its field name in every procedure', async id => {
     const { create, get, update, delete: remove } = app().as('alice').tasks
     const refusals = await Promise.all([
       refusalOf(create.mutate({ id, title: 'No' })),

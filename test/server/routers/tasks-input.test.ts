@@ -15,7 +15,7 @@ describe.each(databaseKinds)('the input of tasks on %s', kind => {
     ['text that looks like SQL', { title: "'; drop table tasks; --", notes: '$1 \\ ` %s {0}' }],
     ['control characters and odd spaces', { title: 'a\u0001\u200b\u202eb', notes: '\u0007\ufeff\uffff' }],
     ['text in two normal forms', { title: 'e\u0301 \u00e9', notes: 'ﬁ' }],
-  ])('%s is kept as it is', async (_, given) => {
+  ])('%s is stored unchanged', async (_, given) => {
     const alice = app().as('alice')
     const task = await alice.tasks.create.mutate(given)
     expect(task).toMatchObject(given)
@@ -37,7 +37,7 @@ describe.each(databaseKinds)('the input of tasks on %s', kind => {
     ['a date before the year 1', 'dueAt', { title: 'Fine', dueAt: new Date('0000-12-31T23:59:59.999Z') }],
     ['a date after the year 9999', 'dueAt', { title: 'Fine', dueAt: new Date('+010000-01-01T00:00:00Z') }],
     ['the last date of JavaScript', 'dueAt', { title: 'Fine', dueAt: new Date(8.64e15) }],
-  ])('%s is refused by name, on create and on update', async (_, field, input) => {
+  ])('%s is refused with its field name, on create and on update', async (_, field, input) => {
     const alice = app().as('alice')
     const task = await alice.tasks.create.mutate({ title: 'As it was', dueAt: new Date(0) })
     const calls = [alice.tasks.create.mutate(input), alice.tasks.update.mutate({ id: task.id, ...input })]
@@ -88,7 +88,7 @@ describe.each(databaseKinds)('the input of tasks on %s', kind => {
     '1969-12-31T23:59:59.999Z',
     '2016-12-31T23:59:59.999Z',
     '9999-12-31T23:59:59.999Z',
-  ])('dueAt %s comes back to the millisecond', async time => {
+  ])('dueAt %s is returned to the millisecond', async time => {
     const alice = app().as('alice')
     const { id } = await alice.tasks.create.mutate({ title: 'When', dueAt: new Date(time) })
     expect((await alice.tasks.get.query({ id })).dueAt?.toISOString()).toBe(time)

@@ -48,11 +48,11 @@ describe.each(databaseKinds)('listing tasks on %s', kind => {
     ['🦊', ['Feed the 🦊']],
     ["'", []],
     ['nothing like it', []],
-  ])('the search %j is taken literally, in either case, in title and notes', async (search, expected) => {
+  ])('the search %j is literal and case-insensitive, in title and notes', async (search, expected) => {
     expect(await titles({ search })).toEqual(expected)
   })
 
-  test('an empty search is none', async () => {
+  test('an empty search is ignored', async () => {
     expect(await titles({ search: '' })).toHaveLength(tasks.length)
   })
 
@@ -64,7 +64,7 @@ describe.each(databaseKinds)('listing tasks on %s', kind => {
     ['of 201 characters', '🦊'.repeat(201)],
     ['with a NUL', 'a\0'],
     ['with a lone surrogate', 'a\ud83e'],
-  ])('a search %s is refused by name', async (_, search) => {
+  ])('a search %s is refused with its field name', async (_, search) => {
     const { data } = await refusalOf(app().as(reader).tasks.list.query({ search }))
     expect(data).toMatchObject({ code: 'BAD_REQUEST', fields: { search: [expect.any(String)] } })
   })
@@ -77,7 +77,7 @@ describe.each(databaseKinds)('listing tasks on %s', kind => {
     expect(await titles({ status: 'done', search: '\\' })).toEqual(['C:\\temp'])
   })
 
-  test('a page has twenty tasks where no limit is given, and no cursor after the last', async () => {
+  test('a page has twenty tasks by default, and the last page has no cursor', async () => {
     const many = app().as(somebody())
     await Promise.all(
       Array.from({ length: 21 }, (_, number) => many.tasks.create.mutate({ title: `Task ${number}` })),

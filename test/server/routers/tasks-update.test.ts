@@ -24,7 +24,7 @@ describe.each(databaseKinds)('updating a task on %s', kind => {
       { completed: true, title: undefined, notes: undefined, dueAt: undefined, version: undefined },
       { completed: true },
     ],
-  ])('a patch changes %s and leaves the rest', async (_, patch, change) => {
+  ])('a patch changes %s and nothing else', async (_, patch, change) => {
     const task = await create()
     const updated = await app()
       .as('alice')
@@ -47,7 +47,7 @@ describe.each(databaseKinds)('updating a task on %s', kind => {
     expect(await alice.tasks.get.query({ id: task.id })).toEqual(task)
   })
 
-  test('unknown keys are stripped: an owner, a time of creation or another id cannot be set', async () => {
+  test('unknown keys are removed: the owner, creation time and id cannot be set', async () => {
     const task = await create()
     const stray = {
       user_id: 'bob',
@@ -63,7 +63,7 @@ describe.each(databaseKinds)('updating a task on %s', kind => {
     expect(updated.updatedAt.getTime()).toBeGreaterThanOrEqual(task.updatedAt.getTime())
   })
 
-  test('the version rises with every accepted update, one that changes nothing too', async () => {
+  test('the version grows with every accepted update, even without a change', async () => {
     const task = await create()
     const { update } = app().as('alice').tasks
     expect((await update.mutate({ id: task.id, version: 1, title: 'Two' })).version).toBe(2)
@@ -71,7 +71,7 @@ describe.each(databaseKinds)('updating a task on %s', kind => {
     expect((await update.mutate({ id: task.id, completed: true })).version).toBe(4)
   })
 
-  test('a version that has moved is a conflict that carries the task as it stands', async () => {
+  test('an old version is a conflict with the current task', async () => {
     const task = await create()
     const alice = app().as('alice')
     const current = await alice.tasks.update.mutate({ id: task.id, notes: 'By another tab' })
@@ -85,7 +85,7 @@ describe.each(databaseKinds)('updating a task on %s', kind => {
     expect(await alice.tasks.get.query({ id: task.id })).toEqual(current)
   })
 
-  test('a version that is yet to come is a conflict as well', async () => {
+  test('a future version is a conflict too', async () => {
     const task = await create()
     const call = app()
       .as('alice')
@@ -100,7 +100,7 @@ describe.each(databaseKinds)('updating a task on %s', kind => {
     expect(await update.mutate({ id: task.id, title: 'Last' })).toMatchObject({ title: 'Last', version: 3 })
   })
 
-  test('of ten updates at once from one version one is accepted', async () => {
+  test('one of ten parallel updates from one version is accepted', async () => {
     const name = somebody()
     const { id } = await app().as(name).tasks.create.mutate({ title: 'Contested' })
     const outcomes = await Promise.allSettled(
@@ -118,7 +118,7 @@ describe.each(databaseKinds)('updating a task on %s', kind => {
     )
   })
 
-  test('ten updates at once without a version are all counted', async () => {
+  test('ten parallel updates without a version all count', async () => {
     const name = somebody()
     const { id } = await app().as(name).tasks.create.mutate({ title: 'Busy' })
     const versions = await Promise.all(

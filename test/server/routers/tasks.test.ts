@@ -26,7 +26,7 @@ describe.each(databaseKinds)('tasks on %s', kind => {
     expect(await alice.tasks.get.query({ id: task.id })).toEqual(task)
   })
 
-  test('a task keeps all that it was created with', async () => {
+  test('a task keeps the fields that it was created with', async () => {
     const alice = app().as('alice')
     const given = {
       title: 'Sow',
@@ -38,7 +38,7 @@ describe.each(databaseKinds)('tasks on %s', kind => {
     expect(await alice.tasks.get.query({ id: task.id })).toEqual(task)
   })
 
-  test('a deleted task answers its id and is gone', async () => {
+  test('deleting a task returns its id, and the task is gone', async () => {
     const alice = app().as('alice')
     const { id } = await alice.tasks.create.mutate({ title: 'Short-lived' })
     expect(await alice.tasks.delete.mutate({ id })).toEqual({ id })
@@ -46,7 +46,7 @@ describe.each(databaseKinds)('tasks on %s', kind => {
     expect((await refusalOf(alice.tasks.delete.mutate({ id }))).data?.code).toBe('NOT_FOUND')
   })
 
-  test('nobody sees a task of another', async () => {
+  test("no user sees another user's task", async () => {
     const [alice, bob] = [app().as(somebody()), app().as(somebody())]
     const task = await alice.tasks.create.mutate({ title: 'Secret' })
     expect(await bob.tasks.list.query()).toEqual({ items: [], nextCursor: null })
@@ -59,7 +59,7 @@ describe.each(databaseKinds)('tasks on %s', kind => {
     ['tasks.update', { title: 'Mine now' }],
     ['tasks.update', { title: 'Mine now', version: 1 }],
     ['tasks.update', { title: 'Mine now', version: 7 }],
-  ])("%s %j answers for another's task byte for byte as for a missing one", async (procedure, rest) => {
+  ])("%s %j gives the same bytes for another user's task and for a missing one", async (procedure, rest) => {
     const alice = app().as('alice')
     const task = await alice.tasks.create.mutate({ title: 'Hers' })
     const others = await rawCall(app(), 'bob', procedure, { id: task.id, ...rest })
@@ -69,7 +69,7 @@ describe.each(databaseKinds)('tasks on %s', kind => {
     expect(await alice.tasks.get.query({ id: task.id })).toEqual(task)
   })
 
-  test('clearCompleted deletes and counts the completed tasks of the caller alone', async () => {
+  test("clearCompleted deletes and counts only the caller's completed tasks", async () => {
     const [alice, bob] = [app().as(somebody()), app().as(somebody())]
     const done = async (person: typeof alice, title: string) => {
       const { id } = await person.tasks.create.mutate({ title })

@@ -11,16 +11,16 @@ const times = [
   '0001-01-01T00:00:00.000Z',
   '0001-01-01T04:56:02.001Z',
   '1850-01-01T00:00:00.000Z',
-  // The clocks of New York stopped for almost four minutes.
+  // New York's clocks were set back by almost four minutes.
   '1883-11-18T16:59:59.999Z',
-  // An hour that New York had twice, and one that it never had.
+  // An hour that New York had twice, and one that it skipped.
   '2024-11-03T05:30:00.000Z',
   '2024-11-03T06:30:00.000Z',
   '2024-03-10T07:00:00.000Z',
   '9999-12-31T23:59:59.999Z',
 ]
 
-// A test file is a process of its own: server and client are in this one, and in New York.
+// Each test file has its own process, so server and client here are both in New York.
 beforeAll(() => void vi.stubEnv('TZ', zone))
 afterAll(() => void vi.unstubAllEnvs())
 
@@ -30,7 +30,7 @@ function keepsEveryTime(app: ReturnType<typeof sharedApp>) {
     expect(new Date('1850-01-01T00:00:00Z').getFullYear()).toBe(1849)
   })
 
-  test.each(times)('dueAt %s comes back to the millisecond', async time => {
+  test.each(times)('dueAt %s is returned to the millisecond', async time => {
     const dueAt = new Date(time)
     const { create, get, list, update } = app().as('alice').tasks
     const task = await create.mutate({ title: time, dueAt })
@@ -43,7 +43,7 @@ function keepsEveryTime(app: ReturnType<typeof sharedApp>) {
     expect(data?.current).toEqual(later)
   })
 
-  test('the times of a task are those of the clock, and pages join without a gap', async () => {
+  test('the times of a task match the clock, and pages have no gap', async () => {
     const reader = app().as('reader')
     const before = Date.now()
     const tasks = []
@@ -57,7 +57,7 @@ function keepsEveryTime(app: ReturnType<typeof sharedApp>) {
 
 describe.each(databaseKinds)('in the time of New York, on %s', kind => keepsEveryTime(sharedApp(kind)))
 
-describe('in the time of New York, on a PostgreSQL that is there too', () => {
+describe('in the time of New York, on a PostgreSQL in New York too', () => {
   let database: Awaited<ReturnType<typeof emptyDatabase>>
   beforeAll(async () => {
     database = await emptyDatabase()

@@ -26,7 +26,7 @@ const scoped = router({
 let database: OpenDatabase
 let handler: (request: Request) => Promise<Response>
 beforeAll(async () => {
-  // A pool connects when it is asked: nothing here asks.
+  // The pool connects on demand, so nothing connects here.
   database = await openDatabase({ url: inject('postgresUrl') })
   const verifier = createVerifier({ issuer, audience: issuer, keys: [key.jwk] })
   handler = createFetchHandler({ verifier, database, router: scoped })
@@ -41,7 +41,7 @@ async function ask(path: string, scope: unknown) {
 }
 
 test.each(['tasks:read tasks:write', 'tasks:write other tasks:read'])(
-  'who has every scope may: %s',
+  'a caller with every scope may call: %s',
   async scope => {
     const response = await ask('edit', scope)
     expect([response.status, await response.json()]).toMatchObject([
@@ -59,7 +59,7 @@ test.each([
   'tasks:read,tasks:write',
   5,
   ['tasks:write'],
-])('who lacks one is 403, and told which it takes: %j', async scope => {
+])('a caller without one is 403 with the required scopes: %j', async scope => {
   const response = await ask('edit', scope)
   expect(response.status).toBe(403)
   expect(response.headers.get('www-authenticate')).toMatch(
@@ -70,7 +70,7 @@ test.each([
   })
 })
 
-test('in a batch the other calls are answered', async () => {
+test('the other calls of a batch are answered', async () => {
   const response = await ask('me,edit?batch=1&input=%7B%7D', 'tasks:read')
   expect(response.status).toBe(207)
   expect(response.headers.get('www-authenticate')).toContain('insufficient_scope')
@@ -80,7 +80,7 @@ test('in a batch the other calls are answered', async () => {
   ])
 })
 
-test('a lack of scope signs nobody out and asks for no other token', async () => {
+test('a missing scope signs nobody out and fetches no other token', async () => {
   const onSignedOut = vi.fn()
   const getToken = vi.fn(() => tokenWith('tasks:read'))
   const auth = bearerAuth({ getToken, onSignedOut })
@@ -101,7 +101,7 @@ interface Member {
 test.each<[string, Member | null, string, string]>([
   ['nobody', null, 'UNAUTHORIZED', 'missing'],
   ['somebody without the scope', { id: 'alice' }, 'FORBIDDEN', 'insufficient_scope'],
-])('on a t of somebody else %s is refused', async (_, user, code, reason) => {
+])('on a foreign t %s is refused', async (_, user, code, reason) => {
   const t = initTRPC.context<{ user: Member | null }>().create()
   const edit = t.procedure.concat(requireScope<Member>('edit')).query(({ ctx }) => ctx.user.id)
   const error: unknown = await t
@@ -112,7 +112,7 @@ test.each<[string, Member | null, string, string]>([
   expect(reasonOf(error)).toBe(reason)
 })
 
-test('a role of your own is told the same way', () => {
+test('an error for your own role has the same reason', () => {
   expect(reasonOf(new Error('No admin.', { cause: new TokenError('insufficient_scope') }))).toBe(
     'insufficient_scope',
   )

@@ -20,7 +20,7 @@ const issuer = 'https://auth.example.com'
 const key = await makeKey()
 const options = { issuer, audience: issuer }
 
-/** A `t` of somebody else's: no transformer, and a context, a meta and an error formatter of its own. */
+/** A foreign `t`: no transformer, its own context, meta and error formatter. */
 const t = initTRPC
   .context<Context & { tenant: string }>()
   .meta<{ audited: boolean }>()
@@ -48,7 +48,7 @@ const foreignRouter = t.router({
 
 let database: OpenDatabase
 beforeAll(async () => {
-  // A pool connects when it is asked: nothing here asks.
+  // The pool connects on demand, so nothing connects here.
   database = await openDatabase({ url: inject('postgresUrl') })
 })
 afterAll(() => database.close())
@@ -70,7 +70,7 @@ async function serve(verifier = createVerifier({ ...options, keys: [key.jwk] }))
   return { as, [Symbol.asyncDispose]: stop }
 }
 
-test('behind the guard everything of a foreign t is there: context, meta, input, middleware', async () => {
+test('after the guard a foreign t keeps its context, meta, input and middleware', async () => {
   await using host = await serve()
   const alice = host.as(await key.sign(claimsFrom(issuer)))
   expect(await alice.greet.query({ greeting: 'Hello' })).toBe('Hello alice of acme!')
@@ -80,7 +80,7 @@ test('behind the guard everything of a foreign t is there: context, meta, input,
   expect(data).toMatchObject({ code: 'FORBIDDEN', why: null })
 })
 
-test('who has no token that holds is refused before the input is looked at', async () => {
+test('a call without a valid token is refused before its input is checked', async () => {
   await using host = await serve()
   // @ts-expect-error the input is not what it should be
   const refusal = await refusalOf<typeof foreignRouter>(host.as(null).greet.query({ greeting: 1 }))
@@ -89,7 +89,7 @@ test('who has no token that holds is refused before the input is looked at', asy
   expect(await host.as('milk').open.query()).toBeNull()
 })
 
-test('an outage of the issuer is no fault of the caller behind a foreign t either', async () => {
+test('an outage of the issuer is SERVICE_UNAVAILABLE on a foreign t too', async () => {
   await using web = await startWeb((_, res) => res.writeHead(503).end())
   await using host = await serve(createVerifier({ ...options, jwksUrl: web.url }))
   const alice = host.as(await key.sign(claimsFrom(issuer)))
@@ -104,9 +104,9 @@ interface Member {
 
 test.each<[string, { user: Member | null }]>([
   ['null', { user: null }],
-  // A host without our factory may leave it out, whatever its types say.
+  // A host without our factory may omit it, despite its types.
   ['left out', JSON.parse('{}')],
-])('a user that is %s in a context of their own making is a missing token', async (_, context) => {
+])('a user that is %s in a custom context is a missing token', async (_, context) => {
   const own = initTRPC.context<{ user: Member | null }>().create()
   const procedure = own.procedure.concat(requireUser<Member>()).query(({ ctx }) => ctx.user.role)
   const caller = own.createCallerFactory(own.router({ role: procedure }))(context)
@@ -115,7 +115,7 @@ test.each<[string, { user: Member | null }]>([
   expect(reasonOf(error)).toBe('missing')
 })
 
-test('the guard narrows the user, and changes no other type', async () => {
+test('the guard narrows the user and no other type', async () => {
   const own = initTRPC.context<{ user: Member | null; tenant: string }>().create()
   const procedure = own.procedure.concat(requireUser<Member>()).query(({ ctx }) => {
     expectTypeOf(ctx).toEqualTypeOf<{ user: Member; tenant: string }>()
@@ -139,7 +139,7 @@ test('a t whose context has no user cannot take the guard', () => {
   expect(procedure).toBeDefined()
 })
 
-test('procedures of the package know somebody or nobody, guarded ones somebody', async () => {
+test('publicProcedure has a user or null, a guarded one has a user', async () => {
   const open = publicProcedure.query(({ ctx }) => {
     expectTypeOf(ctx.user).toEqualTypeOf<User | null>()
     return ctx.user?.id

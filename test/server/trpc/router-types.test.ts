@@ -8,7 +8,7 @@ import type { RouterInputs, RouterOutputs, Task, TaskPatch, User } from '../../.
 type Inputs = inferRouterInputs<AppRouter>
 type Outputs = inferRouterOutputs<AppRouter>
 
-test('the types of trpc-bearer/shared are those of the router, which they do not import', () => {
+test('the types of trpc-bearer/shared equal those of the router, without importing it', () => {
   const shared: Record<keyof Outputs | `tasks.${keyof Outputs['tasks']}`, true> = {
     health: true,
     me: true,
@@ -25,12 +25,12 @@ test('the types of trpc-bearer/shared are those of the router, which they do not
   expectTypeOf<RouterOutputs>().toEqualTypeOf<Outputs>()
   expectTypeOf<Omit<RouterInputs, 'tasks'>>().toEqualTypeOf<Omit<Inputs, 'tasks'>>()
   expectTypeOf<Omit<RouterInputs['tasks'], 'list'>>().toEqualTypeOf<Omit<Inputs['tasks'], 'list'>>()
-  // No input at all is undefined to zod and void to tRPC.
+  // No input is undefined for zod and void for tRPC.
   type List = Exclude<Inputs['tasks']['list'], void>
   expectTypeOf<Exclude<RouterInputs['tasks']['list'], void>>().toEqualTypeOf<List>()
 })
 
-test('what procedures answer is a Task, and a User', () => {
+test('procedures return Task and User', () => {
   expectTypeOf<Outputs['tasks']['get']>().toEqualTypeOf<Task>()
   expectTypeOf<Outputs['tasks']['create']>().toEqualTypeOf<Task>()
   expectTypeOf<Outputs['tasks']['update']>().toEqualTypeOf<Task>()
@@ -41,7 +41,7 @@ test('what procedures answer is a Task, and a User', () => {
   expect(update).toMatchObject(patch)
 })
 
-test('a protected procedure has a user and a database that knows the tables', () => {
+test('a protected procedure has a user and a typed database', () => {
   const procedure = protectedProcedure.query(({ ctx }) => {
     expectTypeOf(ctx.user).toEqualTypeOf<User>()
     expectTypeOf(ctx.db).toEqualTypeOf<Kysely<Database>>()

@@ -2,9 +2,9 @@ import { createServer } from 'node:http'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { openDatabase } from '../../db/index.js'
-import { describeError } from '../../server/http/describe-error.js'
+import { serializeError } from '../../server/http/serialize-error.js'
 import { type CallReport, createNodeHandler, createVerifier, type TokenError } from '../../server/index.js'
-import { printable } from '../../shared/printable.js'
+import { printable } from '../../shared/text.js'
 import { claimsFrom, makeKey } from '../parts/keys.js'
 import { startTypeScript } from '../parts/running.js'
 import { here, key, startTold } from '../parts/told-issuer.js'
@@ -13,7 +13,7 @@ import { bearer, listen, nowhere, ownIssuer, send } from '../parts/wire.js'
 const range = (first: number, last: number) =>
   Array.from({ length: last - first + 1 }, (_, index) => String.fromCharCode(first + index))
 
-/** Characters that move a cursor, turn a text around, end a line or are not seen. */
+/** Characters that move the cursor, reverse the text, end a line or are invisible. */
 const bad = [
   ...range(0x00, 0x1f),
   ...range(0x7f, 0x9f),
@@ -24,7 +24,7 @@ const bad = [
   ...['\ufeff', '\ufff9', '\ufffa', '\ufffb', '\ud800', '\udbff', '\udc00', '\udfff'],
 ]
 const text = `a${bad.join('a')}z`
-/** JSON and a terminal end a line with it; all else that is bad may not be seen. */
+/** A line feed is allowed: it ends the lines of JSON logs. */
 const seen = new RegExp(
   `[${bad
     .filter(one => one !== '\n')
@@ -44,16 +44,16 @@ test.each(bad.map(character => [escaped(character), character]))('%s is escaped'
   expect(printable(`a${character}b`)).toBe(`a${name}b`)
 })
 
-test('of a pair of surrogates both are escaped where it is not seen', () => {
+test('both surrogates of an invisible character are escaped', () => {
   expect(printable('a\u{e0041}b')).toBe('a\\udb40\\udc41b')
 })
 
-test('what is seen stays as it is, in every script', () => {
+test('visible characters of every script are unchanged', () => {
   const plain = ' ~"\\\'äß\u00a0€日本語עברית العربية👍🏽\u{1f469}é'
   expect(printable(plain)).toBe(plain)
 })
 
-/** What a verifier tells a log of a token that it refuses. */
+/** What a verifier reports of a refused token. */
 async function toldOf(token: Promise<string>, options: object = {}) {
   const verifier = createVerifier({ issuer: here, audience: here, keys: [key.jwk], ...options })
   const refusal: TokenError = await verifier.verify(await token).catch(error => error)
@@ -61,7 +61,7 @@ async function toldOf(token: Promise<string>, options: object = {}) {
   return refusal.token
 }
 
-test('the kid of a token is escaped, after its 64 characters are counted', async () => {
+test('the kid of a token is cut to 64 characters, then escaped', async () => {
   const kid = '\u202ea'.repeat(40)
   const told = await toldOf(key.sign(claimsFrom(here), { kid }))
   expect(told?.kid).toBe('\\u202ea'.repeat(32))
@@ -74,13 +74,13 @@ test.each(bad.filter(one => one.isWellFormed()))('a kid with %j in it is escaped
   expect(told?.kid).toBe(`a${escaped(character)}b`)
 })
 
-test('the name of a claim that a schema refuses is escaped, and cut', async () => {
+test('the name of a refused claim is escaped and cut', async () => {
   const user = z.record(z.string(), z.string().or(z.number())).transform(() => ({ id: 'alice' }))
   const told = await toldOf(key.sign(claimsFrom(here, { [`\u202e\n${'a'.repeat(100)}`]: true })), { user })
   expect(told?.claim).toBe(`\\u202e\\u000a${'a'.repeat(62)}`)
 })
 
-test('the kind of error that a hook has thrown is escaped', async () => {
+test("the class name of a hook's error is escaped", async () => {
   const user = () => {
     throw Object.defineProperty(new Error(), 'constructor', { value: { name: '\u202eError' } })
   }
@@ -88,7 +88,7 @@ test('the kind of error that a hook has thrown is escaped', async () => {
   expect(told?.hint).toBe('The user option has thrown (\\u202eError).')
 })
 
-test('the issuer of the configuration is escaped, and so is a hint that names it', async () => {
+test('the configured issuer is escaped, in hints too', async () => {
   const issuer = 'them\u202e'
   const options = { issuer, audience: here }
   expect(await toldOf(key.sign(claimsFrom(issuer, { aud: 'others' })), options)).toMatchObject({
@@ -99,7 +99,7 @@ test('the issuer of the configuration is escaped, and so is a hint that names it
   })
 })
 
-test('what metadata say is escaped in the problem and in its error', async () => {
+test('metadata is escaped in the problem and in its error', async () => {
   const told: [string, unknown][] = []
   const { state, verifier } = startTold({
     discover: true,
@@ -110,19 +110,19 @@ test('what metadata say is escaped in the problem and in its error', async () =>
   expect(told).toHaveLength(1)
   expect(told[0]?.[0]).toContain('\\u202e')
   expect(told[0]?.[0]).not.toMatch(seen)
-  expect(JSON.stringify([told[0], describeError(told[0]?.[1]), describeError(refusal)])).not.toMatch(seen)
+  expect(JSON.stringify([told[0], serializeError(told[0]?.[1]), serializeError(refusal)])).not.toMatch(seen)
 })
 
-test('an error is described without them: its lines stay', () => {
+test('serialized errors contain none of them except line feeds', () => {
   const inner = new Error(text)
-  const [outer, cause] = describeError(new Error(`a\u202eb\nc`, { cause: inner }))
+  const [outer, cause] = serializeError(new Error(`a\u202eb\nc`, { cause: inner }))
   expect(outer).toMatchObject({
     message: 'a\\u202eb\nc',
     stack: expect.stringMatching(/^Error: a\\u202eb\nc\n/),
   })
   expect(cause?.message).toContain('a\\u202ea')
   expect(JSON.stringify([outer, cause])).not.toMatch(seen)
-  expect(describeError('\u202e')).toEqual([{ message: '\\u202e' }])
+  expect(serializeError('\u202e')).toEqual([{ message: '\\u202e' }])
 })
 
 const throwing = () => {
@@ -141,27 +141,27 @@ const oddErrors: [what: string, error: unknown][] = [
   ['an object without a prototype', Object.create(null)],
 ]
 
-test.each(oddErrors)('%s is described, as text', (_, error) => {
-  const [first] = describeError(error)
+test.each(oddErrors)('%s is serialized as text', (_, error) => {
+  const [first] = serializeError(error)
   expect(first?.message).toEqual(expect.any(String))
   expect(JSON.stringify(first)).toContain('message')
 })
 
 test('the type, the code and the advice of an error are escaped too', () => {
   const error = Object.assign(new Error('x'), { name: 'E\u202e', code: 'C\u001b', advice: 'A\u202e' })
-  expect(describeError(error)).toMatchObject([{ type: 'E\\u202e', code: 'C\\u001b', advice: 'A\\u202e' }])
-  expect(describeError(Object.assign(error, { code: 7 }))).toMatchObject([{ code: 7 }])
+  expect(serializeError(error)).toMatchObject([{ type: 'E\\u202e', code: 'C\\u001b', advice: 'A\\u202e' }])
+  expect(serializeError(Object.assign(error, { code: 7 }))).toMatchObject([{ code: 7 }])
 })
 
-test('of a text of an error 10,000 characters are looked at', () => {
-  expect(describeError(new Error('a'.repeat(20_000)))[0]?.message).toBe('a'.repeat(10_000))
-  expect(describeError(new Error('\u202e'.repeat(20_000)))[0]?.message).toBe('\\u202e'.repeat(10_000))
+test('texts of an error are cut to 10,000 characters', () => {
+  expect(serializeError(new Error('a'.repeat(20_000)))[0]?.message).toBe('a'.repeat(10_000))
+  expect(serializeError(new Error('\u202e'.repeat(20_000)))[0]?.message).toBe('\\u202e'.repeat(10_000))
 })
 
-test('a failure names procedures of the router alone', async () => {
+test('a failure names only procedures of the router', async () => {
   const failures: (string | undefined)[] = []
   const answers: CallReport[] = []
-  // A pool connects when it is asked: nothing here asks.
+  // The pool connects on demand, so nothing connects here.
   const database = await openDatabase({ url: nowhere })
   const handler = createNodeHandler({
     verifier: {
@@ -185,7 +185,7 @@ test('a failure names procedures of the router alone', async () => {
   )
 })
 
-test('the log of the server has none of them, whatever a token says', async () => {
+test('the log of the server contains none of them, whatever a token contains', async () => {
   await using issuer = await ownIssuer()
   const env = { PORT: '0', LOG_LEVEL: 'info', BETTER_AUTH_URL: issuer.url, DATABASE_URL: nowhere }
   await using server = startTypeScript('server/main.ts', env)

@@ -3,28 +3,28 @@ import { TRPC_ERROR_CODES_BY_KEY } from '@trpc/server/rpc'
 import { type Reason, reasons } from '../../shared/reasons.js'
 import type { RefusedToken, TokenError } from '../verifier/token-error.js'
 
-/** Why a request has no user, for a log. */
+/** Why a request has no user. Safe to log. */
 export interface Refusal extends Partial<RefusedToken> {
   reason: Reason
 }
 
-/** What a handler tells of an answer. Nothing of the input is in it, and no name that a caller made up but a `kid`. */
-export interface CallReport {
+/** What a handler reports of an answered request, for logs and metrics. It contains nothing of the input. */
+export interface RequestReport {
   request: Request
   requestId: string
-  /** Each call of the batch: the procedure (`unknown` where the router has none), and `ok`, a reason or an error code. */
+  /** Each call of the batch: the procedure (`unknown` if the router has none) and `ok`, a reason or an error code. */
   calls: { procedure: string; outcome: string }[]
   userId: string | null
-  /** Why the token of the request was refused; null where it had none, or one that holds. */
+  /** Why the token was refused; null if there was no token or it is valid. */
   refusal: Refusal | null
   /** HTTP status. */
   status: number
-  /** Seconds until the answer was ready. */
+  /** Seconds from the request to the answer. */
   duration: number
 }
 
-/** What a log may tell of a request without a user. */
-export function refusalOf(error: TokenError | null | undefined): Refusal | null {
+/** The refusal of a request, without the token; null if no token was sent. */
+export function reportedRefusal(error: TokenError | null | undefined): Refusal | null {
   return error && error.reason !== 'missing' ? { reason: error.reason, ...error.token } : null
 }
 
@@ -33,12 +33,12 @@ export function procedureNames(router: AnyTRPCRouter): ReadonlySet<string> {
   return new Set(Object.keys(router._def.procedures))
 }
 
-/** The calls of a request with their outcomes. `data` is empty where the answer is a stream. */
+/** The calls of a request with their outcomes. `data` is empty if the answer is a stream. */
 export function callsOf(
   paths: readonly string[] | undefined,
   data: readonly unknown[],
   known: ReadonlySet<string>,
-): CallReport['calls'] {
+): RequestReport['calls'] {
   const named = paths ?? ['']
   return named.map((path, index) => ({
     procedure: known.has(path) ? path : 'unknown',
@@ -54,7 +54,7 @@ function outcomeOf(item: unknown): string {
   return isOutcome(outcome) ? outcome : 'error'
 }
 
-// A formatter that is not ours may put anything there.
+// Checked, because a custom error formatter may return anything.
 const isOutcome = (value: unknown): value is string =>
   typeof value === 'string' &&
   (Object.hasOwn(reasons, value) || Object.hasOwn(TRPC_ERROR_CODES_BY_KEY, value))

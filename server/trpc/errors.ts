@@ -1,24 +1,24 @@
-import type { TRPCDefaultErrorData, TRPCDefaultErrorShape, TRPCError } from '@trpc/server'
-import { DatabaseUnavailableError } from '../../db/errors.js'
-import { causesOf } from '../../shared/causes.js'
-import type { Reason } from '../../shared/reasons.js'
+import { type TRPCDefaultErrorData, type TRPCDefaultErrorShape, TRPCError } from '@trpc/server'
+import { DatabaseUnavailableError, isDatabaseUnavailable, isStatementTimeout } from '../../db/errors.js'
+import { causesOf } from '../../shared/error-handling.js'
+import { type Reason, reasons } from '../../shared/reasons.js'
 import type { Task } from '../../shared/task.js'
 import { TokenError } from '../verifier/token-error.js'
-import { accessOf } from './context.js'
+import { guardStateOf } from './context.js'
 
-/** What `error.data` holds on the client, beside tRPC's own. */
+/** `error.data` on the client: tRPC's own fields and these. */
 export interface ErrorData extends TRPCDefaultErrorData {
-  /** Why the caller was refused (UNAUTHORIZED, FORBIDDEN), or what cannot be reached (SERVICE_UNAVAILABLE). */
+  /** Why the caller was refused (UNAUTHORIZED, FORBIDDEN) or what is down (SERVICE_UNAVAILABLE). */
   reason?: Reason
-  /** Messages by field (BAD_REQUEST). What is wrong with the input as a whole stands under `root`. */
+  /** Messages by field (BAD_REQUEST). Problems of the input as a whole are under `root`. */
   fields?: Record<string, string[]>
-  /** The task as it stands now (CONFLICT). */
+  /** The current task (CONFLICT). */
   current?: Task
-  /** What to look for in the server's log (INTERNAL_SERVER_ERROR). */
+  /** Id of the request in the server's log (INTERNAL_SERVER_ERROR). */
   requestId?: string
 }
 
-/** Cause of a CONFLICT: the task has another version by now. */
+/** Cause of a CONFLICT: the task has a newer version. */
 export class VersionConflict extends Error {
   override name = 'VersionConflict'
 
@@ -27,7 +27,7 @@ export class VersionConflict extends Error {
   }
 }
 
-/** Cause of what happened before there was a context to read the request's id from. */
+/** Carries the id of a request that failed before it had a context. */
 export class RequestFailure extends Error {
   override name = 'RequestFailure'
 
@@ -39,7 +39,7 @@ export class RequestFailure extends Error {
   }
 }
 
-/** The reason of a refusal, where the error formatter is not ours: in `onError`, or in the formatter of a foreign `t`. */
+/** The reason of a refusal, for your own `onError` or error formatter. Undefined for any other error. */
 export function reasonOf(error: unknown): Reason | undefined {
   return causesOf(error).find(isRefusal)?.reason
 }
@@ -48,7 +48,31 @@ const isRequestFailure = (cause: Error) => cause instanceof RequestFailure
 
 const isRefusal = (cause: Error) => cause instanceof TokenError || cause instanceof DatabaseUnavailableError
 
-/** Shapes an error for the client: reasons, fields and the current task as data, and nothing of what we did not expect. */
+const codes = { 401: 'UNAUTHORIZED', 403: 'FORBIDDEN', 503: 'SERVICE_UNAVAILABLE' } as const
+
+/** The error that a procedure throws for a refused token: 401, 403, or 503 during an outage of the issuer. */
+export function refusalError(refusal: TokenError): TRPCError {
+  return new TRPCError({ code: codes[refusal.status], message: refusal.message, cause: refusal })
+}
+
+/**
+ * Rethrows an expected failure of a procedure with its real code.
+ *
+ * @throws TRPCError CLIENT_CLOSED_REQUEST (499), SERVICE_UNAVAILABLE (503, database down) or GATEWAY_TIMEOUT (504)
+ */
+export function rethrowExpectedFailure({ code, cause }: TRPCError, signal: AbortSignal | undefined): void {
+  if (code !== 'INTERNAL_SERVER_ERROR') return
+  if (signal?.aborted)
+    throw new TRPCError({ code: 'CLIENT_CLOSED_REQUEST', message: 'The client closed the request.', cause })
+  if (isDatabaseUnavailable(cause))
+    throw new TRPCError({ code: 'SERVICE_UNAVAILABLE', message: reasons.database_unavailable, cause })
+  if (isStatementTimeout(cause)) {
+    const message = 'This took longer than the server allows. Ask for less at once.'
+    throw new TRPCError({ code: 'GATEWAY_TIMEOUT', message, cause })
+  }
+}
+
+/** Formats an error for the client: the reason, fields or current task as data. Unexpected errors show a request id only. */
 export function formatError({
   error,
   shape,
@@ -60,7 +84,7 @@ export function formatError({
 }): Omit<TRPCDefaultErrorShape, 'data'> & { data: ErrorData } {
   const { stack: _, ...data } = shape.data
   if (error.code === 'INTERNAL_SERVER_ERROR') {
-    const requestId = accessOf(ctx)?.requestId ?? causesOf(error).find(isRequestFailure)?.requestId
+    const requestId = guardStateOf(ctx)?.requestId ?? causesOf(error).find(isRequestFailure)?.requestId
     const message = 'Something went wrong on the server.'
     return { ...shape, message, data: { ...data, ...(requestId !== undefined && { requestId }) } }
   }
@@ -85,7 +109,7 @@ interface Issue {
   path?: readonly (PropertyKey | { key: PropertyKey })[]
 }
 
-/** By shape and not by class: another copy of zod, and any other Standard Schema, has issues too. */
+/** Checked by shape, so that other copies of zod and other Standard Schema libraries work too. */
 function fieldsOf(cause: unknown): Record<string, string[]> | undefined {
   if (!(cause instanceof Error && 'issues' in cause && Array.isArray(cause.issues))) return undefined
   const fields: Record<string, string[]> = {}

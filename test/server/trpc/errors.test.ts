@@ -9,6 +9,7 @@ import {
   createNodeHandler,
   protectedProcedure,
   publicProcedure,
+  reasonOf,
   router,
   TokenError,
 } from '../../../server/index.js'
@@ -28,7 +29,7 @@ const outage = (reason: string) => ({
   error: { json: { data: { code: 'SERVICE_UNAVAILABLE', httpStatus: 503, reason } } },
 })
 
-test('an issuer that was never reachable is 503, not the fault of the caller', async () => {
+test('an issuer that was never reachable is 503, not 401', async () => {
   await using issuer = await ownIssuer('away')
   await using app = await startRemote(issuer)
   const headers = [bearer(await issuer.tokenFor('alice'))]
@@ -47,7 +48,7 @@ test('an issuer that was never reachable is 503, not the fault of the caller', a
   expect(batch.headers.get('retry-after')).toMatch(/^\d+$/)
 })
 
-test('an issuer that comes back is asked again', async () => {
+test('an issuer that recovers is used again', async () => {
   await using issuer = await ownIssuer('away')
   await using app = await startRemote(issuer)
   const headers = [bearer(await issuer.tokenFor('alice'))]
@@ -58,8 +59,8 @@ test('an issuer that comes back is asked again', async () => {
 })
 
 test.each<[string, TokenError, string]>([
-  ['as the error says, in whole seconds', new TokenError('keys_unavailable', { retryAfter: 41.2 }), '42'],
-  ['soon, where nobody knows', new TokenError('revocation_unavailable'), '5'],
+  ['of the error, in whole seconds', new TokenError('keys_unavailable', { retryAfter: 41.2 }), '42'],
+  ['of 5 seconds if the error has none', new TokenError('revocation_unavailable'), '5'],
 ])('an outage is 503 with Retry-After %s, the largest of a batch', async (_, error, seconds) => {
   await using issuer = await ownIssuer()
   const database = await openDatabase({ url: nowhere })
@@ -84,7 +85,7 @@ test.each<[string, TokenError, string]>([
   await database.close()
 })
 
-test('a database that cannot be reached is 503, and its address stays here', async () => {
+test('an unreachable database is 503, and the answer does not contain its address', async () => {
   await using issuer = await ownIssuer()
   await using app = await startRemote(issuer)
   const headers = [bearer(await issuer.tokenFor('alice'))]
@@ -105,7 +106,7 @@ test('a database that cannot be reached is 503, and its address stays here', asy
   expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
 })
 
-test('a database that takes the connection and says nothing is 503 after DATABASE_CONNECT_TIMEOUT', async () => {
+test('a database that accepts connections but does not answer is 503 after DATABASE_CONNECT_TIMEOUT', async () => {
   await using issuer = await ownIssuer()
   await using mute = await listen(createTcpServer(socket => socket.resume()))
   const env = {
@@ -118,7 +119,7 @@ test('a database that takes the connection and says nothing is 503 after DATABAS
   expect(await response.json()).toMatchObject(outage('database_unavailable'))
 })
 
-/** Procedures that ask a PostgreSQL of their own, migrated or not yet. */
+/** A server with its own PostgreSQL database, migrated or not. */
 async function startAsking({ migrate }: { migrate: boolean }) {
   const issuer = await ownIssuer()
   const empty = await emptyDatabase()
@@ -142,7 +143,7 @@ async function startAsking({ migrate }: { migrate: boolean }) {
   }
 }
 
-test('a schema that is not migrated yet is 503, where another database has made the role already', async () => {
+test('a schema that is not migrated yet is 503, even if the role exists already', async () => {
   await using ready = await startAsking({ migrate: true })
   await using early = await startAsking({ migrate: false })
   expect((await send(ready.url, '/trpc/tasks', ready.alice)).status).toBe(200)
@@ -150,7 +151,7 @@ test('a schema that is not migrated yet is 503, where another database has made 
   expect(await response.json()).toMatchObject(outage('database_unavailable'))
 })
 
-test('a statement that takes longer than it may is 504, and its connection serves the next', async () => {
+test('a statement over the time limit is 504, and its connection is used again', async () => {
   await using app = await startAsking({ migrate: true })
   const response = await send(app.url, '/trpc/sleep', app.alice)
   expect(response.status).toBe(504)
@@ -158,7 +159,7 @@ test('a statement that takes longer than it may is 504, and its connection serve
   expect((await send(app.url, '/trpc/tasks', app.alice)).status).toBe(200)
 })
 
-test('STATEMENT_TIMEOUT is the longest that a call waits for a lock', async () => {
+test('STATEMENT_TIMEOUT limits the time that a call waits for a lock', async () => {
   await using issuer = await ownIssuer()
   await using database = await migratedDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: database.url, STATEMENT_TIMEOUT: '1' })
@@ -172,7 +173,7 @@ test('STATEMENT_TIMEOUT is the longest that a call waits for a lock', async () =
   expect(response.status).toBe(504)
 })
 
-test('a search that takes longer than STATEMENT_TIMEOUT is 504 and says what to do, and smaller ones are answered', async () => {
+test('a search that takes longer than STATEMENT_TIMEOUT is 504 with advice, and shorter ones are answered', async () => {
   await using issuer = await ownIssuer()
   await using database = await migratedDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: database.url, STATEMENT_TIMEOUT: '1' })
@@ -189,4 +190,14 @@ test('a search that takes longer than STATEMENT_TIMEOUT is 504 and says what to 
     data: { code: 'GATEWAY_TIMEOUT', httpStatus: 504 },
   })
   expect((await client.tasks.list.query({ search: 'LONG' })).items).toHaveLength(20)
+})
+
+test.each<[string, unknown]>([
+  ['no error', undefined],
+  ['text', 'expired'],
+  ['an error without a cause', new Error('expired')],
+  ['an error with a reason of its own', Object.assign(new Error('x'), { reason: 'out of milk' })],
+  ['a refusal of another kind', new TRPCError({ code: 'FORBIDDEN', message: 'Not yours' })],
+])('reasonOf is undefined for %s', (_, error) => {
+  expect(reasonOf(error)).toBeUndefined()
 })

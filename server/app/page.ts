@@ -1,4 +1,4 @@
-/** Two commands that work as they stand: one signs up and gets a token, one calls `me` with it. */
+/** Two commands to copy: the first signs up and gets a token, the second calls `me`. */
 export function curlCommands(origin: string): [signUp: string, me: string] {
   const person = `{"name":"You","email":"you-'$(date +%s)-$$'@example.com","password":"correct horse battery"}`
   const signUp = [
@@ -8,11 +8,11 @@ export function curlCommands(origin: string): [signUp: string, me: string] {
   return [signUp, `curl -s -H "Authorization: Bearer $TOKEN" ${origin}/trpc/me`]
 }
 
-/** What a person reads first in the terminal. */
+/** The text in the terminal after the start. */
 export function welcomeText(origin: string, { embedded }: { embedded: boolean }): string {
   const [signUp, me] = curlCommands(origin)
   return [
-    `trpc-bearer runs at ${origin}, on ${embedded ? 'an embedded PostgreSQL' : 'DATABASE_URL'} and a Better Auth of its own.`,
+    `trpc-bearer runs at ${origin}, with ${embedded ? 'an embedded PostgreSQL' : 'DATABASE_URL'} and its own Better Auth.`,
     '',
     'Sign up and get a token:',
     `  ${signUp}`,
@@ -29,16 +29,16 @@ const createCommand = (origin: string) =>
 
 const escapeHtml = (text: string) => text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`)
 
-/** The page at `/`: what runs here and what to do next. */
+/** The page at `/`: what runs here and how to try it. */
 export function welcomePage(origin: string, issuer: string): string {
   const commands =
     issuer === origin
       ? `<h2>Try it</h2>
-<p>Sign up at the Better Auth that runs in this process, and get a token:</p>
+<p>Sign up at the Better Auth of this process and get a token:</p>
 <pre>${escapeHtml(curlCommands(origin)[0])}</pre>
 <p>Call the API with it:</p>
 <pre>${escapeHtml(curlCommands(origin)[1])}</pre>
-<p>Input and output stand in superjson's envelope:</p>
+<p>Input and output use superjson's format:</p>
 <pre>${escapeHtml(createCommand(origin))}</pre>
 <p>Or run <code>API_URL=${escapeHtml(origin)} npm run quickstart</code> in another terminal.</p>`
       : `<h2>Try it</h2>
@@ -57,17 +57,17 @@ pre { background: #f3f3f6; padding: .75rem 1rem; overflow-x: auto; white-space: 
 dt { font-family: ui-monospace, monospace } dd { margin: 0 0 .5rem 1.5rem }
 </style>
 <h1>trpc-bearer</h1>
-<p>A tRPC API: it takes a bearer JWT, verifies it by the public keys of <code>${escapeHtml(issuer)}</code>, and PostgreSQL
-shows each caller the rows that are theirs.</p>
+<p>A tRPC API. It verifies bearer JWTs with the public keys of <code>${escapeHtml(issuer)}</code>, and PostgreSQL shows each
+caller only their own rows.</p>
 ${commands}
 <h2>What is here</h2>
 <dl>
 <dt>/trpc/*</dt><dd>queries: health, me, tasks.list, tasks.get; mutations: tasks.create, tasks.update, tasks.delete,
 tasks.clearCompleted</dd>
 <dt><a href="/healthz">/healthz</a></dt><dd>alive</dd>
-<dt><a href="/readyz">/readyz</a></dt><dd>database and keys, and what to do where one is missing</dd>
+<dt><a href="/readyz">/readyz</a></dt><dd>state of the database and the keys, and what to do</dd>
 <dt><a href="/metrics">/metrics</a></dt><dd>Prometheus</dd>
-${issuer === origin ? '<dt>/api/auth/*</dt><dd>Better Auth, for trying things out: not in production</dd>' : ''}
+${issuer === origin ? '<dt>/api/auth/*</dt><dd>Better Auth, for trying things out, not for production</dd>' : ''}
 </dl>
 </html>
 `

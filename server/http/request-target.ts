@@ -1,0 +1,20 @@
+const idPattern = /^[\w.-]{1,64}$/
+
+/** The id of a request: `x-request-id` from a proxy, or a new one. */
+export function requestIdOf(headers: Headers): string {
+  const given = headers.get('x-request-id')
+  return given !== null && idPattern.test(given) ? given : crypto.randomUUID()
+}
+
+/**
+ * Whether the path of a request target (RFC 9112 section 3.2) equals its normalized path. A proxy may allow
+ * `/trpc/%2e%2e/metrics` as a path under `/trpc/`, but a URL parser turns it into `/metrics`.
+ */
+export function isPlainTarget(target: string, pathname: string): boolean {
+  const [path] = target.replace(/^https?:\/\/[^/?#\\]*/i, '').split('?', 1)
+  return (path || '/') === pathname
+}
+
+/** The message for a path that is not in its plain form. */
+export const pathNotPlain =
+  'The path is not in its plain form: send it without "." and ".." segments, and percent-encode special characters.'
