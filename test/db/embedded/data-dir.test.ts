@@ -48,7 +48,7 @@ test('a data folder is made with mode 700, and can be had again after a release'
 
 test.each(['/proc/nope/data', '/dev/null/data', '/etc/passwd'])('%s is refused in one line', async path => {
   await expect(openDataDir(path)).rejects.toThrow(
-    /^The data folder .* \(DATA_DIR\) cannot be made: E[A-Z]+\.$/,
+    /^The data folder .* cannot be created \(E[A-Z]+\): set DATA_DIR to a folder you can write to\.$/,
   )
 })
 
