@@ -94,7 +94,7 @@ test.each([
   ['fields', ').a'],
   ['quoted fields', '."a'],
 ])('a megabyte of %s is judged in one go', { timeout: 60_000 }, async (_, part, left = 'false') => {
-  const judge = `import { mayLeaveBehind } from './db/leftovers.ts'
+  const judge = `import { mayLeaveBehind } from './db/scoped/session-cleanup.ts'
     const part = ${JSON.stringify(part)}
     process.stdout.write(String(mayLeaveBehind('select ' + part.repeat(1_000_000 / part.length), new Set(['b']))))`
   const args = ['--import', 'tsx', '--input-type=module', '--eval', judge]

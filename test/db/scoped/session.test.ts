@@ -6,7 +6,7 @@ async function openSession() {
   const pool = new pg.Pool({ connectionString: inject('postgresUrl'), max: 1 })
   onTestFinished(() => pool.end())
   const client = await pool.connect()
-  return { pool, session: new Session(client, { patience: 5_000, signal: undefined }) }
+  return { pool, session: new Session(client, { timeout: 5_000, signal: undefined }) }
 }
 
 const one = { text: 'select 1 as one' }

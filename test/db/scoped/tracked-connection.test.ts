@@ -23,8 +23,8 @@ test('a connection that is given back at any moment of any path serves the next 
 test('and it would be seen if what is on its way did not count', { timeout: 60_000 }, async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const { openDatabase: open } = await weakenedModule<typeof import('../../../db/index.js')>('db/index.ts', [
-    cut('db/scoped/tracked-connection.ts', 'this.#underWay === 0', 'true'),
-    cut('db/scoped/session.ts', 'if (this.#isReturned || this.#isLetGo) throw new Error(returned)'),
+    cut('db/scoped/tracked-connection.ts', 'this.#callsInFlight === 0', 'true'),
+    cut('db/scoped/session.ts', 'if (this.#isReleased || this.#isClientReleased) throw new Error(hasEnded)'),
   ])
   const crossings = findCrossings({ open, url: database.url ?? '', moments: watchMoments(), turns: [0, 3] })
   const first = await crossings.next()
