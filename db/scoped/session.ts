@@ -28,8 +28,9 @@ export class Session {
   /** Settles when the last cancel request has ended. */
   #cancelling: Promise<void> | null = null
   #openStreams = 0
-  #isReleased = false
   #isClientReleased = false
+  /** The caller has released it. Only the cleaning may still send something. */
+  isReleased = false
   /** The connection is cleaned and then destroyed, because a statement created a table or left what cannot be cleaned. */
   isDestroyedOnRelease = false
   /** The connection is destroyed without cleaning, because its state is not known. */
@@ -44,11 +45,6 @@ export class Session {
   /** I: idle, T: in a transaction, E: in a failed transaction. */
   get status() {
     return this.#client.getTransactionStatus()
-  }
-
-  /** True once the caller has released it. */
-  get isReleased() {
-    return this.#isReleased
   }
 
   /** True while a stream is neither read to its end nor left: later statements would wait behind its rows. */
@@ -76,7 +72,7 @@ export class Session {
       this.isDestroyedOnRelease ||= pipeline.hasCreatedTable
       return result
     } catch (error) {
-      // The stack of pg's error ends in its parser and does not show the caller.
+      // The stack of pg's error shows its parser, not the caller.
       if (error instanceof Error) Error.captureStackTrace(error)
       throw this.#recordFailure(error)
     }
@@ -94,7 +90,7 @@ export class Session {
     const pipeline = new PipelinedQuery(preambles, cursor.handler)
     this.#client.query(pipeline)
     const read = async () => {
-      // Checked before each read: after an abort a read would be sent behind its own cancel request.
+      // After an abort the read would be sent after the cancel request that is meant to stop it.
       this.#requireUsable()
       return this.#waitForAnswer(cursor.read(chunkSize))
     }
@@ -141,7 +137,7 @@ export class Session {
    * that.
    */
   async release(clean: () => Promise<void>) {
-    this.#isReleased = true
+    this.isReleased = true
     if (this.hasOpenStream) this.isBroken = true
     const released = this.#lastAnswer
       .then(async () => {
@@ -163,7 +159,7 @@ export class Session {
 
   #requireUsable() {
     this.#signal?.throwIfAborted()
-    if (this.#isReleased || this.#isClientReleased) throw new Error(hasEnded)
+    if (this.isReleased || this.#isClientReleased) throw new Error(hasEnded)
     if (this.#cancelling !== null) {
       const cause = new Error('The connection is not used again, because its last statement was cancelled.')
       throw new DatabaseUnavailableError({ cause })
