@@ -12,8 +12,7 @@ import type { FenceLevel } from './fence/level.js'
 import { requireFenceSecret } from './fence/secret.js'
 import { migrateToLatest } from './migrations/migrator.js'
 import type { Database } from './schema.js'
-import type { ScopeOptions } from './scoped/connection.js'
-import { scopedDialect } from './scoped/dialect.js'
+import { type ScopedDialectOptions, scopedDialect } from './scoped/dialect.js'
 import { createIdentify } from './scoped/identity.js'
 import { readSessionFacts, type SessionFacts } from './scoped/session-facts.js'
 import { createStatementCache } from './scoped/statement-cache.js'
@@ -104,7 +103,7 @@ export async function openDatabase({
   // The embedded database is one session: a statement that one connection prepared is there for the next one too.
   const prepare = preparedStatements && embedded === null
   let facts: SessionFacts = { searchPath: 'pg_temp', volatileFunctions: new Set(), hasBackslashes: true }
-  const know = createStatementCache({ prepare, facts: () => facts })
+  const inspect = createStatementCache({ prepare, facts: () => facts })
   const identify = createIdentify({ secret: fenceSecret, prepare, searchPath: () => facts.searchPath })
   const connect = () =>
     pool.connect().catch(cause => {
@@ -128,9 +127,9 @@ export async function openDatabase({
     await close()
     throw error
   }
-  const scoped = (id: string, options: Pick<ScopeOptions, 'pass' | 'signal'>) => {
-    const scope = { userId: id, role, statementTimeout: statementTimeout * 1000 }
-    return new Kysely<Database>({ dialect: scopedDialect(pool, { scope, identify, know, ...options }) })
+  const scoped = (id: string, options: Pick<ScopedDialectOptions, 'beforeConnect' | 'signal'>) => {
+    const caller = { userId: id, role, statementTimeout: statementTimeout * 1000 }
+    return new Kysely<Database>({ dialect: scopedDialect(pool, { caller, identify, inspect, ...options }) })
   }
   const gate = createFenceGate(
     async () => {
@@ -140,7 +139,7 @@ export async function openDatabase({
       return proveFence({
         db,
         role,
-        forNobody: scoped(randomUUID(), { pass: async () => {} }),
+        forNobody: scoped(randomUUID(), { beforeConnect: async () => {} }),
         timeout: statementTimeout * 1000,
         required: requiredFence,
       }).catch(error => {
@@ -151,7 +150,7 @@ export async function openDatabase({
   )
   return {
     admin: db,
-    forUser: (id, { signal } = {}) => scoped(requireUserId(id), { pass: gate.pass, signal }),
+    forUser: (id, { signal } = {}) => scoped(requireUserId(id), { beforeConnect: gate.pass, signal }),
     fence: gate.prove,
     pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close,

@@ -4,52 +4,57 @@ import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 
-/** Another process has the data folder open. Two at once destroy an embedded database for good. */
+/** Thrown if another process has the data folder open. Two processes at once would destroy an embedded database. */
 export class DataDirInUseError extends Error {
   override name = 'DataDirInUseError'
 }
 
-/** The data folder cannot be used. */
+/** Thrown if the data folder cannot be used. */
 export class DataDirError extends Error {
   override name = 'DataDirError'
 }
 
-interface Owner {
-  pid: number
-  /** Name of the unix socket that answers as long as the owner lives. A pid may be a zombie's, or another container's. */
-  guard: string
-  /** Folder of the sockets, where it is not the data folder. */
-  sockets: string | null
-}
-
-/** A data folder that this process alone has open. */
+/** A data folder that only this process has open. */
 export interface DataDir {
   path: string
-  /** Folder of the PostgreSQL socket: what `psql -h` takes. */
+  /** Folder of the PostgreSQL socket, for `psql -h`. */
   sockets: string
   release(): Promise<void>
 }
 
+/** The content of a lock file. */
+interface Owner {
+  pid: number
+  /**
+   * Path of the unix socket that answers while the owner lives, from the data folder. A pid proves nothing: it may be reused, or be
+   * one of another container.
+   */
+  guard: string
+}
+
 /**
- * Opens a data folder for this process alone, making it (mode 700) where it is missing. The lock of an owner that
- * has died is taken over.
+ * Opens a data folder for this process alone, and creates it (mode 700) if it is missing. Takes over the lock of a process that
+ * has died.
  *
- * @throws DataDirInUseError when another process has it open
+ * @throws DataDirInUseError if another process has it open
+ * @throws DataDirError if it cannot be created or written to
  */
 export async function openDataDir(folder: string): Promise<DataDir> {
   const path = resolve(folder)
-  await makeFolder(path).catch(cause => {
-    throw new DataDirError(`The data folder ${path} (DATA_DIR) cannot be made: ${cause.code}.`, { cause })
+  await createFolder(path).catch(cause => {
+    throw unusable(path, 'created', cause)
   })
   const sockets = await socketFolder(path)
-  const guard = `.guard-${randomBytes(4).toString('hex')}`
-  const alive = await listen(join(sockets, guard))
+  const name = `.guard-${randomBytes(4).toString('hex')}`
+  const server = await listen(join(sockets, name))
   const release = async () => {
-    await new Promise(done => alive.close(done))
-    await rm(join(sockets, guard), { force: true })
+    await new Promise(done => server.close(done))
+    await rm(join(sockets, name), { force: true })
   }
   try {
-    await claim(path, { pid: process.pid, guard, sockets: sockets === path ? null : sockets })
+    // A relative path stays right when the folder is moved or mounted elsewhere.
+    const guard = sockets === path ? name : join(sockets, name)
+    await lock(path, join(path, `.lock-${name}`), { pid: process.pid, guard })
   } catch (error) {
     await release()
     throw error
@@ -57,71 +62,54 @@ export async function openDataDir(folder: string): Promise<DataDir> {
   return { path, sockets, release }
 }
 
-/** Level by level: Node's own recursion never ends where a parent is there and nothing can be made in it (/proc). */
-async function makeFolder(path: string): Promise<void> {
-  const make = () => mkdir(path, { mode: 0o700 })
-  await make().catch(async error => {
-    if (hasCode(error, 'ENOENT')) return makeFolder(dirname(path)).then(make)
-    if (!hasCode(error, 'EEXIST') || !(await stat(path)).isDirectory()) throw error
-  })
-}
-
-/** Folder of the socket of the process that has the data folder open now, or null when none has. */
+/** Folder of the sockets of the process that has the data folder open, or null if there is none. */
 export async function socketsOfOwner(folder: string): Promise<string | null> {
   const path = resolve(folder)
   const owner = await readOwner(path, await lastLock(path).catch(() => 0))
-  return owner !== null && (await answers(guardOf(path, owner))) ? (owner.sockets ?? path) : null
+  return owner !== null && (await isAlive(path, owner)) ? dirname(resolve(path, owner.guard)) : null
 }
 
 /**
- * Locks are numbered, and the highest counts: who finds it dead makes the next, whole and at once (by a link), and has won
- * when there is none above it by then. Nobody removes a lock that may have been made since it looked.
+ * Locks are numbered files and the highest counts, so that nobody has to remove a lock that another process may just have made. A
+ * link creates the next one with its whole content, and fails if that number exists.
  */
-async function claim(path: string, own: Owner): Promise<void> {
-  const draft = join(path, `.lock-${own.guard}`)
+async function lock(path: string, draft: string, own: Owner): Promise<void> {
   await writeFile(draft, JSON.stringify(own), { mode: 0o600 }).catch(cause => {
-    throw new DataDirError(`The data folder ${path} (DATA_DIR) cannot be written to: ${cause.code}.`, {
-      cause,
-    })
+    throw unusable(path, 'written to', cause)
   })
   try {
     for (;;) {
       const last = await lastLock(path)
       const owner = await readOwner(path, last)
-      if (owner !== null && (await answers(guardOf(path, owner)))) throw inUse(path, owner.pid)
-      if (!(await linked(draft, lockOf(path, last + 1)))) continue
-      if ((await lastLock(path)) !== last + 1) {
-        await rm(lockOf(path, last + 1), { force: true })
-        continue
+      if (owner !== null && (await isAlive(path, owner)))
+        throw new DataDirInUseError(
+          `${path} is in use by another process (pid ${owner.pid}): stop it first, or set DATA_DIR to another folder.`,
+        )
+      const next = last + 1
+      try {
+        await link(draft, lockFile(path, next))
+      } catch (error) {
+        if (hasCode(error, 'EEXIST')) continue
+        throw error
       }
-      await buryBelow(path, last + 1)
-      return
+      // If a higher one exists, its owner had already removed the one that had this number.
+      if ((await lastLock(path)) === next) return await removeLocksBelow(path, next)
+      await rm(lockFile(path, next), { force: true })
     }
   } finally {
     await rm(draft, { force: true })
   }
 }
 
-async function linked(from: string, to: string): Promise<boolean> {
-  try {
-    await link(from, to)
-    return true
-  } catch (error) {
-    if (hasCode(error, 'EEXIST')) return false
-    throw error
+async function removeLocksBelow(path: string, number: number): Promise<void> {
+  for (const old of (await locks(path)).filter(other => other < number)) {
+    const owner = await readOwner(path, old)
+    if (owner !== null) await rm(resolve(path, owner.guard), { force: true })
+    await rm(lockFile(path, old), { force: true })
   }
 }
 
-async function buryBelow(path: string, number: number): Promise<void> {
-  for (const below of (await locks(path)).filter(other => other < number)) {
-    const owner = await readOwner(path, below)
-    if (owner !== null) await rm(guardOf(path, owner), { force: true })
-    await rm(lockOf(path, below), { force: true })
-  }
-}
-
-const lockOf = (path: string, number: number) => join(path, `lock.${number}`)
-const guardOf = (path: string, { sockets, guard }: Owner) => join(sockets ?? path, guard)
+const lockFile = (path: string, number: number) => join(path, `lock.${number}`)
 
 async function locks(path: string): Promise<number[]> {
   const names = await readdir(path)
@@ -132,31 +120,24 @@ async function lastLock(path: string): Promise<number> {
   return Math.max(0, ...(await locks(path)))
 }
 
-/** Null for a lock that is missing, or that nobody of ours has written. */
+/** Returns null if the lock is missing or has unknown content. */
 async function readOwner(path: string, number: number): Promise<Owner | null> {
   try {
-    const { pid, guard, sockets } = JSON.parse(await readFile(lockOf(path, number), 'utf8'))
-    return typeof guard === 'string' ? { pid, guard, sockets } : null
+    const { pid, guard } = JSON.parse(await readFile(lockFile(path, number), 'utf8'))
+    return typeof guard === 'string' ? { pid, guard } : null
   } catch {
     return null
   }
 }
 
-const hasCode = (error: unknown, ...codes: string[]) =>
-  error instanceof Error && 'code' in error && codes.includes(String(error.code))
-
-const inUse = (path: string, pid?: number) =>
-  new DataDirInUseError(
-    `${path} is in use by another process${pid === undefined ? '' : ` (pid ${pid})`}: stop it first, or set DATA_DIR to another folder.`,
-  )
-
-/** Only a socket that nobody listens on, or that is not there, says that its owner has died. */
-function answers(socket: string): Promise<boolean> {
+/** Only these two errors prove that nobody listens: others may come from an owner that is busy. */
+function isAlive(path: string, { guard }: Owner): Promise<boolean> {
   return new Promise(done => {
-    const connection = connect(socket)
-    connection.once('connect', () => done(true))
+    const connection = connect(resolve(path, guard), () => {
+      connection.destroy()
+      done(true)
+    })
     connection.once('error', error => done(!hasCode(error, 'ECONNREFUSED', 'ENOENT')))
-    connection.once('connect', () => connection.destroy())
   })
 }
 
@@ -167,17 +148,34 @@ function listen(socket: string): Promise<Server> {
   })
 }
 
-/** Node binds a truncated path in silence where it is longer than the system's limit: 104 bytes on macOS, 108 on Linux. */
+/** Creates one level at a time: Node's recursive mkdir never ends in a folder that takes no new ones (/proc). */
+async function createFolder(path: string): Promise<void> {
+  const create = () => mkdir(path, { mode: 0o700 })
+  await create().catch(async error => {
+    if (hasCode(error, 'ENOENT')) return createFolder(dirname(path)).then(create)
+    if (!hasCode(error, 'EEXIST') || !(await stat(path)).isDirectory()) throw error
+  })
+}
+
+/** A socket path is limited to 104 bytes on macOS and 108 on Linux, and Node silently cuts a longer one. */
 async function socketFolder(path: string): Promise<string> {
   if (Buffer.byteLength(join(path, '.guard-00000000')) <= 100) return path
   const hash = createHash('sha256').update(path).digest('hex').slice(0, 16)
   const folder = join(tmpdir(), `trpc-bearer-${hash}`)
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const found = await lstat(folder)
-  if (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o077) !== 0) {
+  if (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o077) !== 0)
     throw new DataDirError(
-      `${folder} is not a folder of yours alone: remove it, or set DATA_DIR to a shorter path.`,
+      `The socket folder ${folder} is not yours alone: remove it, or set DATA_DIR to a shorter path.`,
     )
-  }
   return folder
 }
+
+const hasCode = (error: unknown, ...codes: string[]) =>
+  error instanceof Error && 'code' in error && codes.includes(String(error.code))
+
+const unusable = (path: string, action: string, cause: NodeJS.ErrnoException) =>
+  new DataDirError(
+    `The data folder ${path} cannot be ${action} (${cause.code}): set DATA_DIR to a folder you can write to.`,
+    { cause },
+  )

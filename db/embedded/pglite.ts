@@ -8,37 +8,39 @@ import { openDataDir, socketsOfOwner } from './data-dir.js'
 
 const packages = '@electric-sql/pglite@0.5.14 @electric-sql/pglite-socket@0.2.17'
 
-/** A package that is needed here is not installed. The message says which. */
+/** Thrown if an optional package is not installed. The message says which. */
 export class MissingPackageError extends Error {
   override name = 'MissingPackageError'
 }
 
-/** How to reach a running embedded database, and how to stop it. */
+/** A running embedded database. */
 export interface EmbeddedDatabase {
+  /** How to connect to it. */
   connection: PoolConfig
   close(): Promise<void>
 }
 
-// One connection: PGlite is one session in one thread, and messages of two would interleave.
+/** One connection, because PGlite is one session: the messages of two would mix. */
 const connectionTo = (sockets: string): PoolConfig => ({
   host: sockets,
   port: 5432,
   user: 'postgres',
   database: 'postgres',
   max: 1,
-  // All connections share PGlite's one session: what a dropped one has left there would be the next one's.
+  // A connection that was lost may have left something in the session, which all connections share.
   onConnect: async client => {
     await client.query(['rollback', ...cleanSession].join('; '))
   },
 })
 
 /**
- * Starts PostgreSQL inside this process (PGlite) on a folder, served on a unix socket inside it, so that pg, `psql` and the
- * kysely command talk to it as to any other.
+ * Starts PostgreSQL inside this process (PGlite) and serves it on a unix socket in the data folder, so that pg, `psql` and the
+ * kysely command can use it like any other server.
  *
- * @param dataDir folder of the data, made where it is missing
- * @throws DataDirInUseError when another process has the folder open
- * @throws MissingPackageError when PGlite is not installed
+ * @param dataDir data folder, created if missing
+ * @throws DataDirInUseError if another process has the folder open
+ * @throws DataDirError if the folder cannot be used
+ * @throws MissingPackageError if PGlite is not installed
  */
 export async function startEmbedded(dataDir: string): Promise<EmbeddedDatabase> {
   const [{ PGlite }, { PGLiteSocketServer }] = await Promise.all([
@@ -46,7 +48,7 @@ export async function startEmbedded(dataDir: string): Promise<EmbeddedDatabase> 
     import('@electric-sql/pglite-socket'),
   ]).catch(cause => {
     throw new MissingPackageError(
-      `The embedded database is not installed: set DATABASE_URL, or npm install ${packages}`,
+      `The embedded database is not installed: set DATABASE_URL, or run npm install ${packages}`,
       { cause },
     )
   })
@@ -56,11 +58,11 @@ export async function startEmbedded(dataDir: string): Promise<EmbeddedDatabase> 
     for (const stop of stops) await stop()
   }
   try {
-    const pglite = await openWhole(folder.path, data => PGlite.create(data))
+    const pglite = await openComplete(folder.path, data => PGlite.create(data))
     stops.unshift(() => pglite.close())
     const path = join(folder.sockets, '.s.PGSQL.5432')
     await rm(path, { force: true })
-    const server = new PGLiteSocketServer({ db: keepPipelinesWhole(pglite), path, maxConnections: 10 })
+    const server = new PGLiteSocketServer({ db: withWholePipelines(pglite), path, maxConnections: 10 })
     await server.start()
     stops.unshift(
       () => server.stop(),
@@ -74,14 +76,14 @@ export async function startEmbedded(dataDir: string): Promise<EmbeddedDatabase> 
   }
 }
 
-/** Types of the messages that leave a transaction open until a Sync: Parse, Bind, Describe, Execute, Close, Flush. */
-const pipelined = new Set(Buffer.from('PBDECH'))
+/** Types of the messages after which a Sync is still to come: Parse, Bind, Describe, Execute, Close, Flush. */
+const pipelineMessages = new Set(Buffer.from('PBDECH'))
 
 /**
- * Makes the socket server take statements behind one Sync for a transaction. It would let another connection's messages in between
- * them otherwise, and their Sync would end the identity before the statement it was set for.
+ * Makes the socket server treat statements up to a Sync as a transaction. Otherwise it lets messages of other connections in between,
+ * and their Sync would end the identity before its statement runs.
  */
-function keepPipelinesWhole(pglite: PGlite): PGlite {
+function withWholePipelines(pglite: PGlite): PGlite {
   let isInPipeline = false
   return new Proxy(pglite, {
     get(target, name) {
@@ -89,10 +91,10 @@ function keepPipelinesWhole(pglite: PGlite): PGlite {
       if (name === 'execProtocolRawStream') {
         return async (...[message, options]: Parameters<PGlite['execProtocolRawStream']>) => {
           await target.execProtocolRawStream(message, options)
-          isInPipeline = pipelined.has(message[0] ?? 0)
+          isInPipeline = pipelineMessages.has(message[0] ?? 0)
         }
       }
-      // The server calls it to roll back what a dropped connection has left.
+      // The server calls exec to roll back after a connection is lost.
       if (name === 'exec') isInPipeline = false
       const value: unknown = Reflect.get(target, name)
       return typeof value === 'function' ? value.bind(target) : value
@@ -101,22 +103,22 @@ function keepPipelinesWhole(pglite: PGlite): PGlite {
 }
 
 /**
- * Opens the data, making them on the first start. A first start that was killed leaves half a database, which nobody has
- * written to yet: a mark stands beside it until it is whole.
+ * Opens the database, or creates it on the first start. A marker file exists until it is complete: a first start that was killed is
+ * begun again.
  */
-async function openWhole<T>(folder: string, open: (data: string) => Promise<T>): Promise<T> {
+async function openComplete<T>(folder: string, open: (data: string) => Promise<T>): Promise<T> {
   const data = join(folder, 'pglite')
-  const mark = join(folder, 'first-start')
-  if (existsSync(mark)) await rm(data, { recursive: true, force: true })
+  const marker = join(folder, 'first-start')
+  if (existsSync(marker)) await rm(data, { recursive: true, force: true })
   if (existsSync(data)) return open(data)
-  await writeFile(mark, 'Here while the database is made.\n')
+  await writeFile(marker, 'This file exists while the database is created.\n')
   await mkdir(data, { mode: 0o700 })
   const opened = await open(data)
-  await rm(mark)
+  await rm(marker)
   return opened
 }
 
-/** Reaches the embedded database that another process has started on this folder, or null where none has. */
+/** Connects to the embedded database that another process has started on this folder. Null if there is none. */
 export async function joinEmbedded(dataDir: string): Promise<EmbeddedDatabase | null> {
   const sockets = await socketsOfOwner(dataDir)
   return sockets === null ? null : { connection: connectionTo(sockets), close: async () => {} }

@@ -1,4 +1,4 @@
-/** A statement that a scoped handle does not send. */
+/** Thrown for a statement that a scoped handle does not send. */
 export class StatementRefusedError extends Error {
   override name = 'StatementRefusedError'
 }
@@ -6,50 +6,51 @@ export class StatementRefusedError extends Error {
 const queries = new Set(['select', 'insert', 'update', 'delete', 'merge', 'with', 'values', 'table'])
 
 /**
- * Refuses what is not a query by its first keyword. PostgreSQL would obey the rest: `do $$ … reset role … $$`, `set role`,
- * `commit` inside a transaction, `deallocate` and `prepare` of a statement of ours all get out of the scope, or leave something
- * behind for the connection's next caller.
+ * Refuses a statement whose first keyword is not one of a query. Others, such as `set role`, `do`, `commit` or `deallocate`, could
+ * end the identity or leave something behind for the next caller.
  *
  * @throws StatementRefusedError unless it begins with select, insert, update, delete, merge, with, values, table, or
- * explain of one of these; and for a text with NUL, at which the protocol ends it
+ * explain of one of these, and if it contains NUL, where the protocol would cut it off
  */
 export function requireQuery(text: string): void {
   if (text.includes('\0'))
-    throw new StatementRefusedError('A statement has NUL in its text: no name or value may have it.')
+    throw new StatementRefusedError('The text of the statement contains a NUL character: remove it.')
   const [keyword, rest] = firstWord(text)
-  if (queries.has(keyword) || (keyword === 'explain' && queries.has(explained(rest)))) return
+  if (queries.has(keyword) || (keyword === 'explain' && queries.has(explainedKeyword(rest)))) return
   throw new StatementRefusedError(
-    `A scoped handle sends queries only (${[...queries].join(', ')}, explain): use the unscoped one in a migration.`,
+    `A scoped handle sends only queries (${[...queries].join(', ')}, and explain of these): use database.admin for other statements.`,
   )
 }
 
 const maxValues = 65_535
 
 /**
- * Refuses more values than the protocol counts in a message (PostgreSQL manual, 55.7, Bind).
+ * Refuses more values than a Bind message can count (PostgreSQL manual, 55.7).
  *
- * @throws StatementRefusedError for more than 65,535
+ * @throws StatementRefusedError for more than 65,535 values
  */
-export function requireFewValues({ length }: readonly unknown[]): void {
+export function requireValueCount({ length }: readonly unknown[]): void {
   if (length > maxValues)
     throw new StatementRefusedError(
-      `A statement has ${length} values, and ${maxValues} at most are sent: split it.`,
+      `The statement has ${length} values, but at most ${maxValues} can be sent: split it.`,
     )
 }
 
 const maxChunkSize = 2 ** 31 - 1
 
 /**
- * Refuses a number of rows that the protocol does not count (PostgreSQL manual, 55.7, Execute).
+ * Refuses a number of rows that an Execute message cannot carry (PostgreSQL manual, 55.7).
  *
  * @throws StatementRefusedError unless it is a whole number from 1 to 2,147,483,647
  */
 export function requireChunkSize(size: number): void {
   if (!(Number.isInteger(size) && size >= 1 && size <= maxChunkSize))
-    throw new StatementRefusedError(`A stream fetches 1 to ${maxChunkSize} rows at a time, and not ${size}.`)
+    throw new StatementRefusedError(
+      `The chunk size of a stream is ${size}: use a whole number from 1 to ${maxChunkSize}.`,
+    )
 }
 
-/** White space, comments (they nest) and opening brackets, as PostgreSQL's scanner skips them. */
+/** Skips comments (they nest) and what the pattern matches, as PostgreSQL's scanner does. */
 function skip(text: string, skipped: RegExp): string {
   let rest = text
   for (;;) {
@@ -61,11 +62,11 @@ function skip(text: string, skipped: RegExp): string {
 }
 
 function endOfComment(text: string): number {
-  const mark = /\/\*|\*\//g
+  const delimiter = /\/\*|\*\//g
   let depth = 0
-  for (let found = mark.exec(text); found !== null; found = mark.exec(text)) {
+  for (let found = delimiter.exec(text); found !== null; found = delimiter.exec(text)) {
     depth += found[0] === '/*' ? 1 : -1
-    if (depth === 0) return mark.lastIndex
+    if (depth === 0) return delimiter.lastIndex
   }
   return text.length
 }
@@ -76,15 +77,17 @@ function firstWord(text: string, skipped = /^[ \t\n\r\f\v(]+/): [word: string, r
   return [word.toLowerCase(), rest.slice(word.length)]
 }
 
-/** The keyword of what `explain` explains: behind a list of options in brackets, or behind `analyze` and `verbose`. */
-function explained(text: string): string {
+/** Finds the keyword of the statement behind `explain`, its options in brackets, `analyze` and `verbose`. */
+function explainedKeyword(text: string): string {
   const [keyword, rest] = firstWord(text)
   if (queries.has(keyword)) return keyword
   const space = /^[ \t\n\r\f\v]+/
   if (skip(text, space).startsWith('(')) {
     const options = rest.slice(0, rest.indexOf(')') + 1)
-    // A bracket in a comment or a text is none.
+    // A bracket in a comment or a string does not close the list.
     return /--|\/\*|'|"/.test(options) ? '' : firstWord(rest.slice(options.length))[0]
   }
-  return keyword === 'analyze' || keyword === 'analyse' || keyword === 'verbose' ? explained(rest) : keyword
+  return keyword === 'analyze' || keyword === 'analyse' || keyword === 'verbose'
+    ? explainedKeyword(rest)
+    : keyword
 }

@@ -1,194 +1,147 @@
-import {
-  AbortedTransactionError,
-  type CompiledQuery,
-  type DatabaseConnection,
-  type QueryResult,
-  type TransactionSettings,
-} from 'kysely'
+import type { CompiledQuery, DatabaseConnection, QueryResult, TransactionSettings } from 'kysely'
 import type { PoolClient } from 'pg'
-import { DatabaseUnavailableError, fromIdentity } from '../errors.js'
+import { DatabaseUnavailableError } from '../errors.js'
 import type { Preamble } from '../wire/pipeline.js'
-import { requireChunkSize, requireFewValues } from './allowed-statements.js'
-import type { Identify, Identity, Scope } from './identity.js'
-import { returned, Session } from './session.js'
-import { cleanSession, forgetSequences } from './session-cleanup.js'
-import { isAborted, isStalePlan, type KnownStatement } from './statement-cache.js'
+import { requireChunkSize, requireValueCount } from './allowed-statements.js'
+import type { Caller, Identify, Identity } from './identity.js'
+import { Session } from './session.js'
+import { isStalePlan, type StatementInfo } from './statement-cache.js'
+import { Transaction } from './transaction.js'
 
-/** What a connection needs of its pool. */
-export interface ScopeOptions {
-  scope: Scope
+/** Options of {@link ScopedConnection}. */
+export interface ScopedConnectionOptions {
+  caller: Caller
   identify: Identify
-  know: (text: string) => KnownStatement
-  /** Resolves when statements may be sent at all. */
-  pass: () => Promise<void>
-  /** Cancels what runs, and refuses what comes after. */
-  signal?: AbortSignal
+  inspect: (text: string) => StatementInfo
+  /** Cancels the running statement and refuses later ones. */
+  signal?: AbortSignal | undefined
 }
 
-const changing = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE'])
-const uncommitted = 'The transaction could not be committed, and takes nothing more: roll it back.'
+/** Time to wait for the server beyond the time limit of a statement, in milliseconds. */
+const grace = 5_000
+const changesRows = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE'])
 
 /**
- * A pooled connection on which every statement runs with the caller's identity, inside its transaction. A single statement
- * costs one round trip: identity and statement stand behind one Sync, which is one implicit transaction.
+ * A pooled connection on which every statement runs with the caller's identity. Outside a transaction the identity is sent in front
+ * of each statement, in the same round trip and the same implicit transaction; inside one, `begin` has set it.
  */
 export class ScopedConnection implements DatabaseConnection {
   readonly #session: Session
-  readonly #know: ScopeOptions['know']
   readonly #identity: Identity
-  #inTransaction = false
-  #isUnclean = false
-  /** Why nothing is taken: COMMIT or ROLLBACK is on its way or has failed, and what came behind it would be in no transaction. */
-  #refusal: string | null = null
-  /** The connection is somebody else's by now. */
-  #isReleased = false
-  /** A statement in a transaction of its own, whose end the others on the connection wait for. */
-  readonly #alone = new Turn()
+  readonly #transaction: Transaction
+  readonly #inspect: ScopedConnectionOptions['inspect']
+  /** Held by a statement that runs in a transaction of its own. */
+  readonly #mutex = new Mutex()
 
-  constructor(client: PoolClient, { scope, identify, know, signal }: ScopeOptions) {
-    this.#session = new Session(client, { signal, patience: scope.statementTimeout + 5_000 })
-    this.#know = know
-    this.#identity = identify(scope)
-  }
-
-  async begin(settings: TransactionSettings) {
-    while (this.#alone.ended !== null) await this.#alone.ended
-    this.#requireOpen()
-    if (this.#inTransaction) throw new Error('A transaction is open on this connection: one at a time.')
-    return this.#begin(settings)
-  }
-
-  async #begin({ isolationLevel, accessMode }: TransactionSettings) {
-    const level = isolationLevel ? ` isolation level ${isolationLevel}` : ''
-    const begin = `begin${level}${accessMode ? ` ${accessMode}` : ''}`
-    try {
-      await this.#session.send([{ text: begin }, this.#identity.usual], forgetSequences)
-      this.#inTransaction = true
-    } catch (error) {
-      await this.rollback()
-      if (isStalePlan(error)) throw new DatabaseUnavailableError({ cause: error })
-      throw fromIdentity(error)
-    }
-    this.#expect('T')
-  }
-
-  /** Where it fails all is rolled back, and what comes is refused until the caller rolls back too. */
-  async commit() {
-    this.#requireOpen()
-    this.#session.requireStreamsEnded()
-    this.#refusal = returned
-    const command = await this.#cleanAndCommit().catch(async error => {
-      await this.rollback()
-      if (isAborted(error)) throw new AbortedTransactionError()
-      this.#refusal = uncommitted
-      throw error
-    })
-    this.#ended()
-    // COMMIT of an aborted transaction rolls back, and says so in its tag only.
-    if (command === 'ROLLBACK') throw new AbortedTransactionError()
-  }
-
-  async #cleanAndCommit(): Promise<string> {
-    if (this.#isUnclean) await this.#clean()
-    return (await this.#session.send([], { text: 'commit' })).command
-  }
-
-  /** Never fails: a connection that cannot roll back is not given back, and the error that led here is the one to tell. */
-  async rollback() {
-    if (this.#session.hasOpenStream) this.#session.isBroken = true
-    if (this.#session.isBroken) return
-    if (this.#refusal === uncommitted) return this.#ended()
-    this.#refusal = returned
-    try {
-      // Locks and prepared statements outlive a rollback: cleaned in the same message, behind a pooler in the same session too.
-      await this.#session.run(this.#isUnclean ? ['rollback', ...cleanSession] : ['rollback'])
-      this.#isUnclean = false
-      this.#ended()
-    } catch {
-      this.#session.isBroken = true
-    }
-  }
-
-  async control({ sql: text }: CompiledQuery) {
-    this.#requireOpen()
-    await this.#session.send([], { text })
+  constructor(client: PoolClient, { caller, identify, inspect, signal }: ScopedConnectionOptions) {
+    this.#session = new Session(client, { signal, timeout: caller.statementTimeout + grace })
+    this.#identity = identify(caller)
+    this.#transaction = new Transaction(this.#session, this.#identity)
+    this.#inspect = inspect
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-    const known = this.#know(query.sql)
-    while (this.#alone.ended !== null) await this.#alone.ended
-    this.#requireOpen()
-    if (!known.mayLeaveBehind) return this.#execute(query, known)
-    this.#soil(known)
-    if (this.#inTransaction) return this.#execute(query, known)
-    // Cleaned before the transaction ends: behind a transaction pooler the next statement has another session.
-    const end = this.#alone.take()
+    const info = this.#inspect(query.sql)
+    while (this.#mutex.isLocked) await this.#mutex.unlocked
+    this.#transaction.requireAccepting()
+    if (!info.mayLeaveBehind) return this.#execute(query, info)
+    this.#markUnclean(info)
+    if (this.#transaction.isOpen) return this.#execute(query, info)
+    const unlock = this.#mutex.lock()
     try {
-      await this.#begin({})
-      const result = await this.#execute<R>(query, known)
-      await this.commit()
-      return result
-    } catch (error) {
-      await this.rollback()
-      throw error
+      return await this.#executeInOwnTransaction<R>(query, info)
     } finally {
-      end()
+      unlock()
     }
-  }
-
-  async #execute<R>(
-    { sql: text, parameters: values }: CompiledQuery,
-    known: KnownStatement,
-  ): Promise<QueryResult<R>> {
-    requireFewValues(values)
-    // Settings that a caller has changed are in what is parsed under them.
-    const { name } = this.#isUnclean ? { name: undefined } : known
-    const statement = { text, values, name, kept: known }
-    const { command, count, rows } = await this.#session
-      .send<R>(this.#preambles(name !== undefined), statement)
-      .catch(error => {
-        if (!isStalePlan(error)) throw error
-        // A migration has changed what the prepared statement answers, or it is gone. Nothing has run: once more, as new ones.
-        this.#session.isBroken = true
-        if (this.#inTransaction) throw new DatabaseUnavailableError({ cause: error })
-        const { name: _, ...identity } = this.#identity.usual
-        return this.#session.send<R>([identity], { ...statement, name: undefined })
-      })
-    this.#expect(this.#inTransaction ? 'T' : 'I')
-    return changing.has(command) ? { rows, numAffectedRows: BigInt(count) } : { rows }
   }
 
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
     requireChunkSize(chunkSize)
-    const known = this.#know(query.sql)
-    while (this.#alone.ended !== null) await this.#alone.ended
-    this.#requireOpen()
-    if (!known.mayLeaveBehind) return yield* this.#stream(query, chunkSize)
-    this.#soil(known)
-    if (this.#inTransaction) return yield* this.#stream(query, chunkSize)
-    const end = this.#alone.take()
+    const info = this.#inspect(query.sql)
+    while (this.#mutex.isLocked) await this.#mutex.unlocked
+    this.#transaction.requireAccepting()
+    if (!info.mayLeaveBehind) return yield* this.#stream(query, chunkSize)
+    this.#markUnclean(info)
+    if (this.#transaction.isOpen) return yield* this.#stream(query, chunkSize)
+    const unlock = this.#mutex.lock()
     try {
       yield* this.#streamInOwnTransaction<R>(query, chunkSize)
     } finally {
-      end()
+      unlock()
     }
   }
 
-  async *#streamInOwnTransaction<R>(query: CompiledQuery, chunkSize: number) {
-    await this.#begin({})
+  async begin(settings: TransactionSettings) {
+    while (this.#mutex.isLocked) await this.#mutex.unlocked
+    this.#transaction.requireAccepting()
+    if (this.#transaction.isOpen)
+      throw new Error('This connection already has an open transaction: end it first, or use a savepoint.')
+    return this.#transaction.begin(settings)
+  }
+
+  commit() {
+    return this.#transaction.commit()
+  }
+
+  rollback() {
+    return this.#transaction.rollback()
+  }
+
+  /** Sends a statement of the transaction itself, such as a savepoint. */
+  async control({ sql: text }: CompiledQuery) {
+    this.#transaction.requireAccepting()
+    await this.#session.send([], { text })
+  }
+
+  async cancelQuery() {
+    this.#session.cancel()
+  }
+
+  /** Returns the connection to the pool, cleaned. Destroys it if a call or a transaction has not ended. */
+  release({ isIdle }: { isIdle: boolean }) {
+    if (!isIdle || this.#transaction.isOpen) this.#session.isBroken = true
+    return this.#session.release(async () => {
+      if (this.#transaction.isUnclean) await this.#transaction.clean()
+    })
+  }
+
+  /** The statements that set the identity in front of the next statement. */
+  #identityFor({ isPrepared }: { isPrepared: boolean }): Preamble[] {
+    if (this.#transaction.isOpen) return []
+    return [isPrepared ? this.#identity.forPrepared : this.#identity.standard]
+  }
+
+  async #execute<R>(
+    { sql: text, parameters: values }: CompiledQuery,
+    info: StatementInfo,
+  ): Promise<QueryResult<R>> {
+    requireValueCount(values)
+    // A statement that is parsed under a caller's own settings would keep them, so it is not prepared under a name.
+    const name = this.#transaction.isUnclean ? undefined : info.name
+    const statement = { text, values, name, cache: info }
+    const { command, count, rows } = await this.#session
+      .send<R>(this.#identityFor({ isPrepared: name !== undefined }), statement)
+      .catch(error => {
+        if (!isStalePlan(error)) throw error
+        // The statement did not run, because a migration changed its columns or it is no longer prepared. Sent again without names.
+        this.#session.isBroken = true
+        if (this.#transaction.isOpen) throw new DatabaseUnavailableError({ cause: error })
+        const { name: _, ...identity } = this.#identity.standard
+        return this.#session.send<R>([identity], { ...statement, name: undefined })
+      })
+    this.#transaction.requireStatus()
+    return changesRows.has(command) ? { rows, numAffectedRows: BigInt(count) } : { rows }
+  }
+
+  async #executeInOwnTransaction<R>(query: CompiledQuery, info: StatementInfo): Promise<QueryResult<R>> {
     try {
-      yield* this.#stream<R>(query, chunkSize)
+      await this.#transaction.begin()
+      const result = await this.#execute<R>(query, info)
+      await this.#transaction.commit()
+      return result
     } catch (error) {
-      await this.rollback()
+      await this.#transaction.rollback()
       throw error
-    } finally {
-      // Also where the reader has left in the middle.
-      if (this.#inTransaction && !this.#session.isBroken) {
-        await this.commit().catch(async error => {
-          await this.rollback()
-          throw error
-        })
-      }
     }
   }
 
@@ -196,72 +149,52 @@ export class ScopedConnection implements DatabaseConnection {
     { sql: text, parameters: values }: CompiledQuery,
     chunkSize: number,
   ): AsyncGenerator<QueryResult<R>, void> {
-    requireFewValues(values)
-    const chunks = this.#session.stream<R>(this.#preambles(), { text, values }, chunkSize)
-    for await (const rows of chunks) yield { rows }
-    this.#expect(this.#inTransaction ? 'T' : 'I')
+    requireValueCount(values)
+    const preambles = this.#identityFor({ isPrepared: false })
+    for await (const rows of this.#session.stream<R>(preambles, { text, values }, chunkSize)) yield { rows }
+    this.#transaction.requireStatus()
   }
 
-  async cancelQuery() {
-    this.#session.cancel()
+  async *#streamInOwnTransaction<R>(query: CompiledQuery, chunkSize: number) {
+    await this.#transaction.begin()
+    try {
+      yield* this.#stream<R>(query, chunkSize)
+    } catch (error) {
+      await this.#transaction.rollback()
+      throw error
+    } finally {
+      // Commits for a reader who leaves early too.
+      if (this.#transaction.isOpen && !this.#session.isBroken) {
+        await this.#transaction.commit().catch(async error => {
+          await this.#transaction.rollback()
+          throw error
+        })
+      }
+    }
   }
 
-  /** Gives the connection back: idle and clean, or not at all. */
-  release({ isIdle }: { isIdle: boolean }) {
-    this.#isReleased = true
-    if (!isIdle || this.#inTransaction) this.#session.isBroken = true
-    return this.#session.release(async () => {
-      if (this.#isUnclean) await this.#clean()
-    })
-  }
-
-  #soil({ endsConnection }: KnownStatement) {
-    this.#isUnclean = true
-    this.#session.endsWithCaller ||= endsConnection
-  }
-
-  async #clean() {
-    await this.#session.run(cleanSession)
-    this.#isUnclean = false
-  }
-
-  #ended() {
-    this.#inTransaction = false
-    this.#refusal = null
-  }
-
-  #requireOpen() {
-    const refusal = this.#isReleased ? returned : this.#refusal
-    if (refusal !== null) throw new Error(refusal)
-  }
-
-  #preambles(isRepeated = false): Preamble[] {
-    if (this.#inTransaction) return []
-    return [isRepeated ? this.#identity.repeated : this.#identity.usual]
-  }
-
-  /** A statement that has ended the transaction, or left one open, has ended the scope with it. */
-  #expect(status: 'I' | 'T') {
-    if (this.#session.status === status) return
-    this.#session.isBroken = true
-    throw new Error('A statement has changed the state of the transaction that it ran in.')
+  #markUnclean({ endsConnection }: StatementInfo) {
+    this.#transaction.isUnclean = true
+    this.#session.isDestroyedOnRelease ||= endsConnection
   }
 }
 
-/** Held by who keeps the others waiting. */
-export class Turn {
-  /** Resolves when the one who has it is done; null while it is free. */
-  ended: Promise<void> | null = null
+/** A lock that one holder has at a time. To wait: `while (mutex.isLocked) await mutex.unlocked`. */
+class Mutex {
+  isLocked = false
+  /** Resolves when the current holder unlocks. */
+  unlocked: Promise<void> = Promise.resolve()
 
-  /** @returns what lets the others go on */
-  take(): () => void {
-    let end = () => {}
-    this.ended = new Promise<void>(done => {
-      end = () => {
-        this.ended = null
-        done()
+  /** @returns the function that unlocks */
+  lock(): () => void {
+    let unlock = () => {}
+    this.isLocked = true
+    this.unlocked = new Promise<void>(resolve => {
+      unlock = () => {
+        this.isLocked = false
+        resolve()
       }
     })
-    return end
+    return unlock
   }
 }

@@ -12,15 +12,20 @@ import {
 import type { Pool } from 'pg'
 import { DatabaseUnavailableError } from '../errors.js'
 import { abortable } from '../wire/cancel.js'
-import { ScopedConnection, type ScopeOptions } from './connection.js'
+import { ScopedConnection, type ScopedConnectionOptions } from './connection.js'
 import { TrackedConnection } from './tracked-connection.js'
 
+/** Options of {@link scopedDialect}. */
+export interface ScopedDialectOptions extends ScopedConnectionOptions {
+  /** Runs before each connection is taken. If it rejects, no statement is sent. */
+  beforeConnect: () => Promise<void>
+}
+
 /**
- * A Kysely dialect on which every statement runs inside a transaction, as the application role and with the caller's id set:
- * the model of PostgREST. Whatever the connection logged in as, superuser and owner included, the policies bind it.
- * The settings are local to the transaction, so nothing stays behind on a pooled connection.
+ * A Kysely dialect on which every statement runs in a transaction as the application role, with the id of the caller set. The
+ * policies apply whatever login the connection has, superuser included, and the settings end with the transaction.
  */
-export function scopedDialect(pool: Pool, options: ScopeOptions): Dialect {
+export function scopedDialect(pool: Pool, options: ScopedDialectOptions): Dialect {
   return {
     createAdapter: () => new PostgresAdapter(),
     createDriver: () => new ScopedDriver(pool, options),
@@ -33,19 +38,19 @@ type Compile = QueryCompiler['compileQuery']
 
 class ScopedDriver implements Driver {
   readonly #pool: Pool
-  readonly #options: ScopeOptions
+  readonly #options: ScopedDialectOptions
 
-  constructor(pool: Pool, options: ScopeOptions) {
+  constructor(pool: Pool, options: ScopedDialectOptions) {
     this.#pool = pool
     this.#options = options
   }
 
   async init() {}
-  /** The pool is shared by every user: closing it is not one user's to do. */
+  /** Does nothing, because all users share the pool. */
   async destroy() {}
 
   async acquireConnection() {
-    await this.#options.pass()
+    await this.#options.beforeConnect()
     const connecting = this.#pool.connect().catch(cause => {
       throw new DatabaseUnavailableError({ cause })
     })

@@ -2,68 +2,67 @@ import { createHmac } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Preamble } from '../wire/pipeline.js'
 
-/** Who statements run for. */
-export interface Scope {
+/** Who a statement runs for, and as which role. */
+export interface Caller {
   userId: string
-  /** Unprivileged role that they run as. */
+  /** Role without privileges of its own, as which the statement runs. */
   role: string
-  /** Longest time a statement may take, in milliseconds. */
+  /** Time limit of a statement, in milliseconds. */
   statementTimeout: number
 }
 
-// Identity first, then the role: after the role is set no more is needed than it may do.
-const settings = ['app.user_id', 'role', 'statement_timeout', 'search_path']
-// See `policies_first()`. With operators that cost nothing PostgreSQL takes planning for free, and plans known statements anew each time.
-const signedSettings = [...settings, 'app.user_signature', 'cpu_operator_cost', 'plan_cache_mode']
-const maxSignatures = 10_000
-
-/** The statements that set an identity for the rest of a transaction. */
+/** The statement that sets the identity for the rest of a transaction, in two variants. */
 export interface Identity {
-  /** Before a statement that is kept prepared: its plan is kept too. */
-  repeated: Preamble
-  /** Before any other statement, and for a transaction. */
-  usual: Preamble
+  standard: Preamble
+  /** In front of a prepared statement. At the level `signed` PostgreSQL then keeps its plan. */
+  forPrepared: Preamble
 }
 
-/** Makes the statements that set an identity. */
-export type Identify = (scope: Scope) => Identity
+/** Makes the identity of a caller. */
+export type Identify = (caller: Caller) => Identity
 
 /** Options of {@link createIdentify}. */
 export interface IdentifyOptions {
-  /** Signs the id (HMAC-SHA-256, RFC 2104), where the database checks that. */
+  /** Signs the user id (HMAC-SHA-256, RFC 2104) for a database that checks signatures. @default unsigned */
   secret?: string | undefined
-  /** Keeps the statement prepared on each connection. */
+  /** Keep the statement prepared on each connection. */
   prepare: boolean
-  /** Schemas that statements find tables in, with `pg_temp` last: first, as it is by default, a temporary table would hide ours. */
+  /** Schemas in which statements find tables. `pg_temp` is last: by default it is first, and a temporary table would hide a real one. */
   searchPath: () => string
 }
 
+// The role is set after the user id, so that it needs no right to set the id.
+const settings = ['app.user_id', 'role', 'statement_timeout', 'search_path']
+// `policies_first()` needs operators without cost. PostgreSQL then takes planning for free and would plan prepared statements each time.
+const signedSettings = [...settings, 'app.user_signature', 'cpu_operator_cost', 'plan_cache_mode']
+const maxSignatures = 10_000
+
+/** Returns a function that makes the identity of a caller. Text and name of the statement are the same for every caller. */
 export function createIdentify({ secret, prepare, searchPath }: IdentifyOptions): Identify {
   const signatures = new LRUCache<string, string>({ max: maxSignatures })
   const sign = (id: string, key: string) => {
-    const known = signatures.get(id)
-    if (known !== undefined) return known
+    const cached = signatures.get(id)
+    if (cached !== undefined) return cached
     const signature = createHmac('sha256', key).update(id).digest('hex')
     signatures.set(id, signature)
     return signature
   }
-  // Made once: text and name are the same for every caller.
   const names = secret === undefined ? settings : signedSettings
   const statement = {
-    text: `select ${names.map((name, n) => `set_config('${name}', $${n + 1}, true)`).join(', ')}`,
+    text: `select ${names.map((name, index) => `set_config('${name}', $${index + 1}, true)`).join(', ')}`,
     isEchoed: true,
     ...(prepare && { name: 'trpc_bearer_identity' }),
   }
   return ({ userId, role, statementTimeout }) => {
     const values = [userId, role, String(statementTimeout), searchPath()]
     if (secret === undefined) {
-      const usual = { ...statement, values }
-      return { repeated: usual, usual }
+      const standard = { ...statement, values }
+      return { standard, forPrepared: standard }
     }
     values.push(sign(userId, secret), '0')
     return {
-      repeated: { ...statement, values: [...values, 'force_generic_plan'] },
-      usual: { ...statement, values: [...values, 'auto'] },
+      standard: { ...statement, values: [...values, 'auto'] },
+      forPrepared: { ...statement, values: [...values, 'force_generic_plan'] },
     }
   }
 }

@@ -1,8 +1,5 @@
-/**
- * Functions of PostgreSQL that change nothing but their result, and the keywords, types and aggregates that stand before an
- * opening bracket.
- */
-const harmless = new Set(
+/** Names before an opening bracket that leave nothing in the session: functions without side effects, keywords and types. */
+const harmlessNames = new Set(
   `all and any array as asc between by case conflict cube desc distinct do else except exists explain filter from
   group grouping having ilike in intersect is join lateral like limit materialized not nothing offset on only or order over
   partition recursive returning rollup row rows select set sets similar some then union update using values when where window
@@ -22,36 +19,39 @@ const harmless = new Set(
   websearch_to_tsquery width_bucket trpc_bearer.user_id`.split(/\s+/),
 )
 
-const called = /(\.\s+)?((?<![\w$.\u0080-\uffff])[\w$.\u0080-\uffff]+|(?<!")"(?:[^"]|"")*")\s*\(/g
+const calls = /(\.\s+)?((?<![\w$.\u0080-\uffff])[\w$.\u0080-\uffff]+|(?<!")"(?:[^"]|"")*")\s*\(/g
 
-/** The table that a statement writes to, and what brackets follow it. PostgreSQL takes SELECT INTO in no such statement. */
-const written = /^\s*(insert|merge)\s+into\s+("\w+"|\w+)(\s*\.\s*("\w+"|\w+))?|^\s*(update|delete)\b/i
+/** The start of a writing statement with its table. Brackets may follow it, and PostgreSQL allows no SELECT INTO in it. */
+const writeTarget = /^\s*(insert|merge)\s+into\s+("\w+"|\w+)(\s*\.\s*("\w+"|\w+))?|^\s*(update|delete)\b/i
 
-/** A setting changed by a view, or what hides a name from this search: a comment, an escape. */
-const hidden = /pg_settings|--|\/\*|u&"/i
+/** A view that changes settings, and what can hide a name from the patterns here: a comment, an escape. */
+const notSearchable = /pg_settings|--|\/\*|u&"/i
 
-/** A field, or a function called as one: `(42).pg_advisory_lock`, `g.pg_advisory_lock from generate_series(1, 1) g`. */
-const field = /\.(?=\s*("(?:[^"]|"")*"|[\w$\u0080-\uffff]+))/g
+/** A field, or a function called like one: `(42).pg_advisory_lock`, `g.pg_advisory_lock from generate_series(1, 1) g`. */
+const fields = /\.(?=\s*("(?:[^"]|"")*"|[\w$\u0080-\uffff]+))/g
 
 /**
- * True unless it is plain that a query leaves nothing in the session: a setting (`set_config`, `update pg_settings`), a lock
- * (`pg_advisory_lock`), a temporary table (`select … into`), whether it calls for that itself or through a function that runs
- * text (`query_to_xml`). It errs on the safe side: names in strings count, and any function that is not known to be harmless.
+ * True unless a query certainly leaves nothing in the session: no setting, no lock, no temporary table, and no function that is not
+ * known to be harmless. It errs on the safe side: names inside strings count too.
  *
- * @param text a statement that `requireQuery` lets through
- * @param volatileFunctions names of functions that may be called as a field
+ * @param text a statement that `requireQuery` accepts
+ * @param volatileFunctions functions that may change the session when they are called like a field
  */
 export function mayLeaveBehind(text: string, volatileFunctions: ReadonlySet<string>): boolean {
-  if (hidden.test(text)) return true
-  for (const [, name = ''] of text.matchAll(field)) {
-    const own = unquoted(name)
-    // PostgreSQL folds ASCII alone, and cuts a name after 63 bytes.
-    if (Buffer.byteLength(own) > 63 || volatileFunctions.has(own) || volatileFunctions.has(own.toLowerCase()))
+  if (notSearchable.test(text)) return true
+  for (const [, name = ''] of text.matchAll(fields)) {
+    const plain = unquoted(name)
+    // PostgreSQL cuts a longer name to 63 bytes, and lowers ASCII letters only.
+    if (
+      Buffer.byteLength(plain) > 63 ||
+      volatileFunctions.has(plain) ||
+      volatileFunctions.has(plain.toLowerCase())
+    )
       return true
   }
-  if (/\binto\b/i.test(text) && !written.test(text)) return true
-  return [...text.replace(written, '').matchAll(called)].some(
-    ([, qualified, name = '']) => qualified !== undefined || !harmless.has(name.toLowerCase()),
+  if (/\binto\b/i.test(text) && !writeTarget.test(text)) return true
+  return [...text.replace(writeTarget, '').matchAll(calls)].some(
+    ([, qualified, name = '']) => qualified !== undefined || !harmlessNames.has(name.toLowerCase()),
   )
 }
 
@@ -60,8 +60,8 @@ const unquoted = (name: string) =>
     ? name.slice(1, -1).replaceAll('""', '"')
     : name.replace(/[A-Z]/g, letter => letter.toLowerCase())
 
-// A query makes one where an extension runs text that may be anything (xml2), under a name of ours too.
-const forgetPrepared = `do $$
+// An extension that runs text (xml2) can prepare a statement, even under one of our names.
+const deallocatePrepared = `do $$
   declare prepared text;
   begin
     for prepared in select name from pg_catalog.pg_prepared_statements where from_sql loop
@@ -69,10 +69,10 @@ const forgetPrepared = `do $$
     end loop;
   end $$`
 
-/** Before a transaction: or `lastval()` and `currval()` tell the numbers of the caller before. */
+/** Sent at the start of a transaction, so that `lastval()` and `currval()` do not return the last caller's numbers. */
 export const forgetSequences = { text: 'discard sequences' }
 
-/** Statements that take back what a query can leave in a session. */
+/** Statements that remove everything that a query can leave in a session. */
 export const cleanSession: readonly string[] = [
   'set constraints all immediate',
   'close all',
@@ -82,10 +82,10 @@ export const cleanSession: readonly string[] = [
   'unlisten *',
   'select pg_advisory_unlock_all()',
   'discard temp',
-  // What was planned under a caller's settings would answer the next one.
+  // A plan made under one caller's settings would be reused for the next.
   'discard plans',
   forgetSequences.text,
-  // Not by random(), which goes on from the seed that was left.
+  // Not seeded by random(), which continues from the seed that a caller set.
   'select setseed(hashtext(gen_random_uuid()::text) / 2147483648.0)',
-  forgetPrepared,
+  deallocatePrepared,
 ]

@@ -1,23 +1,23 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from '../schema.js'
 
-/** What statements of callers are run with and judged by. It is the database's, and changes with migrations alone. */
+/** Facts about the database that scoped statements depend on. Only migrations change them. */
 export interface SessionFacts {
-  /** Schemas that statements find tables in, with `pg_temp` last. */
+  /** Schemas in which statements find tables, with `pg_temp` last. */
   searchPath: string
   /**
-   * Functions that may change the session and take one argument: `(42).pg_advisory_lock` calls one without a bracket. Stable ones
-   * count too, unless they are PostgreSQL's own: tablefunc's run any text.
+   * Functions that may change the session and can be called like a field: `(42).pg_advisory_lock`. Stable functions count too unless
+   * they are built in, because some (tablefunc) run any text.
    */
   volatileFunctions: ReadonlySet<string>
   /**
-   * Functions have a backslash in their text, which is read once a session, by the `standard_conforming_strings` of that moment.
-   * No cleaning takes that back, so a connection that had to be cleaned is ended.
+   * A function has a backslash in its text. A session parses it once, under the `standard_conforming_strings` of that moment, and no
+   * cleaning undoes that: a connection that had to be cleaned is destroyed.
    */
   hasBackslashes: boolean
 }
 
-/** Reads them. Nothing that a caller has left in the session changes the answer. */
+/** Reads the facts. What a caller left in the session does not change the result. */
 export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFacts> {
   const { rows } = await sql<{
     path: string
@@ -40,15 +40,19 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
         where pg_proc.oid >= 16384 and prosqlbody is null and pg_catalog.strpos(prosrc, chr(92)) > 0
           and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'standard_conforming_strings') = 0
       ) as "hasBackslashes"`.execute(db)
-  const { path = '', own = null, functions = [], hasBackslashes = true } = rows[0] ?? {}
-  return { searchPath: searchPathOf(path, own), volatileFunctions: new Set(functions), hasBackslashes }
+  const { path = '', own: loginSchema = null, functions = [], hasBackslashes = true } = rows[0] ?? {}
+  return {
+    searchPath: searchPathOf(path, loginSchema),
+    volatileFunctions: new Set(functions),
+    hasBackslashes,
+  }
 }
 
-/** The role would look for the login's own schema (`"$user"`) under its own name, so that one is named. */
-function searchPathOf(path: string, own: string | null): string {
+/** Replaces `"$user"` by the login's schema: under the application role it would mean the schema of that role. */
+function searchPathOf(path: string, loginSchema: string | null): string {
   const schemas = path.match(/"(?:[^"]|"")*"|[^\s,"]+/g) ?? []
   return schemas
-    .map(schema => (schema === '"$user"' ? (own ?? schema) : schema))
+    .map(schema => (schema === '"$user"' ? (loginSchema ?? schema) : schema))
     .filter(schema => !/^"?pg_temp(_\d+)?"?$/i.test(schema))
     .concat('pg_temp')
     .join(', ')

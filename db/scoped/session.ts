@@ -3,166 +3,143 @@ import { DatabaseUnavailableError, fromStatement } from '../errors.js'
 import { abortable, cancelStatement } from '../wire/cancel.js'
 import { RowCursor } from '../wire/cursor.js'
 import { PipelinedQuery, type Preamble } from '../wire/pipeline.js'
-import { outOfTurn } from '../wire/protocol.js'
-import { type Answer, ExtendedQuery, type Statement } from '../wire/query.js'
+import { unexpectedMessage } from '../wire/protocol.js'
+import { ExtendedQuery, type Statement, type StatementResult } from '../wire/query.js'
 
-/** Options of a {@link Session}. */
+/** Options of {@link Session}. */
 export interface SessionOptions {
-  /** Milliseconds until a silent server counts as gone. */
-  patience: number
-  /** Cancels what runs, and refuses what comes after. */
+  /** Milliseconds to wait for the server, or for the reader of a stream, before the connection is given up. */
+  timeout: number
+  /** Cancels the running statement and refuses later ones. */
   signal: AbortSignal | undefined
 }
 
-/** Why a statement is refused whose connection its caller no longer has. */
-export const returned =
-  'The transaction, or the connection, of this statement has ended: await each statement in it.'
+/** Error message for a statement that comes after the end of its transaction or connection. */
+export const hasEnded =
+  'The transaction or connection of this statement has ended: await each statement before it ends.'
 
-/** A pooled connection that sends statements: each in a bounded time and cancellable. A broken one is not used again. */
+/** A pooled connection that sends statements, each with a time limit and cancellable. A broken one is destroyed, not reused. */
 export class Session {
   readonly #client: PoolClient
-  readonly #patience: number
+  readonly #timeout: number
   readonly #signal: AbortSignal | undefined
-  /** Of what was sent last: an abort is told at once, and its connection waits for the answer. */
-  #answered: Promise<unknown> = Promise.resolve()
-  #openStreams = 0
-  /** Its caller has given it back: nothing that still runs for them may send more. */
-  #isReturned = false
-  #isLetGo = false
-  /** The connection ends with its caller: a statement made a table, or left what cannot be cleaned. */
-  endsWithCaller = false
-  /** Resolves when the last request to cancel has ended. */
+  /** Settles when the last statement is answered. After an abort the caller does not wait for it, but the connection does. */
+  #lastAnswer: Promise<unknown> = Promise.resolve()
+  /** Settles when the last cancel request has ended. */
   #cancelling: Promise<void> | null = null
-  /** It is not given back, and nothing more is sent on it. */
+  #openStreams = 0
+  #isClientReleased = false
+  /** The caller has released it. Only the cleaning may still send something. */
+  isReleased = false
+  /** The connection is cleaned and then destroyed, because a statement created a table or left what cannot be cleaned. */
+  isDestroyedOnRelease = false
+  /** The connection is destroyed without cleaning, because its state is not known. */
   isBroken = false
 
-  constructor(client: PoolClient, { patience, signal }: SessionOptions) {
+  constructor(client: PoolClient, { timeout, signal }: SessionOptions) {
     this.#client = client
-    this.#patience = patience
+    this.#timeout = timeout
     this.#signal = signal
   }
 
-  /** Idle, in a transaction, or in one that has failed. */
+  /** I: idle, T: in a transaction, E: in a failed transaction. */
   get status() {
     return this.#client.getTransactionStatus()
   }
 
-  /** Somebody has not read a stream to its end, nor left it: what is sent now would be answered after that. */
+  /** True while a stream is neither read to its end nor left: later statements would wait behind its rows. */
   get hasOpenStream() {
     return this.#openStreams > 0
   }
 
-  /** @throws where it has one: what ends the transaction would wait for a reader who may never come */
-  requireStreamsEnded() {
+  /** @throws if a stream is open: the end of the transaction would wait for a reader who may never come */
+  requireNoOpenStream() {
     if (!this.hasOpenStream) return
     this.isBroken = true
     throw new Error(
-      'A stream is still open, so its transaction is rolled back: read it to its end, or leave it (break, return()), before.',
+      'A stream is still open, so its transaction is rolled back: read the stream to its end, or leave it (break, return()), first.',
     )
   }
 
-  /** Sends a statement, and others before it in the same round trip. */
-  async send<R>(before: readonly Preamble[], statement: Statement): Promise<Answer<R>> {
+  /** Sends a statement behind its preambles, in one round trip. */
+  async send<R>(preambles: readonly Preamble[], statement: Statement): Promise<StatementResult<R>> {
     this.#requireUsable()
     const query = new ExtendedQuery<R>(statement)
-    const pipeline = new PipelinedQuery(before, query)
+    const pipeline = new PipelinedQuery(preambles, query)
     this.#client.query(pipeline)
     try {
-      const answer = await this.#answer(query.answer)
-      this.endsWithCaller ||= pipeline.hasMadeTable
-      return answer
+      const result = await this.#waitForAnswer(query.result)
+      this.isDestroyedOnRelease ||= pipeline.hasCreatedTable
+      return result
     } catch (error) {
+      // The stack of pg's error shows its parser, not the caller.
       if (error instanceof Error) Error.captureStackTrace(error)
-      throw this.#judged(error)
+      throw this.#recordFailure(error)
     }
   }
 
-  /** Sends a statement behind others, and fetches its rows so many at a time, as long as somebody reads. */
+  /** Sends a statement behind its preambles and fetches its rows in chunks while somebody reads. */
   async *stream<R>(
-    before: readonly Preamble[],
+    preambles: readonly Preamble[],
     { text, values = [] }: Statement,
     chunkSize: number,
   ): AsyncGenerator<R[], void> {
     this.#requireUsable()
     this.#openStreams++
     const cursor = new RowCursor<R>(text, values)
-    const pipeline = new PipelinedQuery(before, cursor.handler)
+    const pipeline = new PipelinedQuery(preambles, cursor.handler)
     this.#client.query(pipeline)
     const read = async () => {
-      // Or the request to cancel would overtake what it is for.
+      // After an abort the read would be sent after the cancel request that is meant to stop it.
       this.#requireUsable()
-      return this.#answer(cursor.read(chunkSize))
+      return this.#waitForAnswer(cursor.read(chunkSize))
     }
     try {
       for (let rows = await read(); rows.length > 0; rows = await read()) {
-        const end = this.#expectReader()
+        const stopWaiting = this.#waitForReader()
         try {
           yield rows
         } finally {
-          end()
+          stopWaiting()
         }
       }
     } catch (error) {
-      throw this.#judged(error)
+      throw this.#recordFailure(error)
     } finally {
       this.#openStreams--
-      this.endsWithCaller ||= pipeline.hasMadeTable
-      // Of a connection that is gone no cursor can be closed.
+      this.isDestroyedOnRelease ||= pipeline.hasCreatedTable
       if (!this.isBroken) await this.#close(cursor)
     }
   }
 
-  /**
-   * Lets the connection go where nobody reads on in time, or the caller has gone: on a transaction Kysely lets what a reader awaits
-   * in the loop wait for the stream, for ever.
-   */
-  #expectReader(): () => void {
-    const letGo = () => this.#letGo(true)
-    const abort = () => {
-      this.isBroken = true
-      letGo()
-    }
-    const late = setTimeout(letGo, this.#patience)
-    this.#signal?.addEventListener('abort', abort)
-    return () => {
-      clearTimeout(late)
-      this.#signal?.removeEventListener('abort', abort)
-    }
-  }
-
-  /** Who leaves in the middle is told where their statement does not stand: its end is where a deferred constraint is checked. */
-  async #close(cursor: RowCursor<unknown>) {
-    const closed = this.#inTime(cursor.close())
-    this.#answered = closed.catch(() => {})
-    await closed.catch(error => {
-      throw this.#judged(error)
-    })
-  }
-
-  /** Sends statements of ours in one message, once what was sent before has been answered. */
+  /** Sends statements without values in one message, after the last statement is answered. For this package's own SQL only. */
   async run(statements: readonly string[]): Promise<void> {
-    const ran = this.#answered.then(() => {
-      if (this.#isLetGo) throw new Error(returned)
-      return this.#inTime(this.#client.query(statements.join('; ')).then(requireAnswers(statements.length)))
+    const answer = this.#lastAnswer.then(() => {
+      if (this.#isClientReleased) throw new Error(hasEnded)
+      return this.#withTimeout(
+        this.#client.query(statements.join('; ')).then(requireResults(statements.length)),
+      )
     })
-    this.#answered = ran.catch(() => {})
-    await ran.catch(error => {
-      throw this.#judged(error)
+    this.#lastAnswer = answer.catch(() => {})
+    await answer.catch(error => {
+      throw this.#recordFailure(error)
     })
   }
 
-  /** The request may come too late, and hit what the connection runs next: so it runs nothing next. */
+  /** Cancels the running statement. The connection is not reused: a late cancel request could hit the next statement. */
   cancel() {
     this.isBroken = true
-    this.#cancelling ??= cancelStatement(this.#client, this.#answered)
+    this.#cancelling ??= cancelStatement(this.#client, this.#lastAnswer)
   }
 
-  /** Gives the connection back once it has been answered, and cleaned; ends it where it is broken. Who has gone does not wait. */
+  /**
+   * Returns the connection to the pool after the last answer and the cleaning, or destroys it. An aborted caller does not wait for
+   * that.
+   */
   async release(clean: () => Promise<void>) {
-    this.#isReturned = true
-    // Its rows stand in the way of whoever comes next.
+    this.isReleased = true
     if (this.hasOpenStream) this.isBroken = true
-    const released = this.#answered
+    const released = this.#lastAnswer
       .then(async () => {
         if (!this.isBroken) await clean()
       })
@@ -170,53 +147,83 @@ export class Session {
         this.isBroken = true
       })
       .then(() => this.#cancelling)
-      .then(() => this.#letGo())
+      .then(() => this.#releaseClient())
     if (!this.#signal?.aborted) return released
   }
 
-  #letGo(isBroken = this.isBroken || this.endsWithCaller) {
-    if (this.#isLetGo) return
-    this.#isLetGo = true
-    this.#client.release(isBroken)
+  #releaseClient(isDestroyed = this.isBroken || this.isDestroyedOnRelease) {
+    if (this.#isClientReleased) return
+    this.#isClientReleased = true
+    this.#client.release(isDestroyed)
   }
 
   #requireUsable() {
     this.#signal?.throwIfAborted()
-    if (this.#isReturned || this.#isLetGo) throw new Error(returned)
+    if (this.isReleased || this.#isClientReleased) throw new Error(hasEnded)
     if (this.#cancelling !== null) {
-      const cause = new Error('The connection is not used again: what it ran was cancelled.')
+      const cause = new Error('The connection is not used again, because its last statement was cancelled.')
       throw new DatabaseUnavailableError({ cause })
     }
   }
 
-  #answer<T>(work: Promise<T>): Promise<T> {
-    const answer = this.#inTime(work)
-    this.#answered = answer.catch(() => {})
+  #waitForAnswer<T>(work: Promise<T>): Promise<T> {
+    const answer = this.#withTimeout(work)
+    this.#lastAnswer = answer.catch(() => {})
     return abortable(answer, this.#signal, () => this.cancel())
   }
 
-  /** What the caller is told. After an outage, or what PostgreSQL did not say, nobody knows what the connection is like. */
-  #judged(error: unknown): unknown {
-    const told = fromStatement(error)
-    if (told !== error || !(error instanceof pg.DatabaseError)) this.isBroken = true
-    return told
+  /** PostgreSQL enforces `statement_timeout` itself: a server that is silent for longer counts as lost. */
+  #withTimeout<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.cancel()
+        reject(new Error('Connection terminated: the server did not answer in time.'))
+      }, this.#timeout)
+      work.finally(() => clearTimeout(timer)).then(resolve, reject)
+    })
   }
 
-  /** PostgreSQL keeps the time limit of a statement itself: who is silent past it is not there any more. */
-  #inTime<T>(work: Promise<T>): Promise<T> {
-    return new Promise((done, fail) => {
-      const silent = setTimeout(() => {
-        this.cancel()
-        fail(new Error('Connection terminated: no answer in time'))
-      }, this.#patience)
-      work.finally(() => clearTimeout(silent)).then(done, fail)
+  /**
+   * Destroys the connection if the reader does not read on in time or the caller aborts. Kysely queues a statement that is awaited in
+   * the loop behind the stream, so such a reader would wait forever.
+   */
+  #waitForReader(): () => void {
+    const destroy = () => this.#releaseClient(true)
+    const abort = () => {
+      this.isBroken = true
+      destroy()
+    }
+    const timer = setTimeout(destroy, this.#timeout)
+    this.#signal?.addEventListener('abort', abort)
+    return () => {
+      clearTimeout(timer)
+      this.#signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  /** Reports errors that only show at the end of a statement, such as deferred constraints, to a reader who leaves early too. */
+  async #close(cursor: RowCursor<unknown>) {
+    const closed = this.#withTimeout(cursor.close())
+    this.#lastAnswer = closed.catch(() => {})
+    await closed.catch(error => {
+      throw this.#recordFailure(error)
     })
+  }
+
+  /**
+   * Returns the error for the caller. After an outage, or an error that is not PostgreSQL's, the state of the connection is not
+   * known.
+   */
+  #recordFailure(error: unknown): unknown {
+    const reported = fromStatement(error)
+    if (reported !== error || !(error instanceof pg.DatabaseError)) this.isBroken = true
+    return reported
   }
 }
 
-/** An answer that came too early would leave the true one to the next caller. */
-const requireAnswers =
+/** An answer that comes too early would leave the real one to the next caller, so there must be one for each statement. */
+const requireResults =
   (count: number) => (results: { command: string | null } | { command: string | null }[]) => {
-    const answers = [results].flat()
-    if (answers.length !== count || answers.some(({ command }) => !command)) throw outOfTurn()
+    const all = [results].flat()
+    if (all.length !== count || all.some(({ command }) => !command)) throw unexpectedMessage()
   }

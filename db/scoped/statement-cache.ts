@@ -5,65 +5,63 @@ import { requireQuery } from './allowed-statements.js'
 import { mayLeaveBehind } from './session-cleanup.js'
 import type { SessionFacts } from './session-facts.js'
 
-/** What is known of a statement by its text. */
-export interface KnownStatement {
-  /** Under which it is kept prepared on each connection; undefined where it is not. */
+/** What is known about a statement from its text. */
+export interface StatementInfo {
+  /** Name under which it is prepared on each connection. Undefined if it is not prepared. */
   name: string | undefined
-  /** Session state may be left behind: the connection is cleaned after it. */
+  /** It may leave something in the session, so the session is cleaned after it. */
   mayLeaveBehind: boolean
-  /** Cleaning is not enough: the connection ends with its caller. */
+  /** Cleaning is not enough after it: the connection is destroyed. */
   endsConnection: boolean
-  /** Reads its rows, from the first answer on. */
+  /** Reads its rows. Set by the first execution. */
   reader?: RowReader
+}
+
+/** Options of {@link createStatementCache}. */
+export interface StatementCacheOptions {
+  /** Prepare statements that are repeated. */
+  prepare: boolean
+  /** Returns the current facts: the same object while nothing has changed. */
+  facts: () => SessionFacts
 }
 
 const maxStatements = 1_000
 const maxNames = 500
 
-/** Options of {@link createStatementCache}. */
-export interface StatementCacheOptions {
-  /** Keeps repeated statements prepared. */
-  prepare: boolean
-  facts: () => SessionFacts
-}
-
 /**
- * Judges each statement once by its text, and again when the database's functions change. A text that comes a second time gets a
- * name, so that the server parses it once a connection: five hundred at most, as a server keeps them until the connection ends.
+ * Returns a function that inspects a statement by its text. A text that comes a second time gets a name, so that the server parses
+ * it once per connection; 500 at most, because a server keeps them until the connection ends.
+ *
+ * @throws StatementRefusedError (the returned function) if the text is not a query
  */
 export function createStatementCache({
   prepare,
   facts,
-}: StatementCacheOptions): (text: string) => KnownStatement {
-  const known = new LRUCache<string, KnownStatement & { judgedBy: SessionFacts }>({
-    max: maxStatements,
-  })
+}: StatementCacheOptions): (text: string) => StatementInfo {
+  const cache = new LRUCache<string, StatementInfo & { facts: SessionFacts }>({ max: maxStatements })
   let names = 0
   return text => {
-    const judgedBy = facts()
-    const seen = known.get(text)
-    if (seen === undefined) {
+    const current = facts()
+    const cached = cache.get(text)
+    if (cached === undefined) {
       requireQuery(text)
-      const statement = { name: undefined, ...judge(text, judgedBy) }
-      known.set(text, statement)
-      return statement
+      const info = { name: undefined, ...classify(text, current) }
+      cache.set(text, info)
+      return info
     }
-    if (seen.judgedBy !== judgedBy) Object.assign(seen, judge(text, judgedBy))
-    if (seen.name === undefined && prepare && names < maxNames) seen.name = `trpc_bearer_${++names}`
-    return seen
+    if (cached.facts !== current) Object.assign(cached, classify(text, current))
+    if (cached.name === undefined && prepare && names < maxNames) cached.name = `trpc_bearer_${++names}`
+    return cached
   }
 }
 
-function judge(text: string, judgedBy: SessionFacts) {
-  const isUnclean = mayLeaveBehind(text, judgedBy.volatileFunctions)
-  return { mayLeaveBehind: isUnclean, endsConnection: isUnclean && judgedBy.hasBackslashes, judgedBy }
+function classify(text: string, facts: SessionFacts) {
+  const isUnclean = mayLeaveBehind(text, facts.volatileFunctions)
+  return { mayLeaveBehind: isUnclean, endsConnection: isUnclean && facts.hasBackslashes, facts }
 }
 
-/** True where a prepared statement is not there any more (26000), or answers other columns than it did (0A000). */
+/** True if a prepared statement no longer exists (26000) or now returns other columns (0A000). It has not run then. */
 export const isStalePlan = (error: unknown) =>
   error instanceof pg.DatabaseError &&
   ((error.code === '26000' && error.routine !== 'exec_stmt_raise') ||
     (error.code === '0A000' && error.routine === 'RevalidateCachedQuery'))
-
-/** True where a statement has failed in the transaction, which takes nothing but its end. */
-export const isAborted = (error: unknown) => error instanceof pg.DatabaseError && error.code === '25P02'

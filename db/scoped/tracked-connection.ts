@@ -2,24 +2,23 @@ import type { CompiledQuery, DatabaseConnection, QueryResult, TransactionSetting
 import type { ScopedConnection } from './connection.js'
 
 /**
- * A scoped connection that knows what is on its way. Each call may send more until it ends, so a connection that is given back before
- * that is not used again.
+ * A scoped connection that counts the calls in flight. A call may send more until it ends, so a connection that is released before
+ * that is destroyed.
  */
 export class TrackedConnection implements DatabaseConnection {
   readonly #connection: ScopedConnection
-  /** Calls that have begun and not ended. */
-  #underWay = 0
+  #callsInFlight = 0
 
   constructor(connection: ScopedConnection) {
     this.#connection = connection
   }
 
   async #track<T>(call: () => Promise<T>): Promise<T> {
-    this.#underWay++
+    this.#callsInFlight++
     try {
       return await call()
     } finally {
-      this.#underWay--
+      this.#callsInFlight--
     }
   }
 
@@ -44,11 +43,11 @@ export class TrackedConnection implements DatabaseConnection {
   }
 
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
-    this.#underWay++
+    this.#callsInFlight++
     try {
       yield* this.#connection.streamQuery<R>(query, chunkSize)
     } finally {
-      this.#underWay--
+      this.#callsInFlight--
     }
   }
 
@@ -57,6 +56,6 @@ export class TrackedConnection implements DatabaseConnection {
   }
 
   release() {
-    return this.#connection.release({ isIdle: this.#underWay === 0 })
+    return this.#connection.release({ isIdle: this.#callsInFlight === 0 })
   }
 }

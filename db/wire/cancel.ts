@@ -10,49 +10,50 @@ interface Backend {
   secretKey: number
 }
 
-const cancelRequest = 80_877_102
-const patience = 5_000
-const pauses = [50, 250]
-const longestPause = 1_000
+const cancelRequestCode = 80_877_102
+const requestTimeout = 5_000
+const retryDelays = [50, 250]
+const maxRetryDelay = 1_000
 
 /**
- * Asks PostgreSQL to cancel what a connection runs (protocol, 55.2.8 Canceling Requests in Progress): on a connection of its
- * own, by the secret of the one that is meant, which works through PgBouncer too. One that overtakes its statement finds nothing
- * to cancel, and nobody says so: it asks again, each second in the end, until the statement is answered.
+ * Asks PostgreSQL to cancel the running statement of a connection (PostgreSQL manual, 55.2.8 Canceling Requests in Progress). A
+ * request that arrives before its statement does nothing, so it is repeated until the statement is answered.
  *
- * @param answered resolves when the statement is answered, or nobody waits for it any more
- * @returns once the last request has ended: none can hit what the connection runs after that
+ * @param answered settles when the statement is answered, or when nobody waits for it any more
+ * @returns when the last request has ended, so that none can hit a later statement
  */
 export async function cancelStatement(
   { host = '', port = 5432, processID, secretKey }: PoolClient & Partial<Backend>,
   answered: Promise<unknown>,
 ): Promise<void> {
   if (processID === undefined || secretKey === undefined) return
-  const over = new AbortController()
-  answered.finally(() => over.abort())
-  for (let asked = 0; !over.signal.aborted; asked++) {
+  const stop = new AbortController()
+  answered.finally(() => stop.abort())
+  for (let attempt = 0; !stop.signal.aborted; attempt++) {
     await requestCancel({ host, port, processID, secretKey })
-    await setTimeout(pauses[asked] ?? longestPause, undefined, { signal: over.signal }).catch(() => {})
+    await setTimeout(retryDelays[attempt] ?? maxRetryDelay, undefined, { signal: stop.signal }).catch(
+      () => {},
+    )
   }
 }
 
 function requestCancel({ host, port, processID, secretKey }: Backend): Promise<void> {
   const request = Buffer.alloc(16)
-  for (const [at, word] of [16, cancelRequest, processID, secretKey].entries())
-    request.writeInt32BE(word, at * 4)
+  for (const [index, word] of [16, cancelRequestCode, processID, secretKey].entries())
+    request.writeInt32BE(word, index * 4)
   const socket = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host)
-  // The server ends the connection: PgBouncer 1.18 falls over one that we have ended first.
-  socket.setTimeout(patience, () => socket.destroy())
-  return new Promise(done => {
+  // The server closes the connection: PgBouncer 1.18 crashes if the client closes it first.
+  socket.setTimeout(requestTimeout, () => socket.destroy())
+  return new Promise(resolve => {
     socket
       .on('error', () => {})
-      .on('close', () => done())
+      .on('close', () => resolve())
       .resume()
       .write(request)
   })
 }
 
-/** The work, or at once the reason of an abort: then what runs is asked to stop. */
+/** Waits for the work, or rejects with the signal's reason as soon as it aborts: then `stop` is called once. */
 export function abortable<T>(
   work: Promise<T>,
   signal: AbortSignal | undefined,
@@ -60,15 +61,15 @@ export function abortable<T>(
 ): Promise<T> {
   if (signal === undefined) return work
   work.catch(() => {})
-  // All statements of a batch wait for the one signal of their request: Node takes more than ten for a leak.
+  // All statements of a batch listen to the signal of their request: Node warns of a leak above ten.
   setMaxListeners(0, signal)
-  return new Promise((done, fail) => {
+  return new Promise((resolve, reject) => {
     const abort = () => {
       stop()
-      fail(signal.reason)
+      reject(signal.reason)
     }
     if (signal.aborted) return abort()
     signal.addEventListener('abort', abort, { once: true })
-    work.finally(() => signal.removeEventListener('abort', abort)).then(done, fail)
+    work.finally(() => signal.removeEventListener('abort', abort)).then(resolve, reject)
   })
 }

@@ -2,17 +2,16 @@ import Cursor from 'pg-cursor'
 import { handlerOf, type Submittable } from './protocol.js'
 
 /**
- * A cursor of pg's that tells of every error: pg's own forgets one behind the last row, as a deferred constraint has it, and its
- * reader waits for ever; and what a type parser throws leaves it as an uncaught exception. After an error nothing more is sent: pg's own
- * sends a Close without a Sync, for whose answer a pooler keeps its server.
+ * A pg-cursor that reports every error. The original loses an error that comes after the last row (a deferred constraint), throws
+ * errors of type parsers outside any promise, and sends a Close without a Sync after an error, for which a pooler waits forever.
  */
 export class RowCursor<R> {
   readonly handler: Submittable
   readonly #cursor: Cursor<R>
-  #unreadable: { error: unknown } | undefined
-  /** An error that came while nobody waited, as when the connection was ended. */
-  #lost: { error: unknown } | undefined
-  #fail: ((error: unknown) => void) | undefined
+  #parseError: { error: unknown } | undefined
+  /** An error that came while no call was waiting, for example because the connection was lost. */
+  #pendingError: { error: unknown } | undefined
+  #reject: ((error: unknown) => void) | undefined
   #hasFailed = false
 
   constructor(text: string, values: readonly unknown[]) {
@@ -22,44 +21,44 @@ export class RowCursor<R> {
     handler.handleError = (error, wire) => {
       this.#hasFailed = true
       handleError.call(handler, error, wire)
-      if (this.#fail === undefined) this.#lost = { error }
-      else this.#fail(error)
+      if (this.#reject === undefined) this.#pendingError = { error }
+      else this.#reject(error)
     }
     handler.handleDataRow = message => {
       try {
         handleDataRow.call(handler, message)
       } catch (error) {
-        this.#unreadable ??= { error }
+        this.#parseError ??= { error }
       }
     }
     this.handler = handler
   }
 
-  /** @throws what PostgreSQL, or a type parser, said */
+  /** Reads the next rows: none at the end. @throws the error of PostgreSQL or of a type parser */
   async read(count: number): Promise<R[]> {
     const rows = await this.#orError(() => this.#cursor.read(count))
-    if (this.#unreadable !== undefined) throw this.#unreadable.error
+    if (this.#parseError !== undefined) throw this.#parseError.error
     return rows
   }
 
-  /** @throws what PostgreSQL said of the end of the statement, or had said since the last rows */
+  /** Ends the statement. @throws an error that PostgreSQL reports at its end, or has reported since the last rows */
   close(): Promise<void> {
     return this.#orError(async () => {
       if (this.#hasFailed) return
-      this.handler.isLeft = true
+      this.handler.isClosedEarly = true
       await this.#cursor.close()
     })
   }
 
   async #orError<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#lost !== undefined) throw this.#lost.error
+    if (this.#pendingError !== undefined) throw this.#pendingError.error
     try {
-      return await new Promise((done, fail) => {
-        this.#fail = fail
-        work().then(done, fail)
+      return await new Promise((resolve, reject) => {
+        this.#reject = reject
+        work().then(resolve, reject)
       })
     } finally {
-      this.#fail = undefined
+      this.#reject = undefined
     }
   }
 }

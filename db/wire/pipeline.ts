@@ -3,57 +3,57 @@ import { fromIdentity } from '../errors.js'
 import {
   type CommandComplete,
   type DataRow,
-  outOfTurn,
   parseOnce,
   type RowDescription,
   type Submittable,
+  unexpectedMessage,
   type Wire,
   wireOf,
 } from './protocol.js'
 
-/** A statement that sets the identity before another, behind the same Sync. Its rows are not kept. */
+/** A statement that is sent before the main one, such as the one that sets the identity. Its rows are dropped. */
 export interface Preamble {
   text: string
   values?: readonly string[]
-  /** Keeps it prepared on the connection under this name. */
+  /** Keeps the statement prepared on the connection under this name. */
   name?: string
-  /** Its one row begins with its first value: an answer to somebody else's does not. */
+  /** Its row must begin with its first value. If not, the answer is for another caller and is refused. */
   isEchoed?: boolean
 }
 
 /**
- * A statement with others before it in one round trip: all stand behind one Sync of the extended protocol, and so in one
- * implicit transaction (PostgreSQL manual, 54.2.4 Pipelining). The answers to those before are taken off the wire here.
+ * Sends preambles and a main statement in one round trip. One Sync ends them all, so they run in one implicit transaction
+ * (PostgreSQL manual, 54.2.4 Pipelining).
  */
 export class PipelinedQuery implements PgSubmittable {
   readonly #preambles: readonly Preamble[]
   readonly #main: Submittable
-  #done = 0
+  #completedPreambles = 0
   #wire: Wire | undefined
   #isEchoSeen = false
   #isDescribed = false
   #isComplete = false
-  /** It was a `select … into`. */
-  hasMadeTable = false
+  /** True if the main statement was `select … into`, which creates a table. */
+  hasCreatedTable = false
 
   constructor(preambles: readonly Preamble[], main: Submittable) {
     this.#preambles = preambles
     this.#main = main
   }
 
-  // pg notes under these that a statement has been parsed: of the one whose answers come now.
+  // pg reads name and text when a ParseComplete arrives, so they must be those of the current statement.
   get name() {
-    const preamble = this.#preambles[this.#done]
+    const preamble = this.#currentPreamble
     return preamble === undefined ? this.#main.name : preamble.name
   }
 
   get text() {
-    return (this.#preambles[this.#done] ?? this.#main).text
+    return (this.#currentPreamble ?? this.#main).text
   }
 
-  /** The answers that come now are those of the statement itself. */
-  get #isOwn() {
-    return this.#done === this.#preambles.length
+  /** The preamble that is being answered. Undefined once the main statement is. */
+  get #currentPreamble(): Preamble | undefined {
+    return this.#preambles[this.#completedPreambles]
   }
 
   submit(connection: Connection) {
@@ -73,14 +73,13 @@ export class PipelinedQuery implements PgSubmittable {
   }
 
   handleRowDescription(message: RowDescription) {
-    if (this.#isOwn && !this.#isDescribed) {
-      this.#isDescribed = true
-      this.#main.handleRowDescription(message)
-    } else this.#refuse()
+    if (this.#currentPreamble !== undefined || this.#isDescribed) return this.#refuse()
+    this.#isDescribed = true
+    this.#main.handleRowDescription(message)
   }
 
   handleDataRow(message: DataRow) {
-    const preamble = this.#preambles[this.#done]
+    const preamble = this.#currentPreamble
     if (preamble !== undefined) {
       this.#isEchoSeen = true
       if (preamble.isEchoed && message.fields[0] !== preamble.values?.[0]) this.#refuse()
@@ -91,17 +90,17 @@ export class PipelinedQuery implements PgSubmittable {
   }
 
   handleCommandComplete(message: CommandComplete, wire: Wire) {
-    const preamble = this.#preambles[this.#done]
+    const preamble = this.#currentPreamble
     if (preamble !== undefined) {
       if (preamble.isEchoed && !this.#isEchoSeen) return this.#refuse()
       this.#isEchoSeen = false
-      this.#done++
+      this.#completedPreambles++
       return
     }
     if (this.#isComplete) return this.#refuse()
     this.#isComplete = true
-    // A query that answers no columns has made a table of them: SELECT INTO.
-    this.hasMadeTable = !this.#isDescribed && message.text.startsWith('SELECT')
+    // SELECT INTO is the only SELECT that returns no columns.
+    this.hasCreatedTable = !this.#isDescribed && message.text.startsWith('SELECT')
     this.#main.handleCommandComplete(message, wire)
   }
 
@@ -110,13 +109,13 @@ export class PipelinedQuery implements PgSubmittable {
     else this.#refuse()
   }
 
-  /** No statement that is sent is empty. */
+  /** Empty statements are refused before they are sent. */
   handleEmptyQuery() {
     this.#refuse()
   }
 
   handleReadyForQuery(wire: Wire) {
-    if (this.#isComplete || this.#main.isLeft) this.#main.handleReadyForQuery(wire)
+    if (this.#isComplete || this.#main.isClosedEarly) this.#main.handleReadyForQuery(wire)
     else this.#refuse()
   }
 
@@ -128,19 +127,19 @@ export class PipelinedQuery implements PgSubmittable {
     this.#refuse()
   }
 
-  /** The rows of what comes next may be somebody else's. */
+  /** Destroys the connection: what comes after an unexpected message may be the rows of another caller. */
   #refuse() {
-    const error = outOfTurn()
+    const error = unexpectedMessage()
     if (this.#wire === undefined) throw error
     this.#main.handleError(error, this.#wire)
     this.#wire.stream.destroy(error)
   }
 
   handleError(error: Error, wire: Wire) {
-    // What stands behind the one that failed was never parsed.
-    for (const { name } of [...this.#preambles.slice(this.#done), this.#main]) {
+    // After an error the server skips the rest up to the Sync, so those statements were never parsed.
+    for (const { name } of [...this.#preambles.slice(this.#completedPreambles), this.#main]) {
       if (name) delete wire.submittedNamedStatements[name]
     }
-    this.#main.handleError(this.#isOwn ? error : fromIdentity(error), wire)
+    this.#main.handleError(this.#currentPreamble === undefined ? error : fromIdentity(error), wire)
   }
 }

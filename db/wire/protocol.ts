@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { Connection, Submittable as PgSubmittable } from 'pg'
 
-/** What pg's connection offers a query that submits itself. */
+/** The part of pg's connection that sends messages: what a query uses to submit itself. */
 export interface Wire {
   stream: Duplex
   parse(statement: { text: string; name?: string }): void
@@ -13,7 +13,7 @@ export interface Wire {
   submittedNamedStatements: Record<string, string>
 }
 
-/** The messages that pg hands to the query that is under way. */
+/** A query that can be submitted to a connection and handles the server's messages. */
 export interface Submittable {
   name?: string | undefined
   text?: string
@@ -24,8 +24,8 @@ export interface Submittable {
   handlePortalSuspended(wire: Wire): void
   handleReadyForQuery(wire: Wire): void
   handleError(error: unknown, wire: Wire): void
-  /** True when its end was asked for before its last row: it ends without a CommandComplete. */
-  isLeft?: boolean
+  /** True if it was closed before its last row, so that it ends without a CommandComplete. */
+  isClosedEarly?: boolean
 }
 
 /** A column of a result. */
@@ -43,18 +43,18 @@ export interface DataRow {
 }
 
 export interface CommandComplete {
-  /** The command's tag, such as `INSERT 0 1`. */
+  /** The command tag, such as `INSERT 0 1`. */
   text: string
 }
 
 /**
- * An answer that belongs to no statement that is under way. What comes after it on this connection may be somebody else's: the
- * message is one of those that count as an outage.
+ * The error for a message that belongs to no running statement. Later messages may belong to another caller, so the connection must
+ * be destroyed; the text begins like pg's own errors for a broken connection, so that it counts as an outage.
  */
-export const outOfTurn = () =>
-  new Error('Connection terminated: the server, or a pooler before it, has sent an answer out of turn.')
+export const unexpectedMessage = () =>
+  new Error('Connection terminated: the server, or a pooler in front of it, sent an unexpected message.')
 
-/** Sends the statement to be parsed, where the connection has not got it under its name already. */
+/** Sends a Parse message unless the connection already has a statement under this name. */
 export function parseOnce(
   wire: Wire,
   { text, name = '' }: { text: string; name?: string | undefined },
@@ -64,14 +64,16 @@ export function parseOnce(
   if (name) wire.submittedNamedStatements[name] = text
 }
 
-// pg's types leave out what its own queries and cursor are made of. Both are here since pg 7, and checked when they are used.
+/** Gives access to the message handlers of a pg query, which pg's types leave out. @throws TypeError if it has none */
 export function handlerOf(query: PgSubmittable): Submittable {
-  if (!('handleCommandComplete' in query)) throw new TypeError('Not a query that takes messages.')
+  if (!('handleCommandComplete' in query))
+    throw new TypeError('This version of pg is not supported: its queries do not handle messages.')
   return query as PgSubmittable & Submittable
 }
 
+/** Gives access to the sending methods of a pg connection, which pg's types leave out. @throws TypeError if it has none */
 export function wireOf(connection: Connection): Wire {
   if (!('parsedStatements' in connection))
-    throw new TypeError('Not a connection that queries submit themselves to.')
+    throw new TypeError('This version of pg is not supported: its connection has no parsedStatements.')
   return connection as Connection & Wire
 }

@@ -2,10 +2,10 @@ import pg from 'pg'
 import {
   type CommandComplete,
   type DataRow,
-  outOfTurn,
   parseOnce,
   type RowDescription,
   type Submittable,
+  unexpectedMessage,
   type Wire,
 } from './protocol.js'
 import { RowReader } from './rows.js'
@@ -14,67 +14,67 @@ import { RowReader } from './rows.js'
 export interface Statement {
   text: string
   values?: readonly unknown[]
-  /** Keeps it prepared on the connection under this name. */
+  /** Keeps the statement prepared on the connection under this name. */
   name?: string | undefined
-  /** Where what reads its rows is kept for the next time. */
-  kept?: { reader?: RowReader }
+  /** Keeps the row reader from one execution to the next. */
+  cache?: { reader?: RowReader }
 }
 
-/** What a statement has answered. */
-export interface Answer<R> {
-  /** First word of the command's tag. */
+/** The result of a statement. */
+export interface StatementResult<R> {
+  /** First word of the command tag, such as `SELECT`. */
   command: string
-  /** Rows read or changed. */
+  /** Number of rows that were read or changed. */
   count: number
   rows: R[]
 }
 
-/** One statement by the extended protocol, which PostgreSQL takes no second one behind a semicolon by. */
+/** Runs one statement by the extended protocol, in which PostgreSQL refuses a second statement behind a semicolon. */
 export class ExtendedQuery<R> implements Submittable {
   readonly text: string
   readonly name: string | undefined
-  readonly answer: Promise<Answer<R>>
+  readonly result: Promise<StatementResult<R>>
   readonly #values: readonly (string | Buffer | null)[]
-  readonly #kept: { reader?: RowReader }
+  readonly #cache: { reader?: RowReader }
   readonly #rows: R[] = []
   #reader: RowReader | undefined
   #tag: string[] = []
-  #unreadable: unknown
-  #done: (answer: Answer<R>) => void = () => {}
-  #fail: (error: unknown) => void = () => {}
+  #parseError: unknown
+  #resolve: (result: StatementResult<R>) => void = () => {}
+  #reject: (error: unknown) => void = () => {}
 
-  /** @throws what a value throws that cannot be written as one of PostgreSQL's */
-  constructor({ text, name, values = [], kept = {} }: Statement) {
+  /** @throws if a value cannot be converted, such as a bigint inside JSON */
+  constructor({ text, name, values = [], cache = {} }: Statement) {
     this.text = text
     this.name = name
     this.#values = values.map(value => prepareValue(value))
-    this.#kept = kept
-    this.answer = new Promise((done, fail) => {
-      this.#done = done
-      this.#fail = fail
+    this.#cache = cache
+    this.result = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
     })
   }
 
   submit(wire: Wire) {
     parseOnce(wire, this)
     wire.bind({ statement: this.name ?? '', values: this.#values })
-    // Asked each time, known or not: behind a pooler the statement may have been prepared anew, on a table that has changed.
+    // Always described: behind a pooler the statement may have been prepared again after its table changed.
     wire.describe({ type: 'P' })
     wire.execute({})
     wire.sync()
   }
 
   handleRowDescription({ fields }: RowDescription) {
-    if (!this.#kept.reader?.fits(fields)) this.#kept.reader = new RowReader(fields)
-    this.#reader = this.#kept.reader
+    if (!this.#cache.reader?.matches(fields)) this.#cache.reader = new RowReader(fields)
+    this.#reader = this.#cache.reader
   }
 
   handleDataRow({ fields }: DataRow) {
     try {
-      // What a row is like is what the caller says of their own SQL.
+      // The caller declares the type of the rows of their own SQL.
       this.#rows.push(this.#reader?.read(fields) as R)
     } catch (error) {
-      this.#unreadable ??= error
+      this.#parseError ??= error
     }
   }
 
@@ -85,24 +85,24 @@ export class ExtendedQuery<R> implements Submittable {
   handlePortalSuspended() {}
 
   handleReadyForQuery() {
-    if (this.#unreadable !== undefined) return this.#fail(this.#unreadable)
+    if (this.#parseError !== undefined) return this.#reject(this.#parseError)
     const [command = ''] = this.#tag
     const count = Number(this.#tag.at(-1)) || 0
-    // A row was lost or came twice on its way.
+    // A pooler may have lost a row or sent one twice.
     if (command === 'SELECT' && this.#reader !== undefined && this.#rows.length !== count)
-      return this.#fail(outOfTurn())
-    this.#done({ command, count, rows: this.#rows })
+      return this.#reject(unexpectedMessage())
+    this.#resolve({ command, count, rows: this.#rows })
   }
 
   handleError(error: unknown) {
-    this.#fail(error)
+    this.#reject(error)
   }
 }
 
 const { prepareValue } = utilsOf(pg)
 
-// pg exports how it writes values, its types do not.
+/** pg exports `prepareValue`, but its types leave it out. */
 function utilsOf(module: object) {
-  if (!('utils' in module)) throw new TypeError('Not a pg that exports its utils.')
+  if (!('utils' in module)) throw new TypeError('This version of pg is not supported: it exports no utils.')
   return module.utils as { prepareValue(value: unknown): string | Buffer | null }
 }

@@ -3,34 +3,35 @@ import type { Field } from './protocol.js'
 
 type Row = Record<string, unknown>
 
-/** Reads rows of the columns that a statement answers, as pg does. Made once and kept, as long as these stay the same. */
+/** Turns the values of a row into an object, as pg does. Can be reused while the columns stay the same. */
 export class RowReader {
   readonly #fields: readonly Field[]
   readonly #parsers: readonly ((text: string) => unknown)[]
-  /** Has each of the names as a property of its own, whatever the name. */
-  readonly #empty: Row
+  /** Defines every column as an own property, even one called `__proto__`. */
+  readonly #template: Row
 
   constructor(fields: readonly Field[]) {
     this.#fields = fields
     this.#parsers = fields.map(({ dataTypeID }) => pg.types.getTypeParser(dataTypeID))
-    this.#empty = Object.fromEntries(fields.map(({ name }) => [name, null]))
+    this.#template = Object.fromEntries(fields.map(({ name }) => [name, null]))
   }
 
-  fits(fields: readonly Field[]): boolean {
+  /** True if the columns are the ones that this reader was made for. */
+  matches(fields: readonly Field[]): boolean {
     return (
       fields.length === this.#fields.length &&
-      fields.every(({ name, dataTypeID }, at) => {
-        const own = this.#fields[at]
+      fields.every(({ name, dataTypeID }, index) => {
+        const own = this.#fields[index]
         return own?.name === name && own.dataTypeID === dataTypeID
       })
     )
   }
 
   read(values: readonly (string | null)[]): Row {
-    const row = { ...this.#empty }
-    for (const [at, { name }] of this.#fields.entries()) {
-      const text = values[at]
-      row[name] = typeof text === 'string' ? this.#parsers[at]?.(text) : null
+    const row = { ...this.#template }
+    for (const [index, { name }] of this.#fields.entries()) {
+      const text = values[index]
+      row[name] = typeof text === 'string' ? this.#parsers[index]?.(text) : null
     }
     return row
   }

@@ -48,8 +48,8 @@ export interface Plan {
 /** Runs a statement under `explain analyze`, with the identity that a scoped handle sets. */
 export async function planOf(db: Kysely<Database>, statement: CompiledQuery, run: Run): Promise<Plan> {
   const identify = createIdentify({ secret: run.secret, prepare: false, searchPath: () => 'public, pg_temp' })
-  const { usual } = identify({ userId: run.userId, role: 'app_user', statementTimeout: 60_000 })
-  const { text, values = [] } = usual
+  const { standard } = identify({ userId: run.userId, role: 'app_user', statementTimeout: 60_000 })
+  const { text, values = [] } = standard
   const parameters = statement.parameters.map(value =>
     value === null ? 'null' : pg.escapeLiteral(String(value)),
   )

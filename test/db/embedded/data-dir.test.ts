@@ -6,13 +6,13 @@ import { DataDirInUseError } from '../../../db/index.js'
 import { startDatabaseChild } from '../../parts/child.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
 
-/** The files of the lock in a folder, whatever they are. */
+/** Paths of the lock files in a folder. */
 async function lockFiles(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true })
   return entries.filter(entry => entry.isFile()).map(entry => join(folder, entry.name))
 }
 
-/** What a folder holds whose owner was killed. */
+/** The lock files that a killed owner leaves behind. */
 let dead: { pid: string; files: { name: string; content: string }[] }
 beforeAll(async () => {
   await using folder = await temporaryFolder()
@@ -34,7 +34,7 @@ async function leaveDeadLock(folder: string, change = (content: string) => conte
   for (const { name, content } of dead.files) await writeFile(join(folder, name), change(content))
 }
 
-test('a data folder is made with mode 700, and can be had again after a release', async () => {
+test('a data folder is created with mode 700 and can be opened again after a release', async () => {
   await using folder = await temporaryFolder()
   const path = join(folder.path, 'deep', 'data')
   const first = await openDataDir(path)
@@ -46,14 +46,17 @@ test('a data folder is made with mode 700, and can be had again after a release'
   await second.release()
 })
 
-test.each(['/proc/nope/data', '/dev/null/data', '/etc/passwd'])('%s is refused in one line', async path => {
-  await expect(openDataDir(path)).rejects.toThrow(
-    /^The data folder .* \(DATA_DIR\) cannot be made: E[A-Z]+\.$/,
-  )
-})
+test.each(['/proc/nope/data', '/dev/null/data', '/etc/passwd'])(
+  '%s is refused with a message of one line',
+  async path => {
+    await expect(openDataDir(path)).rejects.toThrow(
+      /^The data folder .* cannot be created \(E[A-Z]+\): set DATA_DIR to a folder you can write to\.$/,
+    )
+  },
+)
 
 describe('the lock of a data folder', () => {
-  test('is refused to a second opener, in one line that says what to do', async () => {
+  test('refuses a second opener with a message of one line that says what to do', async () => {
     await using folder = await temporaryFolder()
     const owner = await openDataDir(folder.path)
     const refusal = await openDataDir(folder.path).catch(error => error)
@@ -66,7 +69,7 @@ describe('the lock of a data folder', () => {
     await (await openDataDir(folder.path)).release()
   })
 
-  test('is refused through another path to the folder', async () => {
+  test('refuses a second opener that uses another path to the folder', async () => {
     await using folder = await temporaryFolder()
     const [path, link] = [join(folder.path, 'data'), join(folder.path, 'link')]
     const owner = await openDataDir(path)
@@ -76,7 +79,7 @@ describe('the lock of a data folder', () => {
     await owner.release()
   })
 
-  test('is refused after the folder was moved under its owner', async () => {
+  test('refuses a second opener after the folder was moved', async () => {
     await using folder = await temporaryFolder()
     const [before, after] = [join(folder.path, 'before'), join(folder.path, 'after')]
     const owner = await openDataDir(before)
@@ -88,7 +91,7 @@ describe('the lock of a data folder', () => {
     }
   })
 
-  test('is refused as long as its owner lives, stopped or seen from another container', async () => {
+  test('refuses a second opener while the owner is stopped, and when its pid means nothing here (another container)', async () => {
     await using folder = await temporaryFolder()
     await using child = await startDatabaseChild()
     expect(await child.tell('claim', folder.path)).toBeUndefined()
@@ -102,7 +105,7 @@ describe('the lock of a data folder', () => {
     child.child.kill('SIGCONT')
   })
 
-  test('is taken from an owner that was killed', async () => {
+  test('is taken over from an owner that was killed', async () => {
     await using folder = await temporaryFolder()
     await using child = await startDatabaseChild()
     expect(await child.tell('claim', folder.path)).toBeUndefined()
@@ -112,7 +115,7 @@ describe('the lock of a data folder', () => {
     await owner.release()
   })
 
-  test('is taken where its pid belongs to a process that has nothing to do with it', async () => {
+  test('is taken over if its pid now belongs to another process', async () => {
     await using folder = await temporaryFolder()
     await leaveDeadLock(folder.path, content => content.replaceAll(dead.pid, String(process.pid)))
     const owner = await openDataDir(folder.path)
@@ -120,7 +123,7 @@ describe('the lock of a data folder', () => {
   })
 
   test.each(['', ' ', 'garbage', '\0\0\0\0', '{"pid":', '{}', 'null', '[]', '12345', '{"pid":1,"guard":7}'])(
-    'is taken where the file holds %j, which no owner wrote',
+    'is taken over if the file contains %j, which no owner wrote',
     async content => {
       await using folder = await temporaryFolder()
       await leaveDeadLock(folder.path, () => content)
@@ -131,7 +134,7 @@ describe('the lock of a data folder', () => {
     },
   )
 
-  test('is had by one of six processes that find an owner dead, and the others are refused', async () => {
+  test('goes to one of six processes that find a dead owner, and the others are refused', async () => {
     await using folder = await temporaryFolder()
     const children = await Promise.all(Array.from({ length: 6 }, startDatabaseChild))
     try {
@@ -139,8 +142,8 @@ describe('the lock of a data folder', () => {
         const path = join(folder.path, String(round))
         await leaveDeadLock(path)
         const errors = await Promise.all(children.map(child => child.tell('claim', path)))
-        const names = errors.map(error => error?.name ?? 'had it')
-        expect(names.toSorted()).toEqual([...Array.from({ length: 5 }, () => 'DataDirInUseError'), 'had it'])
+        const names = errors.map(error => error?.name ?? 'opened')
+        expect(names.toSorted()).toEqual([...Array.from({ length: 5 }, () => 'DataDirInUseError'), 'opened'])
         await Promise.all(children.map(child => child.tell('release')))
       }
     } finally {
@@ -151,7 +154,7 @@ describe('the lock of a data folder', () => {
   test.each([
     ['that is new', async () => {}],
     ['whose owner is dead', (path: string) => leaveDeadLock(path)],
-  ])('is had by one of ten who open at once a folder %s', async (_, prepare) => {
+  ])('goes to one of ten simultaneous openers of a folder %s', async (_, prepare) => {
     await using folder = await temporaryFolder()
     for (let round = 0; round < 20; round++) {
       const path = join(folder.path, String(round))
@@ -167,9 +170,9 @@ describe('the lock of a data folder', () => {
   })
 })
 
-describe('the sockets of a data folder', () => {
+describe('the socket folder of a data folder', () => {
   test.each([60, 85, 86, 87, 92, 93, 94, 95, 100, 108, 200])(
-    'have their whole names where its path has %i bytes',
+    'takes whole socket names if the path of the data folder has %i bytes',
     async bytes => {
       await using folder = await temporaryFolder()
       const path = join(folder.path, 'd'.repeat(bytes - folder.path.length - 1))
@@ -183,7 +186,7 @@ describe('the sockets of a data folder', () => {
     },
   )
 
-  test('are apart for two long paths, also where only their ends differ', async () => {
+  test('is different for two long paths that differ only at their end', async () => {
     await using folder = await temporaryFolder()
     const long = join(folder.path, 'ü'.repeat(70))
     const [one, two] = [await openDataDir(`${long}1`), await openDataDir(`${long}2`)]

@@ -26,7 +26,7 @@ async function openEmbedded() {
   }
 }
 
-/** Sends an identity, and not yet the statement that it is for. */
+/** Sends an identity without its statement. */
 function sendIdentity(client: pg.Client) {
   const wire = wireOf(client.connection)
   wire.parse({
@@ -42,7 +42,7 @@ const whoAmI = async (client: pg.Client) => {
   return rows
 }
 
-test('a lock and a temporary table of a connection that is dropped are gone for the next', async () => {
+test('a lock of a lost connection is gone for the next one', async () => {
   await using database = await openEmbedded()
   await database
     .forUser('alice')
@@ -57,7 +57,7 @@ test('a lock and a temporary table of a connection that is dropped are gone for 
   expect(rows).toEqual([{ count: 0 }])
 })
 
-test('the messages of another connection wait until an identity has met its statement', async () => {
+test('messages of another connection wait between an identity and its statement', async () => {
   await using database = await openEmbedded()
   const [alice, other] = [await database.connect(), await database.connect()]
   const wire = sendIdentity(alice)
@@ -75,8 +75,8 @@ test('the messages of another connection wait until an identity has met its stat
 
 test.each([
   ['between an identity and its statement', ''],
-  ['behind a statement that failed', 'selec 1'],
-])('a connection that is dropped %s leaves no identity behind', async (_, text) => {
+  ['after a failed statement', 'selec 1'],
+])('a connection that is lost %s leaves no identity behind', async (_, text) => {
   await using database = await openEmbedded()
   const alice = await database.connect()
   const wire = sendIdentity(alice)

@@ -21,7 +21,7 @@ test.each([
   'EXPLAIN (ANALYZE, FORMAT json) UPDATE tasks SET title = title',
   'explain (select 1)',
   'explain /* why */ (costs off) /* not */ with a as (select 1) table a',
-])('is a query: %s', text => {
+])('is accepted as a query: %s', text => {
   expect(() => requireQuery(text)).not.toThrow()
 })
 
@@ -66,11 +66,11 @@ test.each([
   'explain (analyze /*) select */) execute s',
   "explain (format ')') execute s",
   'select 1 as "a\0b"',
-])('is none: %s', text => {
+])('is refused: %s', text => {
   expect(() => requireQuery(text)).toThrow(StatementRefusedError)
 })
 
-test('a statement has as many values as the protocol can count', async () => {
+test('a statement may have 65,535 values, and not one more', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const alice = database.forUser('alice')
   const count = (values: number) => {
@@ -89,7 +89,7 @@ test('a statement has as many values as the protocol can count', async () => {
 })
 
 test.each([0, -1, 1.5, 2 ** 31, 2 ** 32, Number.NaN, Number.POSITIVE_INFINITY])(
-  'a stream of %d rows at a time is refused, and the next is read',
+  'a stream with a chunk size of %d is refused, and the next stream works',
   async size => {
     await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
     const alice = database.forUser('alice')

@@ -5,7 +5,7 @@ import { databaseKinds, emptyDatabase, openTestDatabase } from '../../parts/data
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
-/** A database with one connection, so that the unscoped handle finds what a scoped one has left on it. */
+/** One connection, so that the unscoped handle sees what a scoped one left in the session. */
 async function openWithOneConnection(kind: (typeof databaseKinds)[number]) {
   if (kind === 'embedded') return openTestDatabase(kind)
   const empty = await emptyDatabase()
@@ -67,7 +67,7 @@ describe.each(databaseKinds)('the connection of a scoped handle on %s', kind => 
         await back.commit().execute()
       },
     ],
-  ])('is after %s as it was before', async (_, run) => {
+  ])('is unchanged after %s', async (_, run) => {
     const before = await stateOf(database)
     await run(database.forUser('alice'))
     expect(await stateOf(database)).toEqual(before)
@@ -76,15 +76,15 @@ describe.each(databaseKinds)('the connection of a scoped handle on %s', kind => 
   test.each<[string, (alice: Handle) => Promise<unknown>]>([
     ['a statement that fails', alice => sql`select 1 / 0`.execute(alice)],
     [
-      'one that fails after some rows',
+      'a statement that fails after some rows',
       alice => sql`select 1 / (5 - i) from generate_series(1, 9) i`.execute(alice),
     ],
-    ['one that cannot be parsed', alice => sql`selec 1`.execute(alice)],
-    ['one with a value of the wrong type', alice => sql`select ${'x'}::int`.execute(alice)],
-    ['one that is refused', alice => insert(alice, 'bob')],
+    ['a statement that cannot be parsed', alice => sql`selec 1`.execute(alice)],
+    ['a statement with a value of the wrong type', alice => sql`select ${'x'}::int`.execute(alice)],
+    ['a statement that is refused', alice => insert(alice, 'bob')],
     ['an empty statement', alice => sql``.execute(alice)],
     ['two statements in one', alice => sql`select 1; reset role`.execute(alice)],
-    ['a savepoint that is not there', alice => sql`rollback to nowhere`.execute(alice)],
+    ['a savepoint that does not exist', alice => sql`rollback to nowhere`.execute(alice)],
     ['a transaction that fails', alice => alice.transaction().execute(trx => sql`select 1 / 0`.execute(trx))],
     [
       'a transaction whose function throws',
@@ -101,11 +101,11 @@ describe.each(databaseKinds)('the connection of a scoped handle on %s', kind => 
         }),
     ],
     [
-      'a level of isolation that is none',
+      'an invalid isolation level',
       alice =>
         alice.transaction().execute(trx => sql`set transaction isolation level read committed`.execute(trx)),
     ],
-  ])('is after %s as it was before, and serves the next user', async (_, run) => {
+  ])('is unchanged after %s, and serves the next user', async (_, run) => {
     const before = await stateOf(database)
     await run(database.forUser('alice')).catch(() => {})
     expect(await stateOf(database)).toEqual(before)
@@ -118,7 +118,7 @@ describe.each(databaseKinds)('the connection of a scoped handle on %s', kind => 
 })
 
 describe('a scoped statement that takes too long on PostgreSQL', () => {
-  test('is cancelled, alone and in a transaction, and leaves no limit behind', async () => {
+  test('is cancelled, alone and in a transaction, and leaves no time limit behind', async () => {
     await using empty = await emptyDatabase()
     const database = await openDatabase({ url: empty.url, poolMax: 1, statementTimeout: 0.2 })
     try {
@@ -137,22 +137,22 @@ describe('a scoped statement that takes too long on PostgreSQL', () => {
   })
 })
 
-test('a full batch of statements that share one signal is no leak of listeners', async () => {
+test('a full batch of statements with one signal does not warn of a listener leak', async () => {
   await using database = await openWithOneConnection('PostgreSQL')
   const warnings: Error[] = []
-  const hear = (warning: Error) => warnings.push(warning)
-  process.on('warning', hear)
+  const collect = (warning: Error) => warnings.push(warning)
+  process.on('warning', collect)
   try {
     const alice = database.forUser('alice', { signal: new AbortController().signal })
     await Promise.all(Array.from({ length: 100 }, () => sql`select 1`.execute(alice)))
     await new Promise(setImmediate)
     expect(warnings).toEqual([])
   } finally {
-    process.off('warning', hear)
+    process.off('warning', collect)
   }
 })
 
-describe('what the author of a statement is to fix is no outage, and its connection is kept', () => {
+describe('an error in the statement itself is not an outage, and keeps the connection', () => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   beforeAll(async () => {
     database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
@@ -166,12 +166,20 @@ describe('what the author of a statement is to fix is no outage, and its connect
   const pidOf = async () => (await sql`select pg_backend_pid()`.execute(database.admin)).rows
 
   test.each([
-    ['raised as a server that stops', '57P01', fail('57P01')],
-    ['raised as a connection that is lost', '08006', fail('08006')],
-    ['raised as a server without memory', '53200', fail('53200')],
-    ['raised of our schema', '3F000', fail('3F000', 'schema "trpc_bearer" does not exist')],
-    ['raised of our table', '42P01', fail('42P01', 'relation "tasks" does not exist')],
-    ['another number of values than it has places', '08P01', sql`select ${sql.raw('$1')}::int`],
+    ['raised with the code of a server that stops', '57P01', fail('57P01')],
+    ['raised with the code of a lost connection', '08006', fail('08006')],
+    ['raised with the code of a server without memory', '53200', fail('53200')],
+    [
+      'raised with the message of our missing schema',
+      '3F000',
+      fail('3F000', 'schema "trpc_bearer" does not exist'),
+    ],
+    [
+      'raised with the message of our missing table',
+      '42P01',
+      fail('42P01', 'relation "tasks" does not exist'),
+    ],
+    ['another number of values than placeholders', '08P01', sql`select ${sql.raw('$1')}::int`],
   ])('%s', async (_, code, statement) => {
     const pid = await pidOf()
     const alice = database.forUser('alice')

@@ -5,7 +5,7 @@ import { databaseKinds, openTestDatabase } from '../../parts/database.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
-// What is done at the end of a transaction is written into the row itself: who did it, for whom, within what time.
+// The trigger runs at the end of the transaction and writes into the row its role, its user id and its time limit.
 const schema = `
   create table orders (user_id text not null, item text not null, checked text);
   create index on orders (user_id);
@@ -21,7 +21,7 @@ const schema = `
 const order = (handle: Handle, item: string) =>
   sql`insert into orders (item) values (${item})`.execute(handle)
 
-/** By a function that is not known to leave nothing behind: the connection is cleaned after it. */
+/** Calls a function that may leave something behind, so the connection is cleaned after it. */
 const orderUncleanly = (handle: Handle, item: string) =>
   sql`insert into orders (item) values (set_config('shop.item', ${item}, false))`.execute(handle)
 
@@ -51,10 +51,10 @@ describe.each(databaseKinds)('a deferred constraint trigger on %s', kind => {
 
   const cases: [string, (alice: Handle, item: string) => Promise<unknown>][] = [
     ['a statement', order],
-    ['a statement that is cleaned', orderUncleanly],
+    ['a statement that needs cleaning', orderUncleanly],
     ['a transaction', (alice, item) => alice.transaction().execute(trx => order(trx, item))],
     [
-      'a transaction with a statement that is cleaned',
+      'a transaction with a statement that needs cleaning',
       (alice, item) =>
         alice.transaction().execute(async trx => {
           await order(trx, item)
@@ -64,21 +64,21 @@ describe.each(databaseKinds)('a deferred constraint trigger on %s', kind => {
     ['a stream', orderInStream],
   ]
 
-  test.each(cases)('of %s runs as the application role, for the caller', async (item, run) => {
+  test.each(cases)('runs as the application role and the caller, for %s', async (item, run) => {
     await run(database.forUser('alice'), item)
     expect(await ordersOf(item)).toEqual([{ user_id: 'alice', checked: 'app_user alice 15s' }])
   })
 
-  test.each(cases)('of %s that refuses it is told to the caller', async (_, run) => {
+  test.each(cases)('that fails is reported to the caller, for %s', async (_, run) => {
     await expect(run(database.forUser('alice'), 'nothing')).rejects.toMatchObject({ code: '23514' })
     expect(await ordersOf('nothing')).toEqual([])
     await order(database.forUser('bob'), 'something')
   })
 
   test.each<[string, typeof order]>([
-    ['by hand', order],
-    ['by hand, and is cleaned', orderUncleanly],
-  ])('that refuses a transaction %s, keeps it closed until it is rolled back', async (kind, run) => {
+    ['a commit by hand', order],
+    ['a commit by hand that needs cleaning', orderUncleanly],
+  ])('that fails %s keeps the transaction closed until its rollback', async (kind, run) => {
     const alice = database.forUser('alice')
     await alice.connection().execute(async connection => {
       const trx = await connection.startTransaction().execute()

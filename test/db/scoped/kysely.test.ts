@@ -17,7 +17,7 @@ const camelCase = (handle: Handle) =>
 const insert = (handle: Handle, title: string) =>
   handle.insertInto('tasks').values({ id: crypto.randomUUID(), title }).execute()
 
-/** A plugin that fails on what PostgreSQL has answered. */
+/** A plugin that throws when a result arrives. */
 const failing: KyselyPlugin = {
   transformQuery: ({ node }) => node,
   async transformResult() {
@@ -25,12 +25,12 @@ const failing: KyselyPlugin = {
   },
 }
 
-describe.each(databaseKinds)('what Kysely offers, on a scoped handle on %s', kind => {
+describe.each(databaseKinds)('features of Kysely on a scoped handle on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   let id: string
   let user: Handle
   beforeAll(async () => {
-    // One connection: who does not give it back is found out by the next statement.
+    // One connection, so that a test which does not return it blocks the next statement.
     database = await openTestDatabase(kind, { poolMax: 1 })
     await insert(database.forUser('bob'), 'his')
   })
@@ -49,7 +49,7 @@ describe.each(databaseKinds)('what Kysely offers, on a scoped handle on %s', kin
   describe('a plugin', () => {
     const due = { userId: 'bob', dueAt: '2031-05-06T07:08:09.123Z' }
 
-    test('names columns in its own way, in a statement alone', async () => {
+    test('renames columns in a single statement', async () => {
       const tasks = camelCase(user)
       const own = { id: crypto.randomUUID(), title: 'four', dueAt: due.dueAt }
       const written = await tasks.insertInto('tasks').values(own).returning(['userId', 'dueAt']).execute()
@@ -58,7 +58,7 @@ describe.each(databaseKinds)('what Kysely offers, on a scoped handle on %s', kin
       expect(rows).toEqual([{ userId: id }])
     })
 
-    test('in a transaction and behind a savepoint', async () => {
+    test('renames columns in a transaction and after a savepoint', async () => {
       await camelCase(user)
         .transaction()
         .execute(async trx => {
@@ -77,7 +77,7 @@ describe.each(databaseKinds)('what Kysely offers, on a scoped handle on %s', kin
       await back.commit().execute()
     })
 
-    test('and in a stream, which may be left early', async () => {
+    test('renames columns in a stream, also in one that is left early', async () => {
       const seen: string[] = []
       const tasks = camelCase(user).selectFrom('tasks').select('userId')
       for await (const { userId } of tasks.stream(2)) seen.push(userId)
@@ -90,13 +90,13 @@ describe.each(databaseKinds)('what Kysely offers, on a scoped handle on %s', kin
       expect(await titles()).toHaveLength(3)
     })
 
-    test("writes no other user's rows", async () => {
+    test("cannot write another user's rows", async () => {
       const forged = { id: crypto.randomUUID(), title: 'forged', ...due }
       const call = camelCase(user).insertInto('tasks').values(forged).execute()
       await expect(call).rejects.toMatchObject({ code: '42501' })
     })
 
-    test('that fails keeps no connection: alone, in a transaction, in a stream', async () => {
+    test('returns its connection when it throws: in a statement, in a transaction, in a stream', async () => {
       const handle = user.withPlugin(failing)
       await expect(insert(handle, 'four')).rejects.toThrow('No such result')
       const call = handle.transaction().execute(trx => insert(trx, 'five'))
@@ -106,14 +106,14 @@ describe.each(databaseKinds)('what Kysely offers, on a scoped handle on %s', kin
       expect(await titles()).toEqual(['four', 'one', 'three', 'two'])
     })
 
-    test('of a schema finds the tables', async () => {
+    test('for a schema finds the tables', async () => {
       const rows = await user.withSchema('public').selectFrom('tasks').select('user_id').distinct().execute()
       expect(rows).toEqual([{ user_id: id }])
     })
   })
 
   describe('explain', () => {
-    test('tells the plan, which has the policy in it', async () => {
+    test('returns the plan, which contains the policy', async () => {
       const tasks = user.selectFrom('tasks').select('title').where('title', '=', 'one')
       const lines = await tasks.explain()
       expect(lines.map(line => line['QUERY PLAN']).join('\n')).toMatch(/on tasks[\s\S]*\(user_id = /)
@@ -122,14 +122,14 @@ describe.each(databaseKinds)('what Kysely offers, on a scoped handle on %s', kin
       ).not.toEqual([])
     })
 
-    test('tells it as JSON too', async () => {
+    test('returns the plan as JSON', async () => {
       const [row] = await user.selectFrom('tasks').selectAll().explain('json')
       expect(row).toEqual({
         'QUERY PLAN': [{ Plan: expect.objectContaining({ 'Node Type': expect.any(String) }) }],
       })
     })
 
-    test("that analyzes a deletion deletes the caller's rows only", async () => {
+    test("with analyze of a deletion deletes only the caller's rows", async () => {
       await user.deleteFrom('tasks').explain('json', sql`analyze`)
       expect(await titles()).toEqual([])
       expect(await database.forUser('bob').selectFrom('tasks').select('title').execute()).toEqual([

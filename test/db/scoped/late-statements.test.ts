@@ -6,7 +6,7 @@ import { databaseKinds, openTestDatabase } from '../../parts/database.js'
 
 type Handle = ReturnType<Awaited<ReturnType<typeof openTestDatabase>>['forUser']>
 
-/** Changes what it sees. */
+/** Changes every row that it sees. */
 const touch = async (handle: Handle) => {
   const { rows } = await sql<{ title: string }>`update tasks set notes = 'touched' returning title`.execute(
     handle,
@@ -18,7 +18,7 @@ const turns = async (count: number) => {
   for (let n = 0; n < count; n++) await null
 }
 
-// A statement that nobody has awaited is sent at any moment: so many turns of the event loop later.
+// A statement that nobody awaits may be sent at any moment: after so many turns of the microtask queue.
 const moments = [0, 1, 2, 3, 4, 5, 6, 8, 12, 20, 40]
 
 describe.each(databaseKinds)('a statement that is not awaited, on one connection of %s,', kind => {
@@ -42,7 +42,7 @@ describe.each(databaseKinds)('a statement that is not awaited, on one connection
     await sql`update tasks set notes = ''`.execute(alice)
   })
 
-  /** Sends a statement so many turns after the one before was answered, which nobody waits for. */
+  /** Sends a statement that nobody awaits, so many turns after the previous one was answered. */
   const sendLate = (trx: Handle, count: number, before: Promise<unknown> = sql`select 1`.execute(trx)) => {
     const sent = before.then(() => turns(count)).then(() => touch(trx))
     sent.catch(() => {})
@@ -52,7 +52,7 @@ describe.each(databaseKinds)('a statement that is not awaited, on one connection
   const ends: [name: string, run: (trx: Handle, count: number) => Promise<unknown>][] = [
     ['at the end of its transaction', async (trx, count) => sendLate(trx, count)],
     [
-      'at the end of a transaction that is cleaned',
+      'at the end of a transaction that needs cleaning',
       async (trx, count) => {
         await sql`select pg_sleep(0)`.execute(trx)
         sendLate(trx, count, Promise.resolve())
@@ -66,32 +66,35 @@ describe.each(databaseKinds)('a statement that is not awaited, on one connection
       },
     ],
     [
-      'beside one that fails',
+      'beside a statement that fails',
       async (trx, count) => {
         sendLate(trx, count)
         await sql`select 1 / 0`.execute(trx)
       },
     ],
   ]
-  test.each(ends)('%s changes rows of its caller alone, in the transaction or not at all', async (_, run) => {
-    for (const count of moments)
-      await alice
-        .transaction()
-        .execute(trx => run(trx, count))
-        .catch(() => {})
-    const answers = await Promise.allSettled(late)
-    for (const answer of answers)
-      if (answer.status === 'fulfilled') expect(answer.value).toEqual(['hers'])
-      else
-        expect(answer.reason).toEqual(
-          expect.objectContaining({ message: expect.stringMatching(/ended|already|aborted/) }),
-        )
-    expect(await bob.selectFrom('tasks').select(['title', 'notes']).execute()).toEqual([
-      { title: 'his', notes: '' },
-    ])
-  })
+  test.each(ends)(
+    '%s changes only the rows of its caller, inside the transaction or not at all',
+    async (_, run) => {
+      for (const count of moments)
+        await alice
+          .transaction()
+          .execute(trx => run(trx, count))
+          .catch(() => {})
+      const answers = await Promise.allSettled(late)
+      for (const answer of answers)
+        if (answer.status === 'fulfilled') expect(answer.value).toEqual(['hers'])
+        else
+          expect(answer.reason).toEqual(
+            expect.objectContaining({ message: expect.stringMatching(/ended|already|aborted/) }),
+          )
+      expect(await bob.selectFrom('tasks').select(['title', 'notes']).execute()).toEqual([
+        { title: 'his', notes: '' },
+      ])
+    },
+  )
 
-  test('and that was sent on a connection, says who it is for at every moment', async () => {
+  test('on a kept connection runs as its caller at every moment', async () => {
     for (const count of moments) {
       const answers = await alice
         .connection()
@@ -106,7 +109,7 @@ describe.each(databaseKinds)('a statement that is not awaited, on one connection
     expect(await bob.selectFrom('tasks').select('notes').execute()).toEqual([{ notes: '' }])
   })
 
-  test('on a connection that its caller had to give back, is refused', async () => {
+  test('after the release of its connection is refused', async () => {
     const kept: Handle[] = []
     await alice.connection().execute(async connection => {
       kept.push(connection)
@@ -120,7 +123,7 @@ describe.each(databaseKinds)('a statement that is not awaited, on one connection
   })
 })
 
-test('a stream that is left open on a connection is ended with it', async () => {
+test('a stream that is left open on a kept connection ends with it', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   await database
     .forUser('alice')
@@ -134,7 +137,7 @@ test('a stream that is left open on a connection is ended with it', async () => 
   expect(rows).toEqual([{ one: 1 }])
 })
 
-test('a stream that is cleaned, and whose commit fails, lets the next statement of its connection go on', async () => {
+test('a stream that needs cleaning and whose commit fails does not block the next statement of its connection', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   const run = (statement: string) => sql.raw(statement).execute(database.admin)
   await run(`create table pairs (
@@ -158,7 +161,7 @@ test('a stream that is cleaned, and whose commit fails, lets the next statement 
   expect(database.pool()).toEqual({ total: 1, idle: 1, waiting: 0 })
 })
 
-test('a row of a stream that cannot be read is told to its reader', async () => {
+test('the reader of a stream gets the error of a type parser', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   const parse = pg.types.getTypeParser(pg.types.builtins.MONEY)
   pg.types.setTypeParser(pg.types.builtins.MONEY, () => {

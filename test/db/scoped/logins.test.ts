@@ -5,7 +5,7 @@ import { migrateToLatest, openDatabase } from '../../../db/index.js'
 import { emptyDatabase } from '../../parts/database.js'
 import { runStatements } from '../../parts/run-statements.js'
 
-describe('a login of PostgreSQL that is no superuser', () => {
+describe('a login that is not a superuser', () => {
   const password = randomBytes(12).toString('hex')
   let database: Awaited<ReturnType<typeof emptyDatabase>>
   let owner: string
@@ -68,19 +68,19 @@ describe('a login of PostgreSQL that is no superuser', () => {
     }
   }
 
-  test('owns the database and makes the role itself', async () => {
+  test('can own the database and create the role', async () => {
     await runStatements(database.url, `alter role ${owner} createrole`)
     await migrate(owner)
     await serves(owner)
   })
 
-  test('owns the database and was granted the role', async () => {
+  test('can own the database and be a member of the role', async () => {
     await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
     await migrate(owner)
     await serves(owner)
   })
 
-  test('owns nothing and was granted the role, after another has migrated', async () => {
+  test('can own nothing and be a member of the role, if another login migrates', async () => {
     await runStatements(
       database.url,
       `create role ${role} nologin`,
@@ -91,7 +91,7 @@ describe('a login of PostgreSQL that is no superuser', () => {
     await serves(server)
   })
 
-  test('sees no rows of its own tables without an identity, as their owner', async () => {
+  test('sees no rows without an identity, even as the owner of the tables', async () => {
     await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
     await migrate(owner)
     const { admin: db, forUser, close } = await open(owner)
@@ -103,7 +103,7 @@ describe('a login of PostgreSQL that is no superuser', () => {
     }
   })
 
-  test('may not migrate without the right to make the role, and nothing has changed then', async () => {
+  test('cannot migrate without the right to create the role, and changes nothing then', async () => {
     const { admin: db, close } = await open(owner)
     try {
       await expect(migrateToLatest(db, { role })).rejects.toMatchObject({ code: '42501' })
@@ -116,7 +116,7 @@ describe('a login of PostgreSQL that is no superuser', () => {
     }
   })
 
-  test('that is not a member of the role sees nothing', async () => {
+  test('sees nothing if it is not a member of the role', async () => {
     await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
     await migrate(owner)
     const { admin: db, forUser, close } = await open(server)

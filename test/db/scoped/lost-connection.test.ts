@@ -22,7 +22,7 @@ describe('a connection that PostgreSQL ends', () => {
   test.each<[string, (alice: Handle) => Promise<unknown>]>([
     ['the statement', sleep],
     ['the transaction', alice => alice.transaction().execute(sleep)],
-  ])('is an outage for %s that was under way, and the next one is answered', async (_, start) => {
+  ])('is an outage for %s that was running, and the next one works', async (_, start) => {
     await using database = await openTestDatabase('PostgreSQL')
     const failure = start(database.forUser('alice')).catch(error => error)
     const pid = await vi.waitFor(async () => {
@@ -51,7 +51,7 @@ describe('a connection that PostgreSQL ends', () => {
     await expectAnswers(database)
   })
 
-  test('while idle ends nothing, and the next statement gets another', async () => {
+  test('while idle is replaced for the next statement', async () => {
     await using admin = await openTestDatabase('PostgreSQL')
     await using database = await openTestDatabase('PostgreSQL')
     const pid = await pidOf(database.admin)
@@ -63,13 +63,13 @@ describe('a connection that PostgreSQL ends', () => {
   })
 })
 
-describe('a connection that PostgreSQL ends in the middle of its rows', () => {
+describe('a connection that PostgreSQL ends between the rows of an answer', () => {
   let admin: Awaited<ReturnType<typeof openTestDatabase>>
   let database: OpenDatabase
   beforeAll(async () => {
     admin = await openTestDatabase('PostgreSQL')
     database = await openDatabase({ url: admin.url ?? undefined, poolMax: 1 })
-    // Longer than what PostgreSQL holds back until it sends.
+    // Longer than PostgreSQL's output buffer, so that each row is sent at once.
     const notes = 'x'.repeat(10_000)
     const tasks = ['one', 'two', 'last'].map(title => ({ id: crypto.randomUUID(), title, notes }))
     await database.forUser('alice').insertInto('tasks').values(tasks).execute()
@@ -82,7 +82,7 @@ describe('a connection that PostgreSQL ends in the middle of its rows', () => {
   const rowsOf = (handle: Handle) => handle.selectFrom('tasks').selectAll().forUpdate()
   async function streamRowsOf(handle: Handle) {
     for await (const _ of rowsOf(handle).stream(1)) {
-      // They are read as far as they come.
+      // Reads the rows that arrive.
     }
   }
 
@@ -91,7 +91,7 @@ describe('a connection that PostgreSQL ends in the middle of its rows', () => {
     ['a transaction', alice => alice.transaction().execute(trx => rowsOf(trx).execute())],
     ['a stream', streamRowsOf],
     ['a stream in a transaction', alice => alice.transaction().execute(streamRowsOf)],
-  ])('of %s is an outage, and serves nobody else', async (_, start) => {
+  ])('is an outage for %s, and the connection is not reused', async (_, start) => {
     await admin.admin.transaction().execute(async trx => {
       await sql`select from tasks where title = 'last' for update`.execute(trx)
       const failure = start(database.forUser('alice')).catch(error => error)
@@ -109,9 +109,9 @@ describe('a connection that PostgreSQL ends in the middle of its rows', () => {
   })
 
   test.each([
-    ['before the server hears of it', async () => {}],
-    ['after', async () => void (await setTimeout(100))],
-  ])('between two reads of a stream is an outage for who leaves it then, %s', async (_, wait) => {
+    ['before the loss is noticed', async () => {}],
+    ['after the loss is noticed', async () => void (await setTimeout(100))],
+  ])('is an outage for a reader who leaves a stream %s', async (_, wait) => {
     let pid: number | undefined
     const leave = async () => {
       for await (const _ of rowsOf(database.forUser('alice')).stream(1)) {

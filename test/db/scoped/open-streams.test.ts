@@ -12,7 +12,7 @@ const insert = (handle: Handle) =>
   handle.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'never' }).execute()
 const tasksOf = (handle: Handle) => handle.selectFrom('tasks').select('title').execute()
 
-/** Kysely runs one after the other on a transaction, so what is awaited in the loop waits for ever. */
+/** Kysely runs the statements of a transaction one after the other, so a statement awaited in the loop waits forever. */
 const holders: [name: string, run: (handle: Handle, started: () => void) => Promise<unknown>][] = [
   ['alone', (handle, started) => rowsOf(handle).next().then(started)],
   [
@@ -27,7 +27,7 @@ const holders: [name: string, run: (handle: Handle, started: () => void) => Prom
   ],
 ]
 
-describe.each(databaseKinds)('a stream that is left open, on %s', kind => {
+describe.each(databaseKinds)('a stream that is left open on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   let alice: Handle
   beforeAll(async () => {
@@ -37,30 +37,33 @@ describe.each(databaseKinds)('a stream that is left open, on %s', kind => {
   afterAll(() => database[Symbol.asyncDispose]())
 
   test.each<[name: string, end: () => void, message: string]>([
-    ['is an error that says so', () => {}, 'still open'],
+    ['that returns', () => {}, 'still open'],
     [
-      'is rolled back with it where that throws',
+      'that throws',
       () => {
         throw new Error('Changed my mind')
       },
       'Changed my mind',
     ],
-  ])('by a transaction %s, and its reader is told', async (_, end, message) => {
-    const streams: ReturnType<typeof rowsOf>[] = []
-    const call = alice.transaction().execute(async trx => {
-      await insert(trx)
-      const stream = rowsOf(trx)
-      await stream.next()
-      await stream.next()
-      streams.push(stream)
-      end()
-    })
-    await expect(call).rejects.toThrow(message)
-    expect(await tasksOf(alice)).toEqual([])
-    for (const stream of streams) await expect(stream.next()).rejects.toThrow('has ended')
-  })
+  ])(
+    'by a transaction %s rolls the transaction back, and its reader gets an error',
+    async (_, end, message) => {
+      const streams: ReturnType<typeof rowsOf>[] = []
+      const call = alice.transaction().execute(async trx => {
+        await insert(trx)
+        const stream = rowsOf(trx)
+        await stream.next()
+        await stream.next()
+        streams.push(stream)
+        end()
+      })
+      await expect(call).rejects.toThrow(message)
+      expect(await tasksOf(alice)).toEqual([])
+      for (const stream of streams) await expect(stream.next()).rejects.toThrow('has ended')
+    },
+  )
 
-  test('in a transaction may be left first', async () => {
+  test('in a transaction does no harm if it is left before the end', async () => {
     await alice.transaction().execute(async trx => {
       for await (const _ of rowsOf(trx)) break
       expect(await tasksOf(trx)).toEqual([])
@@ -68,7 +71,7 @@ describe.each(databaseKinds)('a stream that is left open, on %s', kind => {
     expect(await tasksOf(alice)).toEqual([])
   })
 
-  test.each(holders)('%s lets its connection go when its caller has gone', async (_, run) => {
+  test.each(holders)('%s loses its connection when its caller aborts', async (_, run) => {
     const gone = new AbortController()
     await new Promise<void>((done, fail) => {
       run(database.forUser('alice', { signal: gone.signal }), done).catch(fail)
@@ -86,7 +89,7 @@ describe('a stream that nobody reads on', () => {
     vi.useRealTimers()
   })
 
-  test.each(holders)('%s, lets its connection go after the time limit and some grace', async (_, run) => {
+  test.each(holders)('%s, loses its connection after the time limit and five seconds', async (_, run) => {
     await using database = await openTestDatabase('PostgreSQL', { poolMax: 1, statementTimeout: 1 })
     await new Promise<void>((done, fail) => {
       run(database.forUser('alice'), done).catch(fail)
@@ -98,7 +101,7 @@ describe('a stream that nobody reads on', () => {
     expect(await tasksOf(database.forUser('bob'))).toEqual([])
   })
 
-  test('is an outage for who leaves it after that, and an error for who reads on', async () => {
+  test('is an outage for a reader who leaves it after that, and an error for one who reads on', async () => {
     await using database = await openTestDatabase('PostgreSQL', { poolMax: 2, statementTimeout: 1 })
     const read = async () => {
       for await (const _ of rowsOf(database.forUser('alice'))) await vi.advanceTimersByTimeAsync(6_000)

@@ -10,7 +10,7 @@ const users = ['alice', 'bob', 'carol', 'dave'] as const
 type User = (typeof users)[number]
 type Handle = ReturnType<OpenDatabase['forUser']>
 
-/** What one of several users does, at the same time as the others, over few connections. */
+/** What one of several concurrent users does. */
 type Action =
   | {
       kind: 'add' | 'list' | 'rename' | 'remove' | 'fail' | 'rolledBack' | 'cancelled' | 'killed' | 'leave'
@@ -45,7 +45,7 @@ const actionOf = (kinds: readonly Action['kind'][]) =>
       user: fc.constantFrom(...users),
       adds: fc.integer({ min: 1, max: 3 }),
     }),
-    // So many rows, and then it is left.
+    // Leaves the stream after so many rows.
     fc.record({
       kind: fc.constant('stream'),
       user: fc.constantFrom(...users),
@@ -53,38 +53,38 @@ const actionOf = (kinds: readonly Action['kind'][]) =>
     }),
   ) as fc.Arbitrary<Action>
 
-/** What looks on has connections that may have been killed. */
-async function again<T>(look: () => Promise<T>): Promise<T> {
-  return look().catch(() => again(look))
+/** Repeats a query until it succeeds, because its connection may have been killed. */
+async function retry<T>(query: () => Promise<T>): Promise<T> {
+  return query().catch(() => retry(query))
 }
 
-/** Runs the actions at once and tells what went wrong: a row of another user seen, changed or missed. */
-async function play(
+/** Runs the actions concurrently and returns what went wrong: a row of another user seen or changed, or an own row missing. */
+async function runActions(
   { admin: db, forUser }: Pick<OpenDatabase, 'admin' | 'forUser'>,
   actions: readonly Action[],
 ): Promise<string[]> {
   const wrong: string[] = []
-  await again(() => db.deleteFrom('tasks').execute())
-  const certain = new Map<User, number>(users.map(user => [user, 0]))
+  await retry(() => db.deleteFrom('tasks').execute())
+  const acknowledged = new Map<User, number>(users.map(user => [user, 0]))
   const add = async (handle: Handle, user: User) => {
     await handle.insertInto('tasks').values({ id: crypto.randomUUID(), title: user }).execute()
   }
   const tasksOf = (handle: Handle) => handle.selectFrom('tasks').select(['user_id', 'title'])
-  const judge = (row: { user_id: string; title: string }, user: User) => {
+  const checkRow = (row: { user_id: string; title: string }, user: User) => {
     if (row.user_id !== user || row.title !== user)
       wrong.push(`${user} sees a row of ${row.user_id} (${row.title})`)
   }
-  const look = async (handle: Handle, user: User) => {
-    for (const row of await tasksOf(handle).execute()) judge(row, user)
+  const checkRows = async (handle: Handle, user: User) => {
+    for (const row of await tasksOf(handle).execute()) checkRow(row, user)
   }
   const stream = async (handle: Handle, user: User, reads: number) => {
     let read = 0
     for await (const row of tasksOf(handle).stream(2)) {
-      judge(row, user)
+      checkRow(row, user)
       if (++read === reads) break
     }
   }
-  /** Adds rows before a savepoint, and as many that are rolled back to it. */
+  /** Adds rows before a savepoint, and as many after it that are rolled back. */
   const addBeforeSavepoint = async (handle: Handle, user: User, adds: number) => {
     const trx = await handle.startTransaction().execute()
     try {
@@ -103,8 +103,9 @@ async function play(
     const { kind, user } = action
     const gone = new AbortController()
     const handle = forUser(user, { signal: gone.signal })
-    if (kind === 'add') await add(handle, user).then(() => certain.set(user, (certain.get(user) ?? 0) + 1))
-    else if (kind === 'list') await look(handle, user)
+    if (kind === 'add')
+      await add(handle, user).then(() => acknowledged.set(user, (acknowledged.get(user) ?? 0) + 1))
+    else if (kind === 'list') await checkRows(handle, user)
     else if (kind === 'rename') await handle.updateTable('tasks').set({ title: user }).execute()
     else if (kind === 'remove') {
       const { numDeletedRows } = await handle
@@ -117,24 +118,24 @@ async function play(
     else if (kind === 'transaction') {
       await handle.transaction().execute(async trx => {
         for (let n = 0; n < action.adds; n++) await add(trx, user)
-        await look(trx, user)
+        await checkRows(trx, user)
       })
-      certain.set(user, (certain.get(user) ?? 0) + action.adds)
+      acknowledged.set(user, (acknowledged.get(user) ?? 0) + action.adds)
     } else if (kind === 'savepoint') {
       await addBeforeSavepoint(handle, user, action.adds)
-      certain.set(user, (certain.get(user) ?? 0) + action.adds)
+      acknowledged.set(user, (acknowledged.get(user) ?? 0) + action.adds)
     } else if (kind === 'stream') await stream(handle, user, action.reads)
     else if (kind === 'rolledBack') {
       await handle.transaction().execute(async trx => {
         await add(trx, user)
-        await look(trx, user)
+        await checkRows(trx, user)
         throw new Error('rolled back')
       })
     } else if (kind === 'cancelled') {
       setTimeout(() => gone.abort(new Error('gone')), 2)
       await handle.transaction().execute(async trx => {
         await sql`select pg_sleep(0.01)`.execute(trx)
-        await look(trx, user)
+        await checkRows(trx, user)
         throw new Error('rolled back')
       })
     } else {
@@ -145,23 +146,23 @@ async function play(
   }
   const results = await Promise.allSettled(actions.map(act))
   const hasFaults = actions.some(({ kind }) => kind === 'killed')
-  const rows = await again(() => db.selectFrom('tasks').select(['user_id', 'title']).execute())
+  const rows = await retry(() => db.selectFrom('tasks').select(['user_id', 'title']).execute())
   for (const user of users) {
     const own = rows.filter(row => row.user_id === user)
     if (own.some(row => row.title !== user)) wrong.push(`somebody changed a row of ${user}`)
-    const least = certain.get(user) ?? 0
-    // What was not acknowledged to a connection that was killed may have happened.
-    if (own.length < least || (!hasFaults && own.length > least))
-      wrong.push(`${user} has ${own.length} rows, not ${least}`)
+    const expected = acknowledged.get(user) ?? 0
+    // A killed connection may have committed without an acknowledgement.
+    if (own.length < expected || (!hasFaults && own.length > expected))
+      wrong.push(`${user} has ${own.length} rows, not ${expected}`)
   }
   const strangers = rows.filter(row => !users.some(user => user === row.user_id))
-  if (strangers.length > 0) wrong.push('there are rows of nobody')
+  if (strangers.length > 0) wrong.push('there are rows of unknown users')
   if (!hasFaults) {
     for (const [index, result] of results.entries()) {
-      const may = ['fail', 'rolledBack', 'cancelled'].includes(actions[index]?.kind ?? '')
-      // A connection that the run before has killed may be found dead only now.
+      const mayFail = ['fail', 'rolledBack', 'cancelled'].includes(actions[index]?.kind ?? '')
+      // A connection that the previous run killed may be noticed only now.
       const isOutage = result.status === 'rejected' && isDatabaseUnavailable(result.reason)
-      if (result.status === 'rejected' && !may && !isOutage)
+      if (result.status === 'rejected' && !mayFail && !isOutage)
         wrong.push(`${actions[index]?.kind} failed: ${result.reason}`)
     }
   }
@@ -172,33 +173,33 @@ const openFew = async (kind: DatabaseKind) => openTestDatabase(kind, { poolMax: 
 const runs = Number(process.env.PROPERTY_RUNS ?? 30)
 
 describe('several users at once over few connections', () => {
-  test('see and change their own rows alone, whatever fails, on PostgreSQL', async () => {
+  test('see and change only their own rows, whatever fails, on PostgreSQL', async () => {
     await using database = await openFew('PostgreSQL')
     const property = fc.asyncProperty(
       fc.array(actionOf([...steps, ...faults]), { maxLength: 40 }),
       async actions => {
-        expect(await play(database, actions)).toEqual([])
+        expect(await runActions(database, actions)).toEqual([])
       },
     )
     await fc.assert(property, { numRuns: runs })
   })
 
-  test('see and change their own rows alone on the embedded database', async () => {
+  test('see and change only their own rows on the embedded database', async () => {
     await using database = await openFew('embedded')
     const property = fc.asyncProperty(fc.array(actionOf(steps), { maxLength: 20 }), async actions => {
-      expect(await play(database, actions)).toEqual([])
+      expect(await runActions(database, actions)).toEqual([])
     })
     await fc.assert(property, { numRuns: Math.ceil(runs / 3) })
   })
 
-  test.each(breaches)('and it would be seen if %s', async (_, breach: Breach) => {
+  test.each(breaches)('the test above would fail if %s', async (_, breach: Breach) => {
     await using database = await openFew('PostgreSQL')
     const open = await breach(database)
     const seen = new Set<string>()
     const property = fc.asyncProperty(
       fc.array(actionOf(steps), { minLength: 20, maxLength: 40 }),
       async actions => {
-        for (const wrong of await play(open, actions)) seen.add(wrong)
+        for (const wrong of await runActions(open, actions)) seen.add(wrong)
         expect([...seen].filter(wrong => /sees a row of|deletes/.test(wrong))).toEqual([])
       },
     )

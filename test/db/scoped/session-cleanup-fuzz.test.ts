@@ -16,7 +16,7 @@ async function connect(url: string | null) {
   return { client, [Symbol.asyncDispose]: () => client.end() }
 }
 
-test('no generated statement that leaves something in its session is called harmless', async () => {
+test('no generated statement that leaves something in its session counts as harmless', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await using connection = await connect(database.url)
   const { volatileFunctions } = await readSessionFacts(database.admin)
@@ -26,24 +26,24 @@ test('no generated statement that leaves something in its session is called harm
   expect(Math.min(ran, left)).toBeGreaterThan(count / 10)
 })
 
-/** What was asked until 0.1.0: it took `insert into a` out of a text wherever it stood. */
-const judgedBefore = (text: string) => {
+/** An earlier, weaker check: it ignored `insert into a` anywhere in the text. */
+const weakerCheck = (text: string) => {
   const rest = text.replace(/\b(insert|merge)\s+into\s+("\w+"|\w+)(\s*\.\s*("\w+"|\w+))?/gi, '')
   return /\binto\b|pg_settings|--|\/\*|u&"|advisory|set_config|to_xml|setseed/i.test(rest)
 }
 
-test('and such a statement would be found', async () => {
+test('the test above fails with a weaker check', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await using connection = await connect(database.url)
   const { misjudged } = await findMisjudged(connection.client, {
     seed,
     count: Math.min(count, 2_000),
-    judge: judgedBefore,
+    judge: weakerCheck,
   })
   expect(misjudged.length).toBeGreaterThan(0)
 })
 
-test('a scoped handle that runs generated statements in every way leaves nothing for the next caller', async () => {
+test('generated statements leave nothing for the next caller, however a scoped handle runs them', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   const next = statementsOf(seed + 1)
   const alice = database.forUser('alice')
@@ -56,7 +56,7 @@ test('a scoped handle that runs generated statements in every way leaves nothing
     },
   ]
   await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
-  // Four ways, each a round trip or more: a fifth as many take as long.
+  // A fifth of the statements, because each takes a round trip or more.
   for (let n = 0; n < count / 5; n++) {
     const text = next()
     await ways[n % ways.length]?.(text).catch(() => {})

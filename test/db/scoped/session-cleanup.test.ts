@@ -29,7 +29,7 @@ test.each([
   "select ('abc'::text).upper, (array[1])[1].abs",
   'select "tasks"."title", t.id from "tasks" as t where t."id" in ($1)',
   'select cast("id" as varchar(36)), row_number() over (partition by "completed") from "tasks"',
-])('leaves nothing behind: %s', text => {
+])('certainly leaves nothing behind: %s', text => {
   expect(mayLeaveBehind(text, volatileFunctions)).toBe(false)
 })
 
@@ -82,7 +82,7 @@ test.each([
   expect(mayLeaveBehind(text, volatileFunctions)).toBe(true)
 })
 
-// A text that is read again from each of its letters takes minutes: in a process that can be killed, as nothing interrupts it.
+// A pattern that backtracks takes minutes and cannot be interrupted, so it runs in a process that can be killed.
 test.each([
   ['a long name', 'a'],
   ['spaces', ' '],
@@ -93,13 +93,13 @@ test.each([
   ['names of tables', 'insert into a ', 'true'],
   ['fields', ').a'],
   ['quoted fields', '."a'],
-])('a megabyte of %s is judged in one go', { timeout: 60_000 }, async (_, part, left = 'false') => {
-  const judge = `import { mayLeaveBehind } from './db/leftovers.ts'
+])('a megabyte of %s is checked in linear time', { timeout: 60_000 }, async (_, part, expected = 'false') => {
+  const script = `import { mayLeaveBehind } from './db/scoped/session-cleanup.ts'
     const part = ${JSON.stringify(part)}
     process.stdout.write(String(mayLeaveBehind('select ' + part.repeat(1_000_000 / part.length), new Set(['b']))))`
-  const args = ['--import', 'tsx', '--input-type=module', '--eval', judge]
+  const args = ['--import', 'tsx', '--input-type=module', '--eval', script]
   const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: root, timeout: 30_000 })
-  expect(stdout).toBe(left)
+  expect(stdout).toBe(expected)
 })
 
 describe.each(databaseKinds)('on one connection of %s', kind => {
@@ -109,7 +109,7 @@ describe.each(databaseKinds)('on one connection of %s', kind => {
     ['the role of the application', "select set_config('role', 'app_user', false)"],
     ['a search path', "select set_config('search_path', 'nowhere', false)"],
     [
-      'a setting by a text of SQL',
+      'a setting in SQL that a function runs',
       "select query_to_xml('select set_'||'config(''search_path'',''x'',false)',true,true,'')",
     ],
     ['a setting by a view', "update pg_settings set setting = 'German' where name = 'DateStyle'"],
@@ -127,18 +127,18 @@ describe.each(databaseKinds)('on one connection of %s', kind => {
       'select g.pg_advisory_lock from generate_series(1, 1) g',
     ],
     [
-      'a setting by a text that is called as a field of an alias',
+      'a setting in SQL that is run as a field of an alias',
       "select u.ts_stat from translate('select to_tsvector{set_config{''search_path'',''pg_catalog'',false}}','{}','()') u",
     ],
-    ['a lock behind a quote', `select '."', g.pg_advisory_lock, '"' from generate_series(1, 1) g`],
+    ['a lock after a quote', `select '."', g.pg_advisory_lock, '"' from generate_series(1, 1) g`],
     [
-      'a setting by a text behind a quoted alias',
+      'a setting in SQL that is run as a field of a quoted alias',
       `select "x.".ts_stat from translate('select to_tsvector{set_config{''DateStyle'',''German'',false}}','{}','()') "x."`,
     ],
     ["a setting by the application's own function", 'select u.set_tenant from unnest(array[$$x$$]) u'],
   ] as const
 
-  // PGlite forgets who it began as: a session authorization cannot be taken back there.
+  // PGlite does not remember its first login, so a session authorization cannot be reset there.
   const onServer = [
     ['a session authorization', "select set_config('session_authorization', 'app_user', false)"],
   ] as const
@@ -164,7 +164,7 @@ describe.each(databaseKinds)('on one connection of %s', kind => {
   }
 
   test.each([...leftovers, ...(kind === 'PostgreSQL' ? onServer : [])])(
-    '%s that a caller leaves is gone for the next',
+    '%s of a caller is gone for the next caller',
     async (_, text) => {
       const alice = database.forUser('alice')
       await alice.selectFrom('tasks').select('id').execute()
@@ -185,7 +185,7 @@ describe.each(databaseKinds)('on one connection of %s', kind => {
   )
 })
 
-test('the seed that a caller leaves does not tell the random numbers of the next', async () => {
+test('a seed that a caller sets does not determine the random numbers of the next caller', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   const random = async () => {
     await sql`select setseed(0.5)`.execute(database.forUser('alice'))
@@ -194,7 +194,7 @@ test('the seed that a caller leaves does not tell the random numbers of the next
   expect(await random()).not.toEqual(await random())
 })
 
-test('the number of a sequence that a caller drew is not told to the next', async () => {
+test('a caller cannot read the sequence number of the last caller', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   const run = (statement: string) => sql.raw(statement).execute(database.admin)
   await run('create table invoices (user_id text, id serial, primary key (user_id, id))')
@@ -221,7 +221,7 @@ test('the number of a sequence that a caller drew is not told to the next', asyn
   expect(own).toEqual([{ number: '4' }])
 })
 
-test("a caller's settings are in no statement that the next one sends", async () => {
+test("a caller's settings do not affect the prepared statements of the next caller", async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   const due = '2026-06-02 03:00:00+00'
   await database
@@ -244,7 +244,7 @@ test("a caller's settings are in no statement that the next one sends", async ()
     expect((await dueFrom(database.forUser('bob'))).rows).toEqual([{ title: 'his' }])
 })
 
-test('a function of the application is read by no setting of a caller', async () => {
+test("a caller's settings do not change how a function of the application is parsed", async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   const run = (statement: string) => sql.raw(statement).execute(database.admin)
   await run('create table codes (user_id text, code text, primary key (user_id, code))')
@@ -267,7 +267,7 @@ test('a function of the application is read by no setting of a caller', async ()
   await expect(insert('bob', "'ddd'")).rejects.toMatchObject({ code: '23514' })
 })
 
-test('a search path that is left on a connection is not that of all callers', async () => {
+test('a search path that is set on one connection does not become the search path of all callers', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   await sql`set search_path = pg_catalog`.execute(database.admin)
   await database.fence()

@@ -14,7 +14,7 @@ const titles = (handle: Handle) => handle.selectFrom('tasks').select('title').ex
 const pidOf = async (handle: Handle) =>
   (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(handle)).rows[0]?.pid
 
-// A silent server is waited for longer than a test should last.
+// The real time limit is longer than a test should last.
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
 })
@@ -56,7 +56,7 @@ describe('a server that falls silent', () => {
       outage,
     ],
     [
-      'before a transaction is cleaned',
+      'before the cleaning of a transaction',
       (alice, fallSilent) =>
         alice.transaction().execute(async trx => {
           await sql`select pg_advisory_lock(1)`.execute(trx)
@@ -65,7 +65,7 @@ describe('a server that falls silent', () => {
       outage,
     ],
     [
-      'before a transaction is rolled back',
+      'before the rollback of a transaction',
       (alice, fallSilent) =>
         alice.transaction().execute(async () => {
           fallSilent()
@@ -74,21 +74,21 @@ describe('a server that falls silent', () => {
       { message: 'Changed my mind' },
     ],
   ])(
-    '%s is asked to cancel after the time limit and some grace, and its connection serves nobody else',
+    '%s gets a cancel request after the time limit and five seconds, and its connection is not reused',
     async (_, run, failure) => {
       await using under = await openTestDatabase('PostgreSQL')
       await using proxy = await startPostgresProxy(under.url ?? '')
       const database = await openDatabase({ url: proxy.url, poolMax: 1, statementTimeout })
       try {
         const pid = await pidOf(database.forUser('alice'))
-        const told = vi.fn()
-        const call = run(database.forUser('alice'), proxy.fallSilent).catch(told)
+        const failed = vi.fn()
+        const call = run(database.forUser('alice'), proxy.fallSilent).catch(failed)
         await vi.waitFor(() => expect(proxy.heldBack).toBeGreaterThan(0), { timeout: 4_000 })
         await vi.advanceTimersByTimeAsync(limit)
-        expect(told).not.toHaveBeenCalled()
+        expect(failed).not.toHaveBeenCalled()
         await vi.advanceTimersByTimeAsync(grace)
         await call
-        expect(told).toHaveBeenCalledExactlyOnceWith(expect.objectContaining(failure))
+        expect(failed).toHaveBeenCalledExactlyOnceWith(expect.objectContaining(failure))
         await vi.waitFor(() => expect(proxy.cancels).toBe(1), { timeout: 5_000 })
         expect(await pidOf(database.forUser('bob'))).not.toBe(pid)
       } finally {
@@ -98,7 +98,7 @@ describe('a server that falls silent', () => {
   )
 })
 
-test('a statement that has lifted its own time limit is cancelled after it all the same', async () => {
+test('a statement that has removed its own time limit is cancelled all the same', async () => {
   await using admin = await openTestDatabase('PostgreSQL')
   const database = await openDatabase({ url: admin.url ?? undefined, poolMax: 1, statementTimeout })
   const becomes = (sleepers: number) =>
@@ -112,7 +112,7 @@ test('a statement that has lifted its own time limit is cancelled after it all t
       { timeout: 5_000 },
     )
   try {
-    const told = vi.fn()
+    const failed = vi.fn()
     const call = database
       .forUser('alice')
       .transaction()
@@ -120,11 +120,11 @@ test('a statement that has lifted its own time limit is cancelled after it all t
         await sql`select set_config('statement_timeout', '0', true)`.execute(trx)
         await sql`select pg_sleep(60)`.execute(trx)
       })
-      .catch(told)
+      .catch(failed)
     await becomes(1)
     await vi.advanceTimersByTimeAsync(limit + grace)
     await call
-    expect(told).toHaveBeenCalledExactlyOnceWith(
+    expect(failed).toHaveBeenCalledExactlyOnceWith(
       expect.objectContaining({ name: 'DatabaseUnavailableError' }),
     )
     await becomes(0)

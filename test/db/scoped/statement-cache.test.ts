@@ -4,7 +4,7 @@ import { migrateToLatest, openDatabase, protectTable } from '../../../db/index.j
 import { emptyDatabase, openTestDatabase } from '../../parts/database.js'
 import { startPostgresProxy } from '../../parts/postgres-proxy.js'
 
-test('a value that cannot be sent breaks no statement of others', async () => {
+test('a value that cannot be sent does not break later statements', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   await sql`create table values_ (user_id text not null, v jsonb)`.execute(database.admin)
   await sql`create index on values_ (user_id)`.execute(database.admin)
@@ -16,7 +16,7 @@ test('a value that cannot be sent breaks no statement of others', async () => {
   for (let n = 0; n < 3; n++) await insert('bob', { n })
 })
 
-test('a column that a migration adds beside a running server breaks no statement', async () => {
+test('a column that a migration adds while the server runs breaks no statement', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   const all = () => database.forUser('alice').selectFrom('tasks').selectAll().execute()
   for (let n = 0; n < 3; n++) await all()
@@ -32,12 +32,12 @@ test('a column that a migration adds beside a running server breaks no statement
   for (let n = 0; n < 3; n++) expect(await inTransaction()).toEqual([])
 })
 
-test('a statement that a migration has changed is known whatever language PostgreSQL speaks', async () => {
+test('a stale prepared statement is recognized whatever language PostgreSQL uses', async () => {
   await using migrated = await openTestDatabase('PostgreSQL')
   await using proxy = await startPostgresProxy(migrated.url ?? '')
   const database = await openDatabase({ url: proxy.url, poolMax: 1 })
   const all = () => database.forUser('alice').selectFrom('tasks').selectAll().execute()
-  // As few machines have another locale the proxy says it in no language, in as many bytes.
+  // The proxy replaces the message by one of the same length, because few machines have another locale.
   let translated = 0
   proxy.translate = answer => {
     const text = answer.toString('latin1').replace(/(?<=\0C0A000\0M)[^\0]+/, message => {
@@ -56,7 +56,7 @@ test('a statement that a migration has changed is known whatever language Postgr
   }
 })
 
-test('columns that a migration renames, retypes and swaps are read as what they are then', async () => {
+test('columns that a migration renames, retypes and swaps are read correctly', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 2 })
   const run = (statement: string) => sql.raw(statement).execute(database.admin)
   await run(`create table things (user_id text primary key, a text, b int)`)
@@ -80,7 +80,7 @@ test('columns that a migration renames, retypes and swaps are read as what they 
   expect(await read()).toEqual(only({ b: 1, c: 2 }))
 })
 
-test('rows are what pg makes of them, whatever their columns are called', async () => {
+test('rows are the same as those of pg, whatever the names of the columns', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const text = `select 1 as a, 2 as a, null::text as n, '{"x":1}'::jsonb as "__proto__", array[1, null] as list,
     timestamptz '2026-01-02 03:04:05.678+00' as at, 'x'::bytea as bytes, 1.50::numeric as price, 2::bigint as big, true as yes`
@@ -89,7 +89,7 @@ test('rows are what pg makes of them, whatever their columns are called', async 
   expect(Object.entries(own.rows[0] ?? {})).toEqual(Object.entries(pg.rows[0] ?? {}))
 })
 
-test('a login with a schema of its own finds its tables', async () => {
+test('a login with its own schema finds its tables', async () => {
   await using empty = await emptyDatabase()
   const admin = await openDatabase({ url: empty.url })
   const login = `shop_${new URL(empty.url).pathname.slice(6)}`
@@ -113,7 +113,7 @@ test('a login with a schema of its own finds its tables', async () => {
   }
 })
 
-test('rows are streamed to their owner alone, and no further than the caller stays', async () => {
+test('a stream returns only the rows of its caller, and ends when the caller aborts', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   const add = (user: string, title: string) =>
     database.forUser(user).insertInto('tasks').values({ id: crypto.randomUUID(), title }).execute()
@@ -133,7 +133,7 @@ test('rows are streamed to their owner alone, and no further than the caller sta
   await add('bob', 'his too')
 })
 
-test('a statement that SQL in an extension prepares under a name of ours never runs for the next caller', async () => {
+test('a statement that an extension prepares under one of our names never runs for the next caller', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   await sql`create extension xml2`.execute(database.admin)
   const add = (title: string) =>
@@ -167,7 +167,7 @@ test('a statement that SQL in an extension prepares under a name of ours never r
   expect(left.rows).toEqual([])
 })
 
-test('prepared statements that somebody has dropped are sent again', async () => {
+test('prepared statements that were deallocated are sent again', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   const read = () => database.forUser('alice').selectFrom('tasks').select('id').execute()
   for (let n = 0; n < 3; n++) await read()

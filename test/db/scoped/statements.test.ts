@@ -9,7 +9,7 @@ const insert = (handle: Handle, title: string) =>
   handle.insertInto('tasks').values({ id: crypto.randomUUID(), title }).execute()
 const run = (handle: Handle, text: string) => sql<{ title?: string }>`${sql.raw(text)}`.execute(handle)
 
-describe.each(databaseKinds)('what a scoped handle sends on %s', kind => {
+describe.each(databaseKinds)('a scoped handle on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   let alice: Handle
   beforeAll(async () => {
@@ -36,13 +36,13 @@ describe.each(databaseKinds)('what a scoped handle sends on %s', kind => {
     '; delete from tasks',
     'select 1 /* ; */; delete from tasks -- ;',
     "select ';'; delete from tasks",
-  ])('is one statement: %s', async text => {
+  ])('refuses a second statement: %s', async text => {
     await expect(run(alice, text)).rejects.toThrow()
     await expect(alice.transaction().execute(trx => run(trx, text))).rejects.toThrow()
     expect(await titles()).toEqual(['hers', 'his'])
   })
 
-  test('is one statement, with values too', async () => {
+  test('refuses a second statement behind one with values', async () => {
     await expect(sql`select ${1}::int; delete from tasks`.execute(alice)).rejects.toThrow()
     expect(await titles()).toEqual(['hers', 'his'])
   })
@@ -64,7 +64,7 @@ describe.each(databaseKinds)('what a scoped handle sends on %s', kind => {
     'insert into tasks select * from tasks where false',
     'explain select title from tasks',
     'explain (analyze, costs off) update tasks set notes = notes',
-  ])('may be a query: %s', async text => {
+  ])('runs a query: %s', async text => {
     await expect(run(alice, text)).resolves.toBeDefined()
   })
 
@@ -94,7 +94,7 @@ describe.each(databaseKinds)('what a scoped handle sends on %s', kind => {
     '-- select\r\n\f\v reset role',
     '"select" 1',
     'selection',
-  ])('is nothing but a query: %s is refused, alone and in a transaction', async text => {
+  ])('refuses %s, alone and in a transaction', async text => {
     await expect(run(alice, text)).rejects.toThrow()
     const seen: unknown[] = []
     const call = alice.transaction().execute(async trx => {

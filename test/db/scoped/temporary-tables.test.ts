@@ -7,7 +7,7 @@ import { type Owned, openMigrated, ownedDatabase } from '../../parts/logins.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
-/** What somebody sends who may choose the columns of a list: PostgreSQL reads `1 AS "insert" INTO TEMP tasks`. */
+/** Injected select lists: PostgreSQL reads `1 insert into temp tasks` as `1 AS "insert" INTO TEMP tasks`. */
 const selectLists = [
   '*, 1 insert into temp tasks',
   '*, 1 merge into temporary table tasks',
@@ -29,7 +29,7 @@ const ways: [name: string, run: (alice: Handle, list: string) => Promise<unknown
   ],
   ['a transaction', (alice, list) => alice.transaction().execute(trx => sql.raw(text(list)).execute(trx))],
   [
-    'a connection that is kept',
+    'a kept connection',
     (alice, list) => alice.connection().execute(connection => sql.raw(text(list)).execute(connection)),
   ],
   [
@@ -64,7 +64,7 @@ async function addTasks({ forUser }: Pick<OpenDatabase, 'forUser'>) {
     await forUser(user).insertInto('tasks').values({ id: crypto.randomUUID(), title }).execute()
 }
 
-describe.each(databaseKinds)('a temporary table that a caller makes on %s', kind => {
+describe.each(databaseKinds)('a temporary table of a caller on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   beforeAll(async () => {
     database = await openTestDatabase(kind, { poolMax: 1 })
@@ -72,14 +72,14 @@ describe.each(databaseKinds)('a temporary table that a caller makes on %s', kind
   })
   afterAll(() => database[Symbol.asyncDispose]())
 
-  test.each(ways)('by %s is not there for the next caller', async (_, run) => {
+  test.each(ways)('from %s is gone for the next caller', async (_, run) => {
     for (const list of selectLists) {
       await run(database.forUser('alice'), list).catch(() => {})
       await expectNothingShared(database)
     }
   })
 
-  test('hides no table and no type, in its own transaction either', async () => {
+  test('hides no table and no type, not even in its own transaction', async () => {
     await database
       .forUser('alice')
       .transaction()
@@ -95,7 +95,7 @@ describe.each(databaseKinds)('a temporary table that a caller makes on %s', kind
     await expectNothingShared(database)
   })
 
-  test('is there for the rest of its transaction, under its own name', async () => {
+  test('exists for the rest of its transaction', async () => {
     const { rows } = await database
       .forUser('alice')
       .transaction()
@@ -107,7 +107,7 @@ describe.each(databaseKinds)('a temporary table that a caller makes on %s', kind
     await expectNothingShared(database)
   })
 
-  test('ends its connection, though nothing says so before', async () => {
+  test('destroys its connection', async () => {
     const pid = async () =>
       (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(database.admin)).rows
     const before = await pid()
@@ -117,7 +117,7 @@ describe.each(databaseKinds)('a temporary table that a caller makes on %s', kind
   })
 })
 
-test('nor at the level signed', async () => {
+test('at the level signed, temporary tables of a caller are gone for the next caller too', async () => {
   await using logins: Owned = await ownedDatabase()
   const database = await openMigrated(logins, randomBytes(32).toString('hex'))
   try {
@@ -140,7 +140,7 @@ test.each([
   ["the login's own path", 'alter role current_user reset search_path', 'public'],
   ['a path with pg_temp first', 'set search_path = pg_temp, public', 'public'],
   ['names that must be quoted', 'set search_path = "odd, ""name""", public', '"odd, ""name""", public'],
-])('statements find their tables by %s, and temporary ones last', async (_, setting, path) => {
+])('statements find their tables with %s, and temporary ones last', async (_, setting, path) => {
   await using database = await openTestDatabase('PostgreSQL')
   await sql`create schema "odd, ""name"""`.execute(database.admin)
   const name = new URL(database.url ?? '').pathname.slice(1)

@@ -6,7 +6,7 @@ import { watchMoments } from '../../parts/moments.js'
 import { weakenedModule } from '../../security/weakened.js'
 import { cut } from '../../security/weaknesses-cut.js'
 
-test('a connection that is given back at any moment of any path serves the next caller as theirs alone', {
+test('a connection that is released at any moment is safe for the next caller', {
   timeout: 600_000,
 }, async () => {
   await using database = await openTestDatabase('PostgreSQL')
@@ -20,11 +20,11 @@ test('a connection that is given back at any moment of any path serves the next 
   for await (const crossing of crossings) expect.fail(crossing)
 })
 
-test('and it would be seen if what is on its way did not count', { timeout: 60_000 }, async () => {
+test('the test above fails if calls in flight are not counted', { timeout: 60_000 }, async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const { openDatabase: open } = await weakenedModule<typeof import('../../../db/index.js')>('db/index.ts', [
-    cut('db/scoped/tracked-connection.ts', 'this.#underWay === 0', 'true'),
-    cut('db/scoped/session.ts', 'if (this.#isReturned || this.#isLetGo) throw new Error(returned)'),
+    cut('db/scoped/tracked-connection.ts', 'this.#callsInFlight === 0', 'true'),
+    cut('db/scoped/session.ts', 'if (this.isReleased || this.#isClientReleased) throw new Error(hasEnded)'),
   ])
   const crossings = findCrossings({ open, url: database.url ?? '', moments: watchMoments(), turns: [0, 3] })
   const first = await crossings.next()

@@ -10,7 +10,7 @@ const running = sql<{ count: number }>`
   select count(*)::int from pg_stat_activity where datname = current_database() and state = 'active' and query like '%pg_sleep(%'
     and pid <> pg_backend_pid()`
 
-describe('a caller who goes away, on PostgreSQL', () => {
+describe('when a caller aborts, on PostgreSQL', () => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   beforeAll(async () => {
     database = await openTestDatabase('PostgreSQL')
@@ -28,7 +28,7 @@ describe('a caller who goes away, on PostgreSQL', () => {
     gone.abort(new Error('gone'))
   }
 
-  test('has what runs cancelled, and is told at once', async () => {
+  test('the running statement is cancelled, and the call rejects at once', async () => {
     const gone = new AbortController()
     const call = sql`select pg_sleep(60)`.execute(database.forUser('alice', { signal: gone.signal }))
     const refused = expect(call).rejects.toThrow('gone')
@@ -37,7 +37,7 @@ describe('a caller who goes away, on PostgreSQL', () => {
     await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
   })
 
-  test('has a transaction rolled back', async () => {
+  test('the transaction is rolled back', async () => {
     const gone = new AbortController()
     const alice = database.forUser('alice', { signal: gone.signal })
     const call = alice.transaction().execute(async trx => {
@@ -52,12 +52,12 @@ describe('a caller who goes away, on PostgreSQL', () => {
     await vi.waitFor(() => expect(database.pool()).toMatchObject({ waiting: 0 }))
   })
 
-  test('is refused before anything is sent', async () => {
+  test('an aborted signal refuses a statement before it is sent', async () => {
     const alice = database.forUser('alice', { signal: AbortSignal.abort(new Error('gone before')) })
     await expect(alice.selectFrom('tasks').selectAll().execute()).rejects.toThrow('gone before')
   })
 
-  test("is told at once by Kysely's signal alone, and what runs has its connection until it ends", async () => {
+  test("Kysely's own signal rejects the call at once, and the statement keeps its connection until it ends", async () => {
     const gone = new AbortController()
     const call = sleep(database.forUser('alice'), 1).execute({ signal: gone.signal })
     const refused = expect(call).rejects.toThrow('gone')
@@ -68,7 +68,7 @@ describe('a caller who goes away, on PostgreSQL', () => {
     expect(await sleepers()).toBe(0)
   })
 
-  test("has a transaction rolled back by Kysely's signal", async () => {
+  test("Kysely's own signal rolls the transaction back", async () => {
     const gone = new AbortController()
     const call = database
       .forUser('alice')
@@ -85,7 +85,7 @@ describe('a caller who goes away, on PostgreSQL', () => {
     expect(await database.admin.selectFrom('tasks').selectAll().execute()).toEqual([])
   })
 
-  test('is told at once while waiting for a connection, and takes none', async () => {
+  test('a call that waits for a connection rejects at once and takes none', async () => {
     await using narrow = await openTestDatabase('PostgreSQL', { poolMax: 1 })
     const gone = new AbortController()
     const other = sleep(narrow.forUser('bob'), 1).execute()
@@ -102,7 +102,7 @@ describe('a caller who goes away, on PostgreSQL', () => {
     expect(await narrow.forUser('bob').selectFrom('tasks').selectAll().execute()).toEqual([])
   })
 
-  test('leaves connections that answer the next caller as themselves', async () => {
+  test('the next caller on the connection has their own identity', async () => {
     for (let round = 0; round < 20; round++) {
       const gone = new AbortController()
       const call = sql`select pg_sleep(0.01)`.execute(database.forUser('alice', { signal: gone.signal }))
@@ -113,7 +113,7 @@ describe('a caller who goes away, on PostgreSQL', () => {
     }
   })
 
-  test('has a stream cancelled that waits for its next rows', async () => {
+  test('a stream that waits for its next rows is cancelled', async () => {
     const gone = new AbortController()
     const rows = sleep(database.forUser('alice', { signal: gone.signal })).stream(1)
     const refused = expect(rows.next()).rejects.toThrow('gone')
@@ -125,7 +125,7 @@ describe('a caller who goes away, on PostgreSQL', () => {
   test.each([
     ['forUser', 0],
     ['execute', 1],
-  ])('is whoever says so first, of two signals: the one given to %s', async (_, first) => {
+  ])('the first of two signals counts: the one given to %s', async (_, first) => {
     const [handle, statement] = [new AbortController(), new AbortController()]
     const call = sleep(database.forUser('alice', { signal: handle.signal })).execute({
       signal: statement.signal,
@@ -138,7 +138,7 @@ describe('a caller who goes away, on PostgreSQL', () => {
   })
 })
 
-describe('a request to cancel that overtakes its statement is repeated until it is answered', () => {
+describe('a cancel request that arrives before its statement is repeated until the statement is answered', () => {
   const long = sql<number>`(select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b)`
   test.each<[string, (alice: Handle, hold: () => void) => Promise<unknown>]>([
     [
@@ -190,7 +190,7 @@ describe('a request to cancel that overtakes its statement is repeated until it 
   })
 })
 
-test('on the embedded database an abort is told at once, and the connection is drained', async () => {
+test('on the embedded database the call rejects at once, and the connection is usable after the statement ends', async () => {
   await using database = await openTestDatabase('embedded')
   const gone = new AbortController()
   const call = sql`select count(*) from generate_series(1, 3000000)`.execute(

@@ -7,7 +7,7 @@ import { startPostgresProxy } from '../../parts/postgres-proxy.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
-/** A message of the server (protocol, 55.7 Message Formats). */
+/** A message of the server (PostgreSQL manual, 55.7 Message Formats). */
 const message = (type: string, body: Buffer | string) => {
   const bytes = Buffer.from(body)
   const head = Buffer.alloc(5)
@@ -48,12 +48,12 @@ const ways: [name: string, run: (handle: Handle) => Promise<unknown>][] = [
   ['a statement without rows', handle => handle.updateTable('tasks').set({ notes: 'x' }).execute()],
   ['a transaction', handle => handle.transaction().execute(titles)],
   ['a stream', streamed],
-  ['a statement that is cleaned', handle => sql`select title from tasks, pg_sleep(0)`.execute(handle)],
+  ['a statement that needs cleaning', handle => sql`select title from tasks, pg_sleep(0)`.execute(handle)],
 ]
 
 const surplus: [name: string, bytes: Buffer][] = [
   ['a ReadyForQuery', ready],
-  ['two of them', Buffer.concat([ready, ready])],
+  ['two ReadyForQuery', Buffer.concat([ready, ready])],
   ['a CommandComplete', message('C', 'SELECT 1\0')],
   ['a whole answer', Buffer.concat([message('C', 'SELECT 1\0'), ready])],
   ['a row', message('D', Buffer.from([0, 1, 0, 0, 0, 1, 65]))],
@@ -64,7 +64,7 @@ const surplus: [name: string, bytes: Buffer][] = [
 ]
 
 test.each(surplus.flatMap(([what, bytes]) => ways.map(([way, run]) => [what, way, bytes, run] as const)))(
-  '%s too much, before or behind any piece of the answer to %s, hands nobody the rows of another',
+  'with %s too many, before or after any part of the answer to %s, no caller gets the rows of another',
   async (_what, _way, bytes, run) => {
     for (const isBefore of [true, false]) {
       for (let at = 0; at < 5; at++) {
@@ -93,30 +93,27 @@ test.each(surplus.flatMap(([what, bytes]) => ways.map(([way, run]) => [what, way
   },
 )
 
-test.each(ways)(
-  'the whole answer to %s once more, as the answer to the next caller, is refused',
-  async (_, run) => {
-    let answers: Buffer[] = []
-    proxy.translate = answer => {
-      answers.push(answer)
-      return answer
-    }
-    await run(database.forUser('alice'))
-    const before = answers
-    answers = []
-    proxy.translate = answer => {
-      proxy.translate = other => other
-      return Buffer.concat([...before, answer])
-    }
-    await expect(titles(database.forUser('bob'))).rejects.toThrow(DatabaseUnavailableError)
-    expect(await titles(database.forUser('bob'))).toEqual([{ title: 'his' }])
-  },
-)
+test.each(ways)('the answer to %s, sent again to the next caller, is refused', async (_, run) => {
+  let answers: Buffer[] = []
+  proxy.translate = answer => {
+    answers.push(answer)
+    return answer
+  }
+  await run(database.forUser('alice'))
+  const before = answers
+  answers = []
+  proxy.translate = answer => {
+    proxy.translate = other => other
+    return Buffer.concat([...before, answer])
+  }
+  await expect(titles(database.forUser('bob'))).rejects.toThrow(DatabaseUnavailableError)
+  expect(await titles(database.forUser('bob'))).toEqual([{ title: 'his' }])
+})
 
 test.each([
-  ['is lost', (row: Buffer) => [row].slice(1)],
-  ['comes twice', (row: Buffer) => [row, row]],
-])('a row that %s on its way is an outage', async (_, change) => {
+  ['gets lost', (row: Buffer) => [row].slice(1)],
+  ['is sent twice', (row: Buffer) => [row, row]],
+])('a row that %s is an outage', async (_, change) => {
   proxy.translate = answer => {
     const parts: Buffer[] = []
     let last: Buffer | undefined
@@ -133,7 +130,7 @@ test.each([
   proxy.translate = answer => answer
 })
 
-test('a ReadyForQuery that comes too early is an outage, and ends the connection', async () => {
+test('a ReadyForQuery that comes too early is an outage and destroys the connection', async () => {
   const backend = async () =>
     (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(database.forUser('bob'))).rows
   const before = await backend()

@@ -17,7 +17,7 @@ afterAll(async () => {
   await migrated[Symbol.asyncDispose]()
 })
 
-/** A database of one connection that stands and has sent an identity, as it is for nearly every caller. */
+/** A database with one open connection that has sent an identity before, as in normal operation. */
 async function openBehindProxy(options: DatabaseOptions = {}) {
   const database = await openDatabase({ url: proxy.url, poolMax: 1, ...options })
   await sql`select 1`.execute(database.forUser('somebody'))
@@ -25,8 +25,8 @@ async function openBehindProxy(options: DatabaseOptions = {}) {
 }
 
 /**
- * Types of the messages that are sent meanwhile: P(arse), B(ind), D(escribe), E(xecute), C(lose). Each text ends with what asks
- * for an answer, S(ync), Q(uery) or H (flush), and so is a round trip.
+ * Types of the messages that are sent meanwhile: P(arse), B(ind), D(escribe), E(xecute), C(lose). Each string is one round trip: it
+ * ends with a message that asks for an answer, S(ync), Q(uery) or H (flush).
  */
 async function sentBy(run: () => Promise<unknown>) {
   proxy.sent = ''
@@ -36,14 +36,14 @@ async function sentBy(run: () => Promise<unknown>) {
 
 const titles = (handle: Handle) => handle.selectFrom('tasks').select('title').where('completed', '=', true)
 
-test('a statement is one round trip, and is parsed twice at most; the identity is parsed once', async () => {
+test('a statement is one round trip and is parsed at most twice; the identity is parsed once', async () => {
   await using database = await openBehindProxy()
   const run = (user: string) => sentBy(() => titles(database.forUser(user)).execute())
   expect([await run('alice'), await run('bob')]).toEqual([['BEPBDES'], ['BEPBDES']])
   expect([await run('carol'), await run('alice')]).toEqual([['BEBDES'], ['BEBDES']])
 })
 
-test('without prepared statements a statement is one round trip too', async () => {
+test('a statement is one round trip without prepared statements too', async () => {
   await using database = await openBehindProxy({ preparedStatements: false })
   for (let n = 0; n < 3; n++) {
     expect(await sentBy(() => titles(database.forUser('alice')).execute())).toEqual(['PBEPBDES'])
@@ -54,7 +54,7 @@ const [begin, statement, clean, commit] = ['PBEBEPBDES', 'PBDES', 'Q', 'PBDES']
 
 test.each<[string, (alice: Handle) => Promise<unknown>, string[]]>([
   [
-    'a transaction sets the identity with its begin',
+    'a transaction sets the identity in the round trip of its begin',
     alice =>
       alice.transaction().execute(async trx => {
         const id = crypto.randomUUID()
@@ -70,7 +70,7 @@ test.each<[string, (alice: Handle) => Promise<unknown>, string[]]>([
     ['BEPBDES'],
   ],
   [
-    'a stream asks for its rows by the number that is wanted at once, behind the identity',
+    'a stream sends the identity once and fetches its rows in chunks',
     async alice => {
       const rows = alice.selectNoFrom(sql`generate_series(1, 5)`.as('n')).stream(2)
       for await (const _ of rows) {
@@ -80,7 +80,7 @@ test.each<[string, (alice: Handle) => Promise<unknown>, string[]]>([
     ['BEPBDH', 'EH', 'EH', 'EH', 'CS'],
   ],
   [
-    'a stream that fails sends nothing behind its error: a pooler would keep its server for the answer',
+    'a stream that fails sends only a Sync after its error: a pooler would wait for the answer to more',
     async alice => {
       const rows = alice.selectNoFrom(sql`1 / (4 - generate_series(1, 5))`.as('n')).stream(2)
       const read = async () => {
@@ -92,7 +92,7 @@ test.each<[string, (alice: Handle) => Promise<unknown>, string[]]>([
     ['BEPBDH', 'EH', 'EH', 'S', 'BEPBDES'],
   ],
   [
-    'a statement that may leave something behind is cleaned inside a transaction of its own',
+    'a statement that may leave something behind is cleaned inside its own transaction',
     alice => sql`select pg_advisory_lock(1)`.execute(alice),
     [begin, statement, clean, commit],
   ],

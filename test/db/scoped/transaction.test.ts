@@ -35,7 +35,7 @@ describe.each(databaseKinds)('a transaction of a scoped handle on %s', kind => {
     user = database.forUser(id)
   })
 
-  test('happens whole, as the caller', async () => {
+  test('commits all of its changes, as the caller', async () => {
     await user.transaction().execute(async trx => {
       await insert(trx, 'one')
       await insert(trx, 'two')
@@ -45,7 +45,7 @@ describe.each(databaseKinds)('a transaction of a scoped handle on %s', kind => {
     expect(await titles(user)).toEqual(['one', 'two'])
   })
 
-  test('leaves nothing where it throws', async () => {
+  test('leaves nothing if it throws', async () => {
     const mistake = new Error('Changed my mind')
     const call = user.transaction().execute(async trx => {
       await insert(trx, 'one')
@@ -55,7 +55,7 @@ describe.each(databaseKinds)('a transaction of a scoped handle on %s', kind => {
     expect(await titles(user)).toEqual([])
   })
 
-  test('leaves nothing where a statement fails', async () => {
+  test('leaves nothing if a statement fails', async () => {
     const call = user.transaction().execute(async trx => {
       await insert(trx, 'one')
       await divideByZero(trx)
@@ -64,7 +64,7 @@ describe.each(databaseKinds)('a transaction of a scoped handle on %s', kind => {
     expect(await titles(user)).toEqual([])
   })
 
-  test('is an error where the failure of a statement was swallowed: it was not committed', async () => {
+  test('is an error if the failure of a statement was ignored, because it is not committed', async () => {
     const call = user.transaction().execute(async trx => {
       await insert(trx, 'one')
       await divideByZero(trx).catch(() => {})
@@ -73,7 +73,7 @@ describe.each(databaseKinds)('a transaction of a scoped handle on %s', kind => {
     expect(await titles(user)).toEqual([])
   })
 
-  test('is an error as well where it is committed by hand', async () => {
+  test('is an error then if it is committed by hand too', async () => {
     const trx = await user.startTransaction().execute()
     await insert(trx, 'one')
     await divideByZero(trx).catch(() => {})
@@ -81,7 +81,7 @@ describe.each(databaseKinds)('a transaction of a scoped handle on %s', kind => {
     expect(await titles(user)).toEqual([])
   })
 
-  test('may be committed or rolled back by hand', async () => {
+  test('can be committed or rolled back by hand', async () => {
     const kept = await user.startTransaction().execute()
     await insert(kept, 'kept')
     await kept.commit().execute()
@@ -91,7 +91,7 @@ describe.each(databaseKinds)('a transaction of a scoped handle on %s', kind => {
     expect(await titles(user)).toEqual(['kept'])
   })
 
-  test('goes back to a savepoint, after an error too, and is still the caller', async () => {
+  test('returns to a savepoint, also after an error, and keeps its caller', async () => {
     const trx = await user.startTransaction().execute()
     await insert(trx, 'one')
     const outer = await trx.savepoint('outer').execute()
@@ -109,7 +109,7 @@ describe.each(databaseKinds)('a transaction of a scoped handle on %s', kind => {
     expect(await titles(user)).toEqual(['one', 'three'])
   })
 
-  test('has the isolation level and the access mode that were asked for', async () => {
+  test('has the requested isolation level and access mode', async () => {
     const trx = user.transaction().setIsolationLevel('serializable')
     const { rows } = await trx.execute(inside =>
       sql<{ level: string }>`select current_setting('transaction_isolation') as level`.execute(inside),
@@ -120,7 +120,7 @@ describe.each(databaseKinds)('a transaction of a scoped handle on %s', kind => {
     await expect(reading.execute(inside => insert(inside, 'one'))).rejects.toMatchObject({ code: '25006' })
   })
 
-  test('does not see what another user does at the same moment', async () => {
+  test('does not see the changes of other users at the same time', async () => {
     const others = Array.from({ length: 12 }, () => somebody())
     await Promise.all(
       others.map(other =>
@@ -136,7 +136,7 @@ describe.each(databaseKinds)('a transaction of a scoped handle on %s', kind => {
     expect(await titles(user)).toEqual([])
   })
 
-  test('is not needed to keep one connection: each statement on it is scoped', async () => {
+  test('is not needed for a kept connection: each of its statements is scoped', async () => {
     await user.connection().execute(async connection => {
       await insert(connection, 'one')
       await divideByZero(connection).catch(() => {})

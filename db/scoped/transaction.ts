@@ -1,0 +1,108 @@
+import { AbortedTransactionError, type TransactionSettings } from 'kysely'
+import pg from 'pg'
+import { DatabaseUnavailableError, fromIdentity } from '../errors.js'
+import type { Identity } from './identity.js'
+import { hasEnded, type Session } from './session.js'
+import { cleanSession, forgetSequences } from './session-cleanup.js'
+import { isStalePlan } from './statement-cache.js'
+
+const commitFailed = 'The transaction could not be committed and takes no more statements: roll it back.'
+
+/**
+ * The transaction of a scoped connection. It begins with the identity, and the session is cleaned before it ends: behind a
+ * transaction pooler the next statement gets another session.
+ */
+export class Transaction {
+  readonly #session: Session
+  readonly #identity: Identity
+  isOpen = false
+  /** A statement may have left something in the session, such as a setting or a lock. */
+  isUnclean = false
+  /** Why statements are refused while COMMIT or ROLLBACK runs or has failed: they would run outside the transaction. */
+  #refusal: string | null = null
+
+  constructor(session: Session, identity: Identity) {
+    this.#session = session
+    this.#identity = identity
+  }
+
+  /** Begins, sets the identity and forgets the last caller's sequence numbers, in one round trip. */
+  async begin({ isolationLevel, accessMode }: TransactionSettings = {}) {
+    const level = isolationLevel ? ` isolation level ${isolationLevel}` : ''
+    const begin = `begin${level}${accessMode ? ` ${accessMode}` : ''}`
+    try {
+      await this.#session.send([{ text: begin }, this.#identity.standard], forgetSequences)
+      this.isOpen = true
+    } catch (error) {
+      await this.rollback()
+      if (isStalePlan(error)) throw new DatabaseUnavailableError({ cause: error })
+      throw fromIdentity(error)
+    }
+    this.requireStatus()
+  }
+
+  /** If it fails, everything is rolled back and later statements are refused until the caller rolls back too. */
+  async commit() {
+    this.requireAccepting()
+    this.#session.requireNoOpenStream()
+    this.#refusal = hasEnded
+    const command = await this.#cleanAndCommit().catch(async error => {
+      await this.rollback()
+      if (isAborted(error)) throw new AbortedTransactionError()
+      this.#refusal = commitFailed
+      throw error
+    })
+    this.#end()
+    // PostgreSQL answers COMMIT of a failed transaction with the tag ROLLBACK, not with an error.
+    if (command === 'ROLLBACK') throw new AbortedTransactionError()
+  }
+
+  async #cleanAndCommit(): Promise<string> {
+    if (this.isUnclean) await this.clean()
+    return (await this.#session.send([], { text: 'commit' })).command
+  }
+
+  /** Never throws, so that the caller sees the first error. A connection that cannot roll back is destroyed. */
+  async rollback() {
+    if (this.#session.hasOpenStream) this.#session.isBroken = true
+    if (this.#session.isBroken) return
+    if (this.#refusal === commitFailed) return this.#end()
+    this.#refusal = hasEnded
+    try {
+      // Locks and prepared statements survive a rollback. One message, so that a pooler runs both in the same session.
+      await this.#session.run(this.isUnclean ? ['rollback', ...cleanSession] : ['rollback'])
+      this.isUnclean = false
+      this.#end()
+    } catch {
+      this.#session.isBroken = true
+    }
+  }
+
+  async clean() {
+    await this.#session.run(cleanSession)
+    this.isUnclean = false
+  }
+
+  /** @throws if the transaction or the connection is ending or has ended */
+  requireAccepting() {
+    const refusal = this.#session.isReleased ? hasEnded : this.#refusal
+    if (refusal !== null) throw new Error(refusal)
+  }
+
+  /** @throws if a statement has ended the transaction or left one open, because the identity ends with the transaction */
+  requireStatus() {
+    if (this.#session.status === (this.isOpen ? 'T' : 'I')) return
+    this.#session.isBroken = true
+    throw new Error(
+      'A statement began or ended a transaction, so its connection is destroyed: use transaction().',
+    )
+  }
+
+  #end() {
+    this.isOpen = false
+    this.#refusal = null
+  }
+}
+
+/** True if a statement has failed in the transaction, so that PostgreSQL accepts nothing but its end. */
+const isAborted = (error: unknown) => error instanceof pg.DatabaseError && error.code === '25P02'
