@@ -6,14 +6,14 @@ import { findBrokenRules, lacksUserIdIndex, ownRowsPolicy, tableTree } from './r
  * Protects a table: each user sees and writes only the rows whose `user_id` is their own. Call it in the migration that creates the
  * table, after `create table`. Calling it again restores the protection.
  *
- * The table needs a column `user_id text`, which gets the caller's id by default, and a btree index that starts with it (a primary or
- * unique key counts). Row-level security is enabled and forced, so it applies to the owner of the table too. The application role may
- * select, insert, update and delete.
+ * The table needs a column `user_id text` and a btree index that starts with it (a primary key counts). Unique keys must start with
+ * `user_id`, and a foreign key must map `user_id` to `user_id` or lead to a shared table: other keys reveal rows of other users.
+ *
+ * The default of `user_id` becomes the caller's id. Row-level security is enabled and forced, so it applies to the owner too. The
+ * application role may select, insert, update and delete.
  *
  * @param table name of the table, with its schema if that is not the first in the search path (`billing.invoices`)
- * @throws if the table or its `user_id` is missing, if it is a view, if no index starts with `user_id`, if a key could reveal that
- * another user's row exists (a unique key must start with `user_id`; a foreign key must map `user_id` to `user_id` or lead to a shared
- * table), or if `migrateToLatest` has not run
+ * @throws if the table is missing, is a view or breaks one of these rules, or if `migrateToLatest` has not run
  */
 export async function protectTable(db: AnyKysely, table: string): Promise<void> {
   await inTransaction(db, trx => protect(trx, table))
@@ -136,7 +136,7 @@ async function share(db: AnyKysely, table: string): Promise<void> {
   }
   if (isProtected)
     throw new Error(
-      `${table} cannot be shared: it is protected, or a table that inherits from it is. First drop that table's policy and disable its row-level security.`,
+      `${table} cannot be shared: it or a table that inherits from it is protected. Drop that policy and disable row-level security first.`,
     )
   await sql`
     insert into trpc_bearer.shared_table values (${relation}::regclass) on conflict do nothing`.execute(db)

@@ -5,7 +5,7 @@ import { belongsToExtension, type FenceGap, granteesUsableBy, revoke } from '../
 
 /** A relation on which the role has any privilege: its own, from PUBLIC or inherited. Or a table that callers need. */
 export interface ReachableRelation {
-  /** The login may lack the right to find it by name, if it may not use the schema. */
+  /** PostgreSQL does not resolve a name in a schema that the login may not use, so checks use the oid. */
   oid: string
   name: string
   schema: string
@@ -19,7 +19,7 @@ export interface ReachableRelation {
   /** The role may use the schema. */
   isOpen: boolean
   rights: string[]
-  /** Who holds the grants: the fix revokes from these. */
+  /** The fix revokes from these. */
   grantees: string[]
   /** Rewrite rules. They run with the rights of the owner, even on a view with `security_invoker`. */
   rules: string[]
@@ -93,7 +93,7 @@ export async function findReachableRelations(
   return rows
 }
 
-/** Finds what the catalogue shows to be wrong with a relation. */
+/** Finds the gaps of one relation. */
 export function findRelationGaps(relation: ReachableRelation, role: string): FenceGap[] {
   const { name, kind, isProtected, isShared, isForced, isInvoker, rights, grantees, rules } = relation
   const gap = (problem: string, fix: string) => [{ object: name, problem, fix }]
@@ -151,8 +151,8 @@ function findProtectedTableGaps(relation: ReachableRelation, role: string): Fenc
   if (loosePolicies.length > 0)
     gap(`its policy ${loosePolicies.join(', ')} allows more than the own rows`, restore.join(' '))
   else if (restore.length > 0) gap('no policy gives callers access to their rows', restore.join(' '))
-  const isLacking = isTasks ? needed.some(right => !rights.includes(right)) : rights.length === 0
-  if (isProtected && isLacking)
+  const isMissingRights = isTasks ? needed.some(right => !rights.includes(right)) : rights.length === 0
+  if (isProtected && isMissingRights)
     gap('callers need it, but the role may not use it', `grant ${needed.join(', ')} on ${name} to ${role};`)
   if (isTasks && !isOpen)
     gap('callers need it, but the role may not use its schema', `grant usage on schema ${schema} to ${role};`)

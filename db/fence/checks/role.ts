@@ -60,7 +60,7 @@ export async function findRoleGaps(db: Kysely<Database>, role: string): Promise<
   }))
 }
 
-/** Finds schemas in which the role may create tables. All callers would share such a table, made for example by `select … into`. */
+/** Finds schemas in which the role may create tables (`select … into`). All callers would share such a table. */
 export async function findSchemaGaps(db: Kysely<Database>, role: string): Promise<FenceGap[]> {
   const { rows } = await sql<{ object: string; grantees: string[] }>`
     select format('schema %I', nspname) as object,

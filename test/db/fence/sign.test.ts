@@ -168,7 +168,7 @@ test('a temporary table named like a type does not affect the identity of the ne
       .transaction()
       .execute(async first => {
         await count(first)
-        // On a connection on which nobody has asked for the identity yet, and then bob after alice on that one.
+        // A second connection, on which user_id() was not called yet. Bob gets it after alice.
         await database
           .forUser('alice')
           .transaction()

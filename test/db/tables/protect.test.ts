@@ -155,7 +155,9 @@ test('protecting a table again changes nothing', async () => {
 
 test('shareTable refuses a protected table', async () => {
   await using database = await openTestDatabase('PostgreSQL')
-  await expect(shareTable(database.admin, 'tasks')).rejects.toThrow('tasks cannot be shared: it is protected')
+  await expect(shareTable(database.admin, 'tasks')).rejects.toThrow(
+    'tasks cannot be shared: it or a table that inherits from it is protected',
+  )
   expect((await database.fence()).gaps).toEqual([])
 })
 

@@ -52,13 +52,13 @@ test.each([
     'grant pg_read_all_data to OTHER with admin option; set role OTHER; grant pg_read_all_data to ROLE; reset role',
     'pg_read_all_data, which may reach more',
   ],
-])('a role that can become one that %s is a gap, until it is fixed', async (_, statements, whom) => {
+])('a role that can become one that %s is a gap, until it is fixed', async (_, statements, target) => {
   await using database = await openWithOwnRole()
   const { role, other, run, fence } = database
   expect((await fence()).gaps).toEqual([])
   await run(statements)
   const { gaps } = await fence()
-  const problem = expect.stringContaining(`it can become ${whom.replace('OTHER', other)}`)
+  const problem = expect.stringContaining(`it can become ${target.replace('OTHER', other)}`)
   expect(gaps).toEqual([expect.objectContaining({ object: `role ${role}`, problem })])
   for (const { fix } of gaps) await run(fix)
   expect((await fence()).gaps).toEqual([])
