@@ -1,5 +1,5 @@
-/** Role that scoped statements run as, where nothing else is said. */
+/** Default name of the role that scoped statements run as. */
 export const defaultRole = 'app_user'
 
-/** A name that PostgreSQL takes as it is. */
+/** A name that PostgreSQL accepts without quotes. */
 export const rolePattern = /^[a-z_][a-z0-9_]{0,62}$/

@@ -2,8 +2,8 @@ import { causesOf } from '../shared/error-handling.js'
 import { type Reason, reasons } from '../shared/reasons.js'
 
 /**
- * The database cannot be reached or used at all, so that the same call may well succeed later: no connection, one that broke, a
- * server that starts or stops, a schema that is not migrated yet, a `FENCE_SECRET` that is not the database's. `cause` is what the driver said.
+ * The database cannot be reached or used, so the same call may succeed later: no connection, a server that starts or stops, a schema
+ * that is not migrated, a wrong `FENCE_SECRET`. `cause` is the error of the driver.
  */
 export class DatabaseUnavailableError extends Error {
   override name = 'DatabaseUnavailableError'
@@ -14,57 +14,56 @@ export class DatabaseUnavailableError extends Error {
   }
 }
 
-/** True when the error, or a cause of it, is that the database cannot be reached or used. */
+/** True if the error or one of its causes is a {@link DatabaseUnavailableError}. */
 export function isDatabaseUnavailable(error: unknown): boolean {
   return causesOf(error).some(cause => cause instanceof DatabaseUnavailableError)
 }
 
-/** True when the statement was cancelled because it took longer than `statement_timeout`. */
+/** True if the statement was cancelled, usually because it took longer than `statement_timeout`. */
 export function isStatementTimeout(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === '57014'
 }
 
-/** What a statement threw, as a {@link DatabaseUnavailableError} where it is one: asked where it arises, as other parts of a procedure have such codes too. */
+/** Wraps an error of a statement in a {@link DatabaseUnavailableError} if it is an outage. Adds `advice` if the role lacks a right. */
 export function fromStatement(error: unknown): unknown {
   if (!(error instanceof Error)) return error
-  if (saysUnavailable(error)) return new DatabaseUnavailableError({ cause: error })
-  return isDenied(error) ? Object.assign(error, { advice: reachable }) : error
+  if (isOutage(error)) return new DatabaseUnavailableError({ cause: error })
+  return isPermissionDenied(error) ? Object.assign(error, { advice: grantAdvice }) : error
 }
 
-const reachable =
-  'Callers reach what a migration has given them: by protectTable (own rows), shareTable (everybody reads), or a grant to their role.'
+const grantAdvice =
+  'Give callers access in a migration: protectTable (own rows), shareTable (read only), or a grant to the application role.'
 
-/** The role may not do that with a table, a function, or whatever else. */
-const isDenied = (error: Error) => 'routine' in error && error.routine === 'aclcheck_error'
+const isPermissionDenied = (error: Error) => 'routine' in error && error.routine === 'aclcheck_error'
 
-/** What the proof of the fence threw: an outage too where the migrations have not run. */
-export function fromProof(error: unknown): unknown {
+/** Wraps an error of the audit. A missing schema means that the migrations have not run, which is an outage. */
+export function wrapAuditError(error: unknown): unknown {
   if (!(error instanceof Error && isSchemaMissing(error))) return error
-  const cause = new Error('The database is not migrated: npm run migrate, or migrateToLatest.', {
+  const cause = new Error('The database is not migrated. Run npm run migrate, or call migrateToLatest.', {
     cause: error,
   })
   return new DatabaseUnavailableError({ cause })
 }
 
-/** What setting the identity threw: an outage too where the role is not there, or the login may not become it. */
+/** Wraps an error of setting the identity. A missing role, or one that the login may not become, is an outage. */
 export function fromIdentity(error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return code === '22023' || code === '42501' ? new DatabaseUnavailableError({ cause: error }) : error
 }
 
-function saysUnavailable(error: Error): boolean {
+function isOutage(error: Error): boolean {
   if (isNotBelieved(error)) return true
   const { code, routine } = { code: '', routine: '', ...error }
-  if (ofItsAuthor.has(routine)) return false
+  if (mistakeRoutines.has(routine)) return false
   // Class 08: connection exception, 53: out of resources, 57P: shut down.
   if (/^(08|53|57P)/.test(code) || networkCodes.has(code)) return true
   return isSchemaMissing(error) || brokenConnection.test(error.message)
 }
 
-/** How the database begins what it says of an identity without a good signature. */
-export const notBelieved = 'The identity is not believed'
+/** Start of the database's error message for an identity without a valid signature. */
+export const notBelieved = 'The identity is rejected'
 
-/** True when the database checks signatures, and this server cannot make them. */
+/** True if the database rejects the signature of this server, because `FENCE_SECRET` is missing or wrong. */
 export function isNotBelieved(error: unknown): boolean {
   return (
     error instanceof Error &&
@@ -74,16 +73,16 @@ export function isNotBelieved(error: unknown): boolean {
   )
 }
 
-/** The table or the schema of our own migrations is not there. In any language: each quotes the name in its own way. */
+/** True if the package's own table or schema is missing. Each language of the server quotes the name in its own way. */
 function isSchemaMissing(error: Error): boolean {
   const { code, routine } = { code: '', routine: '', ...error }
-  // A statement that names a table which it does not select from is its author's mistake.
+  // A table that is missing from the FROM clause is a mistake in the statement.
   if (code === '42P01') return routine !== 'errorMissingRTE' && /[^\w\s.]tasks[^\w\s.]/.test(error.message)
   return code === '3F000' && /[^\w\s.]trpc_bearer[^\w\s.]/.test(error.message)
 }
 
-/** What the author of a statement is to fix, under any code: RAISE in a function, and another number of values than it has places. */
-const ofItsAuthor = new Set(['exec_stmt_raise', 'exec_bind_message'])
+/** Mistakes in a statement, whatever the code: RAISE in a function, a wrong number of parameters. */
+const mistakeRoutines = new Set(['exec_stmt_raise', 'exec_bind_message'])
 
 const networkCodes = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
 

@@ -5,8 +5,8 @@ import pg from 'pg'
 import { userId } from '../shared/user.js'
 import { defaultRole } from './application-role.js'
 import { type EmbeddedDatabase, joinEmbedded, startEmbedded } from './embedded/pglite.js'
-import { DatabaseUnavailableError, fromProof } from './errors.js'
-import { type FenceReport, proveFence } from './fence/audit.js'
+import { DatabaseUnavailableError, wrapAuditError } from './errors.js'
+import { auditFence, type FenceReport } from './fence/audit.js'
 import { createFenceGate } from './fence/gate.js'
 import type { FenceLevel } from './fence/level.js'
 import { requireFenceSecret } from './fence/secret.js'
@@ -19,62 +19,60 @@ import { createStatementCache } from './scoped/statement-cache.js'
 
 /** Options of {@link openDatabase}. */
 export interface DatabaseOptions {
-  /** PostgreSQL 15 or later, TLS by the usual parameters (`?sslmode=verify-full`). Without one the embedded database is started. */
+  /** URL of PostgreSQL 15 or later, with the usual TLS parameters (`?sslmode=verify-full`). @default the embedded database */
   url?: string | undefined
   /** Folder of the embedded database. @default '.data' */
   dataDir?: string | undefined
   /** Role that scoped statements run as. @default 'app_user' */
   role?: string | undefined
-  /** Most connections at once. The embedded database has one. @default 10 */
+  /** Maximum number of connections. The embedded database has one. @default 10 */
   poolMax?: number | undefined
-  /** Longest time to wait for a connection, in seconds. @default 5 */
+  /** Maximum wait for a connection, in seconds. @default 5 */
   connectTimeout?: number | undefined
-  /** Longest time a scoped statement may take, in seconds. @default 15 */
+  /** Maximum duration of a scoped statement, in seconds. @default 15 */
   statementTimeout?: number | undefined
-  /** Signs the identity, for the level `signed`: what `setUpFence` was given, 32 characters or more. */
+  /** Signs the identity, for the level `signed`. The same secret as in `setUpFence`, at least 32 characters. */
   fenceSecret?: string | undefined
-  /** Refuse scoped statements below this level. @default what stands */
+  /** Refuses scoped statements below this level. @default any level */
   requiredFence?: FenceLevel | undefined
-  /** Keep statements prepared on each connection. Off for PgBouncer before 1.21 in transaction mode. @default true */
+  /** Keeps prepared statements on each connection. Turn it off for PgBouncer before 1.21 in transaction mode. @default true */
   preparedStatements?: boolean | undefined
-  /** Hears of what goes wrong behind the callers: a proof of the fence that failed. @default console.warn */
+  /** Called for problems in the background, such as an audit that fails. @default console.warn */
   onProblem?: ((problem: string, error: unknown) => void) | undefined
-  /** Use the embedded database that another process has open, instead of being refused. For the kysely command. @default false */
+  /** Uses an embedded database that another process has open, instead of throwing. For commands. @default false */
   join?: boolean | undefined
 }
 
-/** An open database: what `createContextFactory` and the handlers take as `db`. */
+/** An open database: the option `database` of `createContextFactory` and of the handlers. */
 export interface OpenDatabase {
-  /** The unscoped handle, for migrations and administration. It sees every row: never give it to a procedure. */
+  /** The unscoped handle, for migrations and administration. Never give it to a procedure. */
   admin: Kysely<Database>
   /**
-   * A handle on which every statement runs as the application role with this user's id: it sees and writes the rows of
-   * this user alone. A stream has its connection until it is read to its end or left, and nothing else runs there: what is awaited in
-   * its loop goes by another handle, as on its own transaction Kysely lets it wait for the stream. One that nobody reads on for
-   * `statementTimeout` and 5 seconds, or whose caller has gone, loses its connection; with one open no transaction commits.
+   * Returns a handle on which every statement runs as the application role with this user's id: it sees and writes only the rows of
+   * this user.
    *
-   * @param options.signal cancels what runs (on the embedded database it is only waited for), and refuses what comes after
-   * @throws TypeError when the id is empty, longer than 255 characters, or not storable as text
+   * A stream keeps its connection until it ends, so use another handle inside its loop. It is closed if nobody reads from it for
+   * `statementTimeout` and 5 seconds. A transaction with an open stream does not commit.
+   *
+   * @param options.signal cancels the running statement (the embedded database finishes it first) and refuses later ones
+   * @throws TypeError if the id is empty, longer than 255 characters, or contains NUL
    */
   forUser(userId: string, options?: { signal?: AbortSignal }): Kysely<Database>
-  /**
-   * Proves that users are kept apart (see `proveFence`), and answers what is missing. Scoped statements are refused while
-   * something is.
-   */
+  /** Checks that users are kept apart, and returns the gaps. Scoped statements are refused while there is a gap. */
   fence(): Promise<FenceReport>
-  /** Connections of the pool: open, idle, and callers that wait for one. */
+  /** Numbers of the pool: open connections, idle connections, and callers that wait for one. */
   pool(): { total: number; idle: number; waiting: number }
-  /** Closes every connection, and the embedded database with its folder's lock. */
+  /** Closes all connections, and the embedded database. */
   close(): Promise<void>
 }
 
 /**
- * Opens PostgreSQL. With a `url` nothing is connected yet and nothing is migrated (that is `npm run migrate`, or
- * {@link migrateToLatest}); without one the embedded database is started in `dataDir` and brought to the latest schema.
+ * Opens PostgreSQL. With a `url` it neither connects nor migrates yet: run `npm run migrate`, or call {@link migrateToLatest}.
+ * Without a `url` it starts the embedded database in `dataDir` and migrates it.
  *
- * @throws TypeError for a `fenceSecret` that is too short
- * @throws DataDirInUseError when another process has `dataDir` open
- * @throws MissingPackageError when there is no `url` and PGlite is not installed
+ * @throws TypeError if `fenceSecret` is too short
+ * @throws DataDirInUseError if another process has `dataDir` open
+ * @throws MissingPackageError if there is no `url` and PGlite is not installed
  */
 export async function openDatabase({
   url,
@@ -90,17 +88,17 @@ export async function openDatabase({
   join = false,
 }: DatabaseOptions = {}): Promise<OpenDatabase> {
   if (fenceSecret !== undefined) requireFenceSecret(fenceSecret)
-  const embedded = url === undefined ? await embed(dataDir, join) : null
+  const embedded = url === undefined ? await openEmbedded(dataDir, join) : null
   const pool = new pg.Pool({
     max: poolMax,
     connectionTimeoutMillis: connectTimeout * 1000,
     keepAlive: true,
     ...(embedded?.connection ?? { connectionString: url }),
   })
-  // A connection that breaks while idle or checked out is the next query's error, not the end of the process.
+  // Without listeners a broken connection would end the process. The next query reports it.
   pool.on('error', () => {})
   pool.on('connect', client => client.on('error', () => {}))
-  // The embedded database is one session: a statement that one connection prepared is there for the next one too.
+  // The embedded database is one session, so its connections would share the names of prepared statements.
   const prepare = preparedStatements && embedded === null
   let facts: SessionFacts = { searchPath: 'pg_temp', volatileFunctions: new Set(), hasBackslashes: true }
   const inspect = createStatementCache({ prepare, facts: () => facts })
@@ -114,7 +112,7 @@ export async function openDatabase({
     ending ??= pool.end().then(() => embedded?.close())
     return ending
   }
-  // `db.destroy()` ends all of it too: it is all that the kysely command calls.
+  // The kysely command only calls `db.destroy()`, so that closes everything too.
   const dialect = new PostgresDialect({ pool: { connect, end, options: pool.options } })
   const db = new Kysely<Database>({ dialect })
   const close = async () => {
@@ -134,24 +132,24 @@ export async function openDatabase({
   const gate = createFenceGate(
     async () => {
       const found = await readSessionFacts(db)
-      // The same object as long as nothing has changed: known statements are not judged anew with each proof.
+      // The same object while nothing changes, so that known statements need no new check.
       if (!isDeepStrictEqual(found, facts)) facts = found
-      return proveFence({
+      return auditFence({
         db,
         role,
-        forNobody: scoped(randomUUID(), { beforeConnect: async () => {} }),
+        withoutRows: scoped(randomUUID(), { beforeConnect: async () => {} }),
         timeout: statementTimeout * 1000,
         required: requiredFence,
       }).catch(error => {
-        throw fromProof(error)
+        throw wrapAuditError(error)
       })
     },
     { onProblem },
   )
   return {
     admin: db,
-    forUser: (id, { signal } = {}) => scoped(requireUserId(id), { beforeConnect: gate.pass, signal }),
-    fence: gate.prove,
+    forUser: (id, { signal } = {}) => scoped(requireUserId(id), { beforeConnect: gate.check, signal }),
+    fence: gate.audit,
     pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close,
   }
@@ -159,10 +157,10 @@ export async function openDatabase({
 
 function requireUserId(id: string): string {
   const { success, data } = userId.safeParse(id)
-  if (!success) throw new TypeError('The id of a user must be 1 to 255 characters of text, without NUL.')
+  if (!success) throw new TypeError('The id of a user must be a string of 1 to 255 characters, without NUL.')
   return data
 }
 
-async function embed(dataDir: string, join: boolean): Promise<EmbeddedDatabase> {
+async function openEmbedded(dataDir: string, join: boolean): Promise<EmbeddedDatabase> {
   return (join ? await joinEmbedded(dataDir) : null) ?? (await startEmbedded(dataDir))
 }

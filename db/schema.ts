@@ -1,8 +1,8 @@
 import type { ColumnType, Generated, GeneratedAlways, Kysely } from 'kysely'
 
 /**
- * A task row. `user_id` defaults to the caller, so that nothing need name it on insert. Times are written as ISO 8601 text in
- * UTC, never as a `Date`: pg writes those in the local time of the process, off by seconds in 1850 and by an era in year 1.
+ * A row of the table of tasks. `user_id` defaults to the caller. Write times as ISO 8601 text in UTC, not as a `Date`: pg writes a
+ * `Date` in the local time zone, which is wrong for very old dates.
  */
 export interface TasksTable {
   user_id: Generated<string>
@@ -17,7 +17,7 @@ export interface TasksTable {
 }
 
 /**
- * The tables, as Kysely knows them. Add your own by declaration merging:
+ * The tables that Kysely knows. Add yours by declaration merging:
  *
  * @example
  * declare module 'trpc-bearer/db' {
@@ -28,6 +28,6 @@ export interface Database {
   tasks: TasksTable
 }
 
-/** A handle whatever tables it knows: what a migration is given (Kysely's `Migration` says the same). */
-// biome-ignore lint/suspicious/noExplicitAny: no type but any takes a handle of any tables
+/** A handle with any tables, as in Kysely's `Migration`. */
+// biome-ignore lint/suspicious/noExplicitAny: only any accepts a handle with any tables
 export type AnyKysely = Kysely<any>

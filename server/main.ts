@@ -4,6 +4,9 @@ import { welcomeText } from './app/page.js'
 import { loadEnvFile, runCommand } from './commands/command.js'
 import { startServer } from './index.js'
 
+const shutdownTimeout = 10_000
+
+/** `npm start`: runs the server until SIGTERM or SIGINT. */
 await runCommand(async () => {
   loadEnvFile()
   const config = readConfig()
@@ -11,8 +14,7 @@ await runCommand(async () => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
       const closed = starting.then(server => server.close()).catch(() => {})
-      // A start that hangs is not waited for.
-      Promise.race([closed, sleep(10_000)]).finally(() => process.exit(0))
+      Promise.race([closed, sleep(shutdownTimeout)]).finally(() => process.exit(0))
     })
   }
   const { url } = await starting

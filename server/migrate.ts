@@ -1,40 +1,43 @@
 import { sql } from 'kysely'
-import { currentKey } from '../db/fence/secret.js'
-import { loginOf } from '../db/fence/serving-login.js'
+import { findKeyFingerprint } from '../db/fence/secret.js'
+import { findLogin } from '../db/fence/serving-login.js'
 import { migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
 import { type Config, ConfigError, readConfig } from './app/config.js'
-import { CommandError, explainMigration, loadEnvFile, runCommand, sayWhere } from './commands/command.js'
-import { withSql } from './commands/denied.js'
+import { announceEmbedded, CommandError, loadEnvFile, runCommand } from './commands/command.js'
+import { explainMigrationError, withSql } from './commands/explain-error.js'
 
-/** `npm run migrate`: the schema, the login that serves, and with `FENCE_SECRET` the level. */
+/** `npm run migrate`: migrates the schema, sets up the serving login, and with `FENCE_SECRET` the level `signed`. */
 await runCommand(async () => {
   loadEnvFile()
   const config = readConfig()
-  sayWhere(config)
+  announceEmbedded(config)
   const { databaseUrl, migrationDatabaseUrl, dataDir, databaseRole: role } = config
-  const login = await servingLogin(config)
+  const login = await findServingLogin(config)
   const database = await openDatabase({ url: migrationDatabaseUrl ?? databaseUrl, dataDir, role, join: true })
   try {
-    const left = await migrate(database.admin, config, login)
-    if (isOfAnother(databaseUrl, migrationDatabaseUrl))
-      console.warn('DATABASE_URL names another database: the one of MIGRATION_DATABASE_URL was migrated.')
-    if (left.length > 0) throw new CommandError(withSql('This login may not do the rest.', left))
+    const missing = await migrate(database.admin, config, login)
+    if (isOtherDatabase(databaseUrl, migrationDatabaseUrl))
+      console.warn(
+        'DATABASE_URL names another database. Only the one of MIGRATION_DATABASE_URL was migrated.',
+      )
+    if (missing.length > 0)
+      throw new CommandError(withSql('This login may not set up the login of DATABASE_URL.', missing))
   } catch (error) {
-    throw await explainMigration(error, database.admin, config, login)
+    throw await explainMigrationError(error, database.admin, config)
   } finally {
     await database.close()
   }
 })
 
-/** Two URLs that name two databases; a pooler may have names of its own. */
-function isOfAnother(url = '', other = ''): boolean {
+/** Compares only the names: a pooler may have another host and port. */
+function isOtherDatabase(url = '', other = ''): boolean {
   return URL.canParse(url) && URL.canParse(other) && new URL(url).pathname !== new URL(other).pathname
 }
 
-/** The login that serves, where a URL of its own says who migrates. */
-async function servingLogin({ databaseUrl, migrationDatabaseUrl }: Config): Promise<string | undefined> {
+/** The login of DATABASE_URL, if MIGRATION_DATABASE_URL is set. */
+async function findServingLogin({ databaseUrl, migrationDatabaseUrl }: Config): Promise<string | undefined> {
   if (databaseUrl === undefined || migrationDatabaseUrl === undefined) return undefined
-  const login = await loginOf(databaseUrl)
+  const login = await findLogin(databaseUrl)
   if (login === undefined)
     throw new ConfigError(['DATABASE_URL: names no login, expected postgres://login:password@host/database'])
   return login
@@ -47,27 +50,27 @@ async function migrate(
 ): Promise<string[]> {
   const names = await migrateToLatest(db, { role })
   await requireRole(db, role)
-  const before = await currentKey(db)
-  const left = await setUpFence(db, { role, secret, login })
-  const after = await currentKey(db)
+  const before = await findKeyFingerprint(db)
+  const missing = await setUpFence(db, { role, secret, login })
+  const after = await findKeyFingerprint(db)
   console.log(names.length === 0 ? 'The schema is up to date.' : `Migrated: ${names.join(', ')}.`)
   if (after === null && migrationDatabaseUrl !== undefined)
-    console.log('The level is plain: with FENCE_SECRET injected SQL stays with its caller too.')
+    console.log('The level is plain. Set FENCE_SECRET to protect users from injected SQL as well.')
   if (before === null && after !== null)
     console.log(
-      'The identity is signed now: every server needs this FENCE_SECRET. npm run fence tells the level.',
+      'The identity is signed now. Give every server this FENCE_SECRET, then check the level with npm run fence.',
     )
   else if (before !== after)
-    console.log('FENCE_SECRET has been changed: the one before stays good until the next change.')
-  return left
+    console.log('FENCE_SECRET has been changed. The previous secret works until the next change.')
+  return missing
 }
 
-/** The first migration has granted the tables to one role: another name would be a role without them. */
+/** The first migration grants the tables to one role. Any other role could not use them. */
 async function requireRole(db: OpenDatabase['admin'], role: string): Promise<void> {
-  const { rows } = await sql<{ made: string }>`select trpc_bearer.application_role() as made`.execute(db)
-  const made = rows[0]?.made
-  if (made !== role)
+  const { rows } = await sql<{ name: string }>`select trpc_bearer.application_role() as name`.execute(db)
+  const name = rows[0]?.name
+  if (name !== role)
     throw new CommandError(
-      `This database was migrated with DATABASE_ROLE=${made}, and keeps it: it cannot be ${role}.`,
+      `This database was migrated with DATABASE_ROLE=${name}, not ${role}. The role cannot be changed.`,
     )
 }

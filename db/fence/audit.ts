@@ -3,72 +3,68 @@ import pg from 'pg'
 import { causesOf } from '../../shared/error-handling.js'
 import { isNotBelieved } from '../errors.js'
 import type { Database } from '../schema.js'
-import { brokenTableRules } from '../tables/rules.js'
-import { gapsOfCatalogue } from './checks/catalogue.js'
-import { gapsOf, reachedBy } from './checks/relations.js'
-import { gapsOfAnotherRole, gapsOfRole, gapsOfSchemas, gapsOfShared } from './checks/role.js'
+import { findBrokenRules } from '../tables/rules.js'
+import { findCatalogueGaps } from './checks/catalogue.js'
+import { findReachableRelations, findRelationGaps } from './checks/relations.js'
+import { findRoleGaps, findRoleMismatch, findSchemaGaps, findSharedStateGaps } from './checks/role.js'
 import { type FenceGap, revoke } from './gap.js'
-import { type FenceLevel, findFenceLevel, within } from './level.js'
+import { type FenceLevel, findFenceLevel, withStatementTimeout } from './level.js'
 
-/** What a proof found. */
+/** Result of an audit. */
 export interface FenceReport {
   level: FenceLevel
   gaps: FenceGap[]
-  /** What keeps the level from being `signed`; nothing where it is, or where gaps come first. */
+  /** What keeps the level from being `signed`. Missing if the level is `signed`, or if other gaps must be fixed first. */
   obstacles?: FenceGap[]
-  /** What will be a gap after the next change of the secret, in one line. */
+  /** One line about something that becomes a gap after the next change of the secret. */
   warning?: string
 }
 
-/** Options of {@link proveFence}. */
+/** Options of {@link auditFence}. */
 export interface FenceOptions {
   db: Kysely<Database>
-  /** A scoped handle of a user who owns no row. */
-  forNobody: Kysely<Database>
+  /** A scoped handle for a user who owns no rows. */
+  withoutRows: Kysely<Database>
   role: string
-  /** Longest time a look may take, in milliseconds. */
+  /** Timeout of each statement, in milliseconds. */
   timeout: number
-  /** A lower level is a gap. @default 'plain' */
+  /** The required level. A lower one is a gap. @default 'plain' */
   required?: FenceLevel | undefined
 }
 
 /**
- * Proves that the fence stands, by trying and by looking at everything that the application role can reach: the role has no power
- * that policies do not bind, and cannot become one who reaches more; each table or view on which it, PUBLIC or one that it inherits
- * from has any privilege is under our forced policy, was shared with `shareTable`, or is a view with `security_invoker`; callers may
- * use the tables that they need; and somebody who owns no row sees none. What belongs to an extension, what PostgreSQL lets
- * everybody read, and what the role cannot touch, does not count.
+ * Checks that users are kept apart: reads what the application role can reach and become, and tries it with forged identities.
+ * Relations of an extension, and what PostgreSQL lets every role read, do not count.
  *
- * @returns the level, and the gaps; none when it stands
+ * @returns the level, and the gaps (empty if users are kept apart)
  */
-export async function proveFence(options: FenceOptions): Promise<FenceReport> {
-  const report = await look(options).catch(error => {
+export async function auditFence(options: FenceOptions): Promise<FenceReport> {
+  const first = await runChecks(options).catch(error => {
     if (!(error instanceof pg.DatabaseError)) throw error
   })
-  if (report?.gaps.length === 0) return report
-  // A migration that is committed meanwhile is seen in part: what is at fault is still so the next time.
-  const again = await look(options)
-  const gaps = again.gaps.filter(gap => report === undefined || report.gaps.some(isSame(gap)))
-  return { ...again, gaps }
+  if (first?.gaps.length === 0) return first
+  // The first run may have seen a migration half committed. Only gaps that both runs found count.
+  const second = await runChecks(options)
+  const gaps = second.gaps.filter(gap => first === undefined || first.gaps.some(isSame(gap)))
+  return { ...second, gaps }
 }
 
 const isSame = (one: FenceGap) => (other: FenceGap) =>
   one.object === other.object && one.problem === other.problem
 
-async function look({ db, forNobody, role, timeout, required }: FenceOptions): Promise<FenceReport> {
-  const anotherRole = await gapsOfAnotherRole(db, role)
-  // Nothing can be asked as that one.
-  if (anotherRole.length > 0) return { level: 'plain', gaps: anotherRole }
-  const { gaps, tables } = await within(db, timeout, trx => inspect(trx, role))
-  if (!(await isBelieved(forNobody))) return { level: 'plain', gaps: [...gaps, identityNotBelieved] }
+async function runChecks({ db, withoutRows, role, timeout, required }: FenceOptions): Promise<FenceReport> {
+  const mismatch = await findRoleMismatch(db, role)
+  if (mismatch.length > 0) return { level: 'plain', gaps: mismatch }
+  const { gaps, tables } = await withStatementTimeout(db, timeout, trx => inspectCatalogue(trx, role))
+  if (!(await acceptsIdentity(withoutRows))) return { level: 'plain', gaps: [...gaps, identityRejected] }
   for (const name of tables) {
     const { rows } = await sql<{
       seen: boolean
-    }>`select exists (select from ${sql.raw(name)}) as seen`.execute(forNobody)
+    }>`select exists (select from ${sql.raw(name)}) as seen`.execute(withoutRows)
     if (rows[0]?.seen)
       gaps.push({
         object: name,
-        problem: 'somebody who owns no row sees one',
+        problem: 'a user who owns no rows can see rows',
         fix: revoke('all', name, ['public', role]),
       })
   }
@@ -78,66 +74,69 @@ async function look({ db, forNobody, role, timeout, required }: FenceOptions): P
     level,
     gaps,
     ...(level === 'plain' && { obstacles }),
-    ...((await isSignedPreviously(forNobody)) && { warning: previousSecret }),
+    ...((await usesPreviousSecret(withoutRows)) && { warning: previousSecretWarning }),
   }
 }
 
-async function isBelieved(forNobody: Kysely<Database>): Promise<boolean> {
+async function acceptsIdentity(withoutRows: Kysely<Database>): Promise<boolean> {
   try {
-    const { rows } = await sql<{ isBelieved: boolean | null }>`
-      select trpc_bearer.user_id() = current_setting('app.user_id') as "isBelieved"`.execute(forNobody)
-    return rows[0]?.isBelieved ?? false
+    const { rows } = await sql<{ isAccepted: boolean | null }>`
+      select trpc_bearer.user_id() = current_setting('app.user_id') as "isAccepted"`.execute(withoutRows)
+    return rows[0]?.isAccepted ?? false
   } catch (error) {
     if (causesOf(error).some(isNotBelieved)) return false
     throw error
   }
 }
 
-/** By the secret before the last change. The function is there once a migration has set the level up. */
-async function isSignedPreviously(forNobody: Kysely<Database>): Promise<boolean> {
-  const { rows: found } = await sql<{ isThere: boolean }>`
-    select to_regprocedure('trpc_bearer.is_signed_currently()') is not null as "isThere"`.execute(forNobody)
-  if (!found[0]?.isThere) return false
+/** The function exists once a migration has set up the level `signed`. */
+async function usesPreviousSecret(withoutRows: Kysely<Database>): Promise<boolean> {
+  const { rows: found } = await sql<{ exists: boolean }>`
+    select to_regprocedure('trpc_bearer.is_signed_currently()') is not null as exists`.execute(withoutRows)
+  if (!found[0]?.exists) return false
   const { rows } = await sql<{ isCurrent: boolean | null }>`
-    select trpc_bearer.is_signed_currently() as "isCurrent"`.execute(forNobody)
+    select trpc_bearer.is_signed_currently() as "isCurrent"`.execute(withoutRows)
   return rows[0]?.isCurrent === false
 }
 
-const previousSecret =
-  'FENCE_SECRET is the one before the last change, and good until the next: give this server the new one.'
+const previousSecretWarning =
+  'FENCE_SECRET is the previous secret. It stops working at the next change: give this server the current one.'
 
-const identityNotBelieved: FenceGap = {
+const identityRejected: FenceGap = {
   object: 'the identity',
-  problem:
-    'the database does not believe it: FENCE_SECRET is missing, or another than the migration was given',
-  fix: '-- give this server the secret that the migration was given (to migrate with another one changes it for all)',
+  problem: 'the database rejects it: FENCE_SECRET is missing, or differs from the secret of the migration',
+  fix: '-- give this server the FENCE_SECRET of the migration (migrating with another one changes it for every server)',
 }
 
-/** What is wrong by what the catalogue says, and the protected tables that are left to try, with their schemas. */
-async function inspect(db: Kysely<Database>, role: string): Promise<{ gaps: FenceGap[]; tables: string[] }> {
-  const gaps = await gapsOfRole(db, role)
-  // The rest would follow from it.
+/** Finds the gaps that the catalogue shows, and the protected tables to try, with their schemas. */
+async function inspectCatalogue(
+  db: Kysely<Database>,
+  role: string,
+): Promise<{ gaps: FenceGap[]; tables: string[] }> {
+  const gaps = await findRoleGaps(db, role)
+  // Every other gap would be a consequence.
   if (gaps.length > 0) return { gaps, tables: [] }
-  // The second where the login may not use their schema.
+  // to_regclass finds nothing in a schema that the login may not use.
   const { rows } = await sql<{ tasks: number | null }>`
     select coalesce(to_regclass('tasks'), (
       select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.nspname = 'trpc_bearer'
       where c.relname = 'tasks' and c.relkind = 'r' and c.relowner = n.nspowner order by c.oid limit 1
     ))::oid as tasks`.execute(db)
-  // Names and policies are read with their schemas then, whatever settings the login has, or who fixes it.
+  // Names and policies are then printed with their schemas, whatever the settings of the login are.
   await sql`
     select set_config('search_path', '', true), set_config('quote_all_identifiers', 'off', true),
       set_config('row_security', 'on', true)`.execute(db)
-  for (const gapsOf of [gapsOfSchemas, gapsOfShared, gapsOfCatalogue]) gaps.push(...(await gapsOf(db, role)))
+  for (const findGaps of [findSchemaGaps, findSharedStateGaps, findCatalogueGaps])
+    gaps.push(...(await findGaps(db, role)))
   const tables: string[] = []
-  for (const reached of await reachedBy(db, { role, tasks: rows[0]?.tasks ?? null })) {
-    const { oid, name, kind, isShared, isOpen, rights, lenders } = reached
-    const found = gapsOf(reached, role)
+  for (const relation of await findReachableRelations(db, { role, tasks: rows[0]?.tasks ?? null })) {
+    const { oid, name, kind, isShared, isOpen, rights, grantees } = relation
+    const found = findRelationGaps(relation, role)
     gaps.push(...found)
     if (found.length > 0 || kind !== 'table' || isShared) continue
     if (isOpen && rights.includes('select')) tables.push(name)
-    for (const { problem, fix } of await brokenTableRules(db, oid))
-      gaps.push({ object: name, problem, fix: fix ?? revoke('all', name, lenders) })
+    for (const { problem, fix } of await findBrokenRules(db, oid))
+      gaps.push({ object: name, problem, fix: fix ?? revoke('all', name, grantees) })
   }
   return { gaps, tables }
 }

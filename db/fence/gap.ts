@@ -1,28 +1,28 @@
 import { type RawBuilder, sql } from 'kysely'
 
-/** A gap in the fence: what is at fault, and the SQL that fixes it. */
+/** A gap in the fence: what is wrong, and the SQL that fixes it. */
 export interface FenceGap {
   /** The table, view, schema or role. */
   object: string
   problem: string
-  /** What an administrator runs. */
+  /** SQL for an administrator. A `--` comment if no SQL can fix it. */
   fix: string
 }
 
 export const revoke = (privileges: string, name: string, from: readonly string[]) =>
   `revoke ${privileges} on ${name} from ${from.join(', ')};`
 
-/** That a relation `c` belongs to an extension, which answers for it. */
-export const isOfExtension = sql`exists (
+/** True if relation `c` belongs to an extension. The extension is responsible for its privileges. */
+export const belongsToExtension = sql`exists (
   select from pg_catalog.pg_depend d
   where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')`
 
 /**
- * Those who lend the role what they were granted, as SQL takes an array: PUBLIC, the role itself, and whom it inherits from.
+ * SQL array of the grantees whose grants the role can use: PUBLIC, the role itself, and the roles it inherits from.
  *
  * @param grantees a query of their oids
  */
-export const lenders = (grantees: RawBuilder<unknown>, role: string) => sql`
+export const granteesUsableBy = (grantees: RawBuilder<unknown>, role: string) => sql`
   array(
     select distinct case a.grantee when 0 then 'public' else a.grantee::regrole::text end from (${grantees}) a (grantee)
     where a.grantee = 0 or pg_has_role(${role}, a.grantee, 'usage')

@@ -3,96 +3,99 @@ import { DatabaseUnavailableError, isStatementTimeout } from '../errors.js'
 import type { FenceReport } from './audit.js'
 import type { FenceGap } from './gap.js'
 
-/** The database does not keep users apart: nothing is asked of it for one. */
+/** The database does not keep users apart, so scoped statements are refused. `cause` lists every gap and its fix. */
 export class FenceError extends DatabaseUnavailableError {
   override name = 'FenceError'
 
   constructor(readonly gaps: readonly FenceGap[]) {
     super({ cause: new Error(gaps.map(gap => `${gap.object}: ${gap.problem}. ${gap.fix}`).join('\n')) })
     this.message =
-      'The database does not keep users apart: npm run fence, or the fence() of openDatabase, says where.'
+      'The database does not keep users apart. Run npm run fence, or call database.fence(), to list the gaps.'
   }
 }
 
-/** Lets scoped statements pass once the fence is proved to stand. */
+/** Refuses scoped statements unless a recent audit found no gap. */
 export interface FenceGate {
   /**
-   * Resolves at once if the last proof held, and renews it behind the statement once a minute. Proves first if there is no good
-   * proof of the last three minutes, or if the last one found a gap more than five seconds ago.
+   * Resolves at once if the last audit found no gap. An audit older than one minute is repeated in the background, one older than
+   * three minutes first. After a gap the audit is repeated every five seconds.
+   *
+   * @throws FenceError if the audit finds a gap
+   * @throws DatabaseUnavailableError if the audit fails
    */
-  pass(): Promise<void>
-  /** Proves again, for `/readyz` and for who wants to know: a migration may have opened a gap. */
-  prove(): Promise<FenceReport>
+  check(): Promise<void>
+  /** Runs the audit now, or joins the one in progress. */
+  audit(): Promise<FenceReport>
 }
 
 /** Options of {@link createFenceGate}. */
 export interface FenceGateOptions {
   /** Milliseconds since the epoch. @default Date.now */
   now?: () => number
-  /** Hears of each proof that failed behind a statement. */
+  /** Called for each background audit that fails. */
   onProblem?: (problem: string, error: unknown) => void
 }
 
 const retryAfter = 5_000
 const renewAfter = 60_000
 const closeAfter = 3 * 60_000
-const passed = Promise.resolve()
+const resolved = Promise.resolve()
 
 /**
- * @param find looks for gaps: `proveFence`
+ * @param runAudit `auditFence` with its options
  */
 export function createFenceGate(
-  find: () => Promise<FenceReport>,
+  runAudit: () => Promise<FenceReport>,
   { now = Date.now, onProblem = () => {} }: FenceGateOptions = {},
 ): FenceGate {
   let gaps: readonly FenceGap[] | null = null
-  let lookedAt = 0
-  let provedAt = 0
-  let proving: Promise<FenceReport> | null = null
+  let lastAttemptAt = 0
+  let lastSuccessAt = 0
+  let running: Promise<FenceReport> | null = null
 
-  const prove = () => {
-    if (proving !== null) return proving
+  const audit = () => {
+    if (running !== null) return running
     const startedAt = now()
-    lookedAt = startedAt
-    proving = find()
-      .then(found => {
-        gaps = found.gaps
-        provedAt = startedAt
-        return found
+    lastAttemptAt = startedAt
+    running = runAudit()
+      .then(report => {
+        gaps = report.gaps
+        lastSuccessAt = startedAt
+        return report
       })
       .finally(() => {
-        proving = null
+        running = null
       })
-    return proving
+    return running
   }
 
-  /** A clock that was set back must not keep an old proof alive. */
-  const isPast = (time: number, age: number) => now() - time > age || now() < time
+  /** A clock that was set back must not keep an old result valid. */
+  const isOlderThan = (age: number, time: number) => now() - time > age || now() < time
 
-  const passOrProve = async () => {
-    if (gaps === null || isPast(provedAt, closeAfter) || isPast(lookedAt, retryAfter)) {
-      await prove().catch(cause => {
+  const auditAndCheck = async () => {
+    if (gaps === null || isOlderThan(closeAfter, lastSuccessAt) || isOlderThan(retryAfter, lastAttemptAt)) {
+      await audit().catch(cause => {
         throw isStatementTimeout(cause) ? cause : new DatabaseUnavailableError({ cause })
       })
     }
     if (gaps !== null && gaps.length > 0) throw new FenceError(gaps)
   }
 
-  const renew = () =>
-    prove().catch(error => {
+  const auditInBackground = () =>
+    audit().catch(error => {
       const problem =
-        'The fence could not be proved again. After three minutes without a proof protected calls answer 503.'
+        'The fence could not be checked. After three minutes without a check, protected calls answer 503.'
       callHook(
         () => onProblem(problem, error),
         () => console.warn(problem),
       )
     })
 
-  const pass = () => {
-    if (gaps?.length !== 0 || isPast(provedAt, closeAfter)) return passOrProve()
-    if (isPast(lookedAt, renewAfter)) renew()
-    return passed
+  const check = () => {
+    if (gaps?.length !== 0 || isOlderThan(closeAfter, lastSuccessAt)) return auditAndCheck()
+    if (isOlderThan(renewAfter, lastAttemptAt)) auditInBackground()
+    return resolved
   }
 
-  return { pass, prove }
+  return { check, audit }
 }

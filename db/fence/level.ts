@@ -1,48 +1,48 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import { isNotBelieved } from '../errors.js'
 import type { Database } from '../schema.js'
-import { tellingIndexes } from '../tables/rules.js'
-import { powersOfLogin } from './checks/login.js'
+import { findLeakyIndexes } from '../tables/rules.js'
+import { findLoginPrivileges } from './checks/login.js'
 import { type FenceGap, revoke } from './gap.js'
 
 /**
- * How far the fence goes. `plain`: policies on a setting, as PostgREST and Supabase have them, which SQL that somebody injects can
- * change. `signed`: it cannot.
+ * Strength of the isolation. `plain`: policies compare a setting, as in PostgREST and Supabase, and injected SQL can change it.
+ * `signed`: injected SQL cannot become another user.
  */
 export type FenceLevel = 'plain' | 'signed'
 
 const forged = { id: 'trpc-bearer-forged', signature: '0'.repeat(64) }
-const denied = new Set(['42501', '42P01', '3F000'])
+const deniedCodes = new Set(['42501', '42P01', '3F000'])
 
 /**
- * Finds the level by trying what an injection would: a forged identity, the role switched back to the login's own, the secret
- * read, another role taken; and by the indexes that would tell it of others' rows. `signed` stands only where each of them fails.
+ * Finds the level by trying what injected SQL would try: forge an identity, switch the role back, read the secret, take another
+ * role, use an index that reveals rows of other users. The level is `signed` only if all of these fail.
  *
- * @param db the unscoped handle, on the login that serves
+ * @param db the unscoped handle of the serving login
  * @param options.tables the protected tables
- * @returns the level, and why it is not `signed`
+ * @returns the level, and what keeps it from being `signed`
  */
 export async function findFenceLevel(
   db: Kysely<Database>,
   { role, tables, timeout }: { role: string; tables: readonly string[]; timeout: number },
 ): Promise<{ level: FenceLevel; obstacles: FenceGap[] }> {
-  const causes = await powersOfLogin(db, role)
-  if (!(await refusesForgery(db, timeout, role))) causes.push(forgeryBelieved)
-  else if (!(await putsPoliciesFirst(db, timeout))) causes.push(policiesLast)
-  const closed = [...tables, 'trpc_bearer.fence_key']
-  for (const name of await openToPublic(db, closed))
+  const causes = await findLoginPrivileges(db, role)
+  if (!(await rejectsForgery(db, timeout, role))) causes.push(forgeryAccepted)
+  else if (!(await appliesPoliciesFirst(db, timeout))) causes.push(policiesLast)
+  const closedTables = [...tables, 'trpc_bearer.fence_key']
+  for (const name of await findTablesOpenToPublic(db, closedTables))
     causes.push({ problem: `everybody may read ${name}`, fix: revoke('all', name, ['public']) })
-  for (const name of await tellingIndexes(db, tables)) {
+  for (const name of await findLeakyIndexes(db, tables)) {
     causes.push({
-      problem: `index ${name} does not start with user_id as the policy compares it, and tells of others' rows`,
+      problem: `index ${name} does not start with user_id as the policy compares it, so it can reveal rows of other users`,
       fix: `drop index ${name};`,
     })
   }
-  // Whatever else there may be.
+  // Catches causes that the checks above do not know.
   if (causes.length === 0) {
-    for (const name of closed) {
-      if (await isDenied(db, timeout, `select from ${name} limit 1`)) continue
-      causes.push({ problem: `the login may read ${name}`, fix: '-- revoke what lets it' })
+    for (const name of closedTables) {
+      if (await isPermissionDenied(db, timeout, `select from ${name} limit 1`)) continue
+      causes.push({ problem: `the login may read ${name}`, fix: '-- revoke the grant that allows it' })
     }
   }
   const obstacles = causes.map(({ problem, fix }) => ({
@@ -53,24 +53,24 @@ export async function findFenceLevel(
   return { level: obstacles.length === 0 ? 'signed' : 'plain', obstacles }
 }
 
-const forgeryBelieved = {
-  problem: 'an identity without a signature is believed, as the database has no secret',
-  fix: '-- npm run migrate, with FENCE_SECRET',
+const forgeryAccepted = {
+  problem: 'an identity without a signature is accepted, because the database has no secret',
+  fix: '-- run npm run migrate with FENCE_SECRET',
 }
 
 const policiesLast = {
-  problem: 'a condition that SQL injects may be tried on rows of others, before the policy',
-  fix: '-- npm run migrate, with FENCE_SECRET',
+  problem: 'an injected condition can run on rows of other users before the policy does',
+  fix: '-- run npm run migrate with FENCE_SECRET',
 }
 
-function putsPoliciesFirst(db: Kysely<Database>, timeout: number): Promise<boolean> {
-  return refuses(db, timeout, async trx => {
+function appliesPoliciesFirst(db: Kysely<Database>, timeout: number): Promise<boolean> {
+  return rejectsIdentity(db, timeout, async trx => {
     await sql`select set_config('cpu_operator_cost', '0.0025', true)`.execute(trx)
     await sql`select trpc_bearer.policies_first()`.execute(trx)
   })
 }
 
-async function openToPublic(db: Kysely<Database>, tables: readonly string[]): Promise<string[]> {
+async function findTablesOpenToPublic(db: Kysely<Database>, tables: readonly string[]): Promise<string[]> {
   const { rows } = await sql<{ name: string }>`
     select name from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = relnamespace,
       format('%I.%I', nspname, relname) name
@@ -78,8 +78,8 @@ async function openToPublic(db: Kysely<Database>, tables: readonly string[]): Pr
   return rows.map(row => row.name)
 }
 
-function refusesForgery(db: Kysely<Database>, timeout: number, role: string): Promise<boolean> {
-  return refuses(db, timeout, async trx => {
+function rejectsForgery(db: Kysely<Database>, timeout: number, role: string): Promise<boolean> {
+  return rejectsIdentity(db, timeout, async trx => {
     await sql`
       select set_config('app.user_id', ${forged.id}, true), set_config('app.user_signature', ${forged.signature}, true),
         set_config('role', ${role}, true)`.execute(trx)
@@ -87,14 +87,14 @@ function refusesForgery(db: Kysely<Database>, timeout: number, role: string): Pr
   })
 }
 
-/** True when the database does not believe what is tried. */
-async function refuses(
+/** True if the database rejects the identity during the attempt. */
+async function rejectsIdentity(
   db: Kysely<Database>,
   timeout: number,
   attempt: (trx: Kysely<Database>) => Promise<void>,
 ): Promise<boolean> {
   try {
-    await within(db, timeout, attempt)
+    await withStatementTimeout(db, timeout, attempt)
     return false
   } catch (error) {
     if (isNotBelieved(error)) return true
@@ -102,18 +102,22 @@ async function refuses(
   }
 }
 
-async function isDenied(db: Kysely<Database>, timeout: number, statement: string): Promise<boolean> {
+async function isPermissionDenied(
+  db: Kysely<Database>,
+  timeout: number,
+  statement: string,
+): Promise<boolean> {
   try {
-    await within(db, timeout, trx => sql.raw(statement).execute(trx))
+    await withStatementTimeout(db, timeout, trx => sql.raw(statement).execute(trx))
     return false
   } catch (error) {
-    if (error instanceof Error && 'code' in error && denied.has(String(error.code))) return true
+    if (error instanceof Error && 'code' in error && deniedCodes.has(String(error.code))) return true
     throw error
   }
 }
 
-/** Runs in a transaction of the unscoped handle in which no statement takes longer than so many milliseconds. */
-export function within<T, Tables>(
+/** Runs a function in a transaction whose statements have a timeout, in milliseconds. */
+export function withStatementTimeout<T, Tables>(
   db: Kysely<Tables>,
   milliseconds: number,
   run: (trx: Transaction<Tables>) => Promise<T>,

@@ -3,24 +3,24 @@ import { sql } from 'kysely'
 import pg from 'pg'
 import type { AnyKysely } from '../schema.js'
 
-/** The login that is to serve is not there. */
+/** The serving login does not exist. */
 export class LoginError extends Error {
   override name = 'LoginError'
 
   constructor(login: string) {
     super(
-      `There is no login ${login}. An administrator runs:\n  create role ${login} login noinherit password '…';`,
+      `The login ${login} does not exist. An administrator runs:\n  create role ${login} login noinherit password '…';`,
     )
   }
 }
 
 /**
- * The login that a URL leads to: what PostgreSQL answers, as a URL need not name it (`PGUSER`) and a pooler may use another, or
- * what pg would log in as where nobody answers.
+ * Finds the login that a URL leads to. PostgreSQL is asked, because a pooler may map one name to another (`postgres.project`); if it
+ * does not answer, the login is what pg would use.
  *
- * @returns undefined where neither knows
+ * @returns undefined if the URL and `PGUSER` name no login
  */
-export async function loginOf(url: string): Promise<string | undefined> {
+export async function findLogin(url: string): Promise<string | undefined> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
   client.on('error', () => {})
   try {
@@ -35,43 +35,39 @@ export async function loginOf(url: string): Promise<string | undefined> {
 }
 
 /**
- * Lets the login that serves become the role, without having its rights as long as it has not.
+ * Allows the serving login to become the role, without inheriting the rights of the role.
  *
- * @returns what is missing and this login may not do, as SQL for an administrator; nothing when all is done
- * @throws LoginError
+ * @returns SQL that an administrator must run because this login may not; empty if nothing is missing
+ * @throws LoginError if the login does not exist
  */
-export async function admitLogin(db: AnyKysely, role: string, login: string): Promise<string[]> {
-  const left: string[] = []
-  for (const statement of await missingToServe(db, role, login)) {
+export async function grantRoleToLogin(db: AnyKysely, role: string, login: string): Promise<string[]> {
+  const refused: string[] = []
+  for (const statement of await findMissingChanges(db, role, login)) {
     await changeRole(db, statement).catch(error => {
       if (error.code !== '42501') throw error
-      left.push(statement)
+      refused.push(statement)
     })
   }
-  return left
+  return refused
 }
 
-/**
- * What is missing for a login to serve, as SQL. Nothing for a superuser, who may become any role.
- *
- * @throws LoginError
- */
-export async function missingToServe(db: AnyKysely, role: string, login: string): Promise<string[]> {
-  const { rows } = await sql<{ name: string; isDone: boolean; inherits: boolean }>`
-    select quote_ident(rolname) as name, rolsuper or rolname = session_user as "isDone", rolinherit as inherits
+/** Empty for a superuser, who may become any role. */
+async function findMissingChanges(db: AnyKysely, role: string, login: string): Promise<string[]> {
+  const { rows } = await sql<{ name: string; needsNothing: boolean; inherits: boolean }>`
+    select quote_ident(rolname) as name, rolsuper or rolname = session_user as "needsNothing", rolinherit as inherits
     from pg_roles where rolname = ${login}`.execute(db)
   const [found] = rows
   if (found === undefined) throw new LoginError(login)
-  if (found.isDone) return []
-  const grants = await missingGrants(db, role, login)
+  if (found.needsNothing) return []
+  const grants = await findMissingGrants(db, role, login)
   return found.inherits ? [...grants, `alter role ${found.name} noinherit;`] : grants
 }
 
 /**
- * The grants that a login needs to become the role, and nothing but that. From PostgreSQL 16 on a membership has options of its
- * own, and there is one from each who granted it: none may be inherited.
+ * Finds the grants that a login lacks to become the role, as SQL. From PostgreSQL 16 on each grantor makes a membership with its own
+ * options, and none of them may be inherited.
  */
-export async function missingGrants(db: AnyKysely, role: string, login: string): Promise<string[]> {
+export async function findMissingGrants(db: AnyKysely, role: string, login: string): Promise<string[]> {
   const { rows: held } = await sql<{ grantor: string; canBecome: boolean; inherits: boolean }>`
     select quote_ident(pg_get_userbyid(grantor)) as grantor,
       coalesce(to_jsonb(m) ->> 'set_option', 'true')::boolean as "canBecome",
@@ -90,17 +86,17 @@ export async function missingGrants(db: AnyKysely, role: string, login: string):
   ]
 }
 
-/** Roles belong to the cluster and locks to one database: whoever changes the same one at the same moment makes this fail. */
+/** Retries, because roles belong to the cluster and locks to one database: two migrations can change one role at the same time. */
 async function changeRole(db: AnyKysely, statement: string, attempts = 100): Promise<void> {
   try {
     await sql.raw(statement).execute(db)
   } catch (error) {
-    const isConcurrent = error instanceof Error && 'code' in error && concurrent.has(error.code)
-    if (!isConcurrent || attempts === 1) throw error
+    const isConflict = error instanceof Error && 'code' in error && conflictCodes.has(error.code)
+    if (!isConflict || attempts === 1) throw error
     await setTimeout(Math.random() * 100)
     await changeRole(db, statement, attempts - 1)
   }
 }
 
-/** Row of a catalogue that is there already, or "tuple concurrently updated". */
-const concurrent: ReadonlySet<unknown> = new Set(['23505', 'XX000'])
+/** unique_violation, and internal_error "tuple concurrently updated". */
+const conflictCodes: ReadonlySet<unknown> = new Set(['23505', 'XX000'])

@@ -4,36 +4,35 @@ import { notBelieved } from '../errors.js'
 import { lockMigrations } from '../migrations/migration-table.js'
 import type { AnyKysely } from '../schema.js'
 import { requireFenceSecret } from './secret.js'
-import { admitLogin } from './serving-login.js'
+import { grantRoleToLogin } from './serving-login.js'
 
 /** Options of {@link setUpFence}. */
 export interface FenceSetup {
   /** The application role. */
   role: string
-  /** The login that serves, where it is another than the one that migrates. */
+  /** The serving login, if it is not the login that migrates. */
   login?: string | undefined
-  /** Makes the level `signed`: 32 characters or more, the same that the server is given. */
+  /** Makes the level `signed`: at least 32 characters, the same as `fenceSecret` of the server. */
   secret?: string | undefined
 }
 
 /**
- * Grants the application role to the login that serves, and with a secret makes the level `signed`: `trpc_bearer.user_id()` then
- * believes an id only with its signature, and fails for another, so that SQL that somebody injects cannot become another user. The
- * secret before stays good until the next one is set, so that it can be changed without a refused request. What is done already is
- * left alone. Safe when many processes do it at once.
+ * Grants the application role to the serving login. With a secret it also makes the level `signed`: the database then accepts a
+ * user's id only with its signature, so injected SQL cannot become another user. The previous secret works until the next change,
+ * so no request fails while the servers get the new one. Idempotent, and safe if many processes call it at once.
  *
- * @returns what an administrator must run because this login may not, as SQL; nothing when all is done
- * @throws LoginError where there is no such login
- * @throws TypeError for a secret of less than 32 characters
+ * @returns SQL that an administrator must run because this login may not; empty if nothing is missing
+ * @throws LoginError if the login does not exist
+ * @throws TypeError if the secret has fewer than 32 characters
  */
 export async function setUpFence(db: AnyKysely, { role, login, secret }: FenceSetup): Promise<string[]> {
   if (secret !== undefined) requireFenceSecret(secret)
-  const left = login === undefined ? [] : await admitLogin(db, role, login)
-  if (secret !== undefined) await db.transaction().execute(trx => sign(trx, secret))
-  return left
+  const missing = login === undefined ? [] : await grantRoleToLogin(db, role, login)
+  if (secret !== undefined) await db.transaction().execute(trx => requireSignatures(trx, secret))
+  return missing
 }
 
-async function sign(db: AnyKysely, secret: string): Promise<void> {
+async function requireSignatures(db: AnyKysely, secret: string): Promise<void> {
   await lockMigrations(db)
   await sql`
     create table if not exists trpc_bearer.fence_key (
@@ -51,7 +50,7 @@ async function sign(db: AnyKysely, secret: string): Promise<void> {
   await sql`
     create or replace function trpc_bearer.refuse_identity() returns text language plpgsql stable parallel safe as $$
     begin
-      raise exception ${sql.lit(`${notBelieved} (FENCE_SECRET is missing or not what the migration was given, or SQL has set another id).`)}
+      raise exception ${sql.lit(`${notBelieved} (FENCE_SECRET is missing or differs from the secret of the migration, or SQL set another id).`)}
         using errcode = 'invalid_authorization_specification';
     end $$`.execute(db)
   await sql`
@@ -59,8 +58,8 @@ async function sign(db: AnyKysely, secret: string): Promise<void> {
       language sql stable security definer set search_path = pg_catalog, pg_temp as $$
       select is_current from trpc_bearer.fence_key where ${isSigned}
     $$`.execute(db)
-  // In PL/pgSQL, which keeps its plans for the session; one expression, as it pays for each anew in every transaction.
-  // pg_temp last, or a temporary table of a caller's is the type of its name.
+  // PL/pgSQL keeps its plans for the session, and one expression costs the least per transaction.
+  // pg_temp is last, so that a caller's temporary table cannot replace a type.
   await sql`
     create or replace function trpc_bearer.user_id() returns text
       language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
@@ -73,8 +72,8 @@ async function sign(db: AnyKysely, secret: string): Promise<void> {
 }
 
 /**
- * PostgreSQL evaluates a leakproof condition before a policy if it costs less than ten times `cpu_operator_cost`: none does where that
- * is 0. Being immutable, the function is called while a statement is planned, by the cost that it is planned with.
+ * PostgreSQL runs a leakproof condition before a policy if it costs less than ten times `cpu_operator_cost`. The function requires 0,
+ * and because it is immutable it runs at plan time, with the setting that the plan uses.
  */
 async function putPoliciesFirst(db: AnyKysely): Promise<void> {
   await sql`
@@ -82,16 +81,16 @@ async function putPoliciesFirst(db: AnyKysely): Promise<void> {
       language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
     begin
       if current_setting('cpu_operator_cost') = '0' then return true; end if;
-      raise exception ${sql.lit(`${notBelieved} (FENCE_SECRET is missing, or SQL has set another cpu_operator_cost than 0).`)}
+      raise exception ${sql.lit(`${notBelieved} (FENCE_SECRET is missing, or SQL set cpu_operator_cost).`)}
         using errcode = 'invalid_authorization_specification';
     end $$`.execute(db)
 }
 
-/** The signature of the identity is by a key of the table: HMAC-SHA-256 with both pads. */
+/** True if a key of the table made the signature: HMAC-SHA-256 (RFC 2104) from both pads. */
 const isSigned = sql.raw(`current_setting('app.user_signature', true) = encode(
   sha256(outer_pad || sha256(inner_pad || convert_to(current_setting('app.user_id', true), 'UTF8'))), 'hex')`)
 
-/** The two blocks of RFC 2104 with the key in them: PostgreSQL's own sha256 does the rest, without an extension. */
+/** The inner and outer pad of RFC 2104. With them PostgreSQL's sha256 is enough, without an extension. */
 function hmacPads(secret: string): { inner: Buffer; outer: Buffer } {
   const key = Buffer.alloc(64)
   const bytes = Buffer.from(secret)

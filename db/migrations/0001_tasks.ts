@@ -4,7 +4,7 @@ import { protectTable } from '../tables/protect.js'
 import { migrationTable } from './migration-table.js'
 
 /**
- * The application role, the identity function that every policy asks, and the tasks.
+ * Creates the application role, the identity function that every policy calls, and the table of tasks.
  *
  * @param role name of the role that scoped statements run as
  */
@@ -15,21 +15,21 @@ export async function up(db: Kysely<Database>, role: string): Promise<void> {
     create or replace function trpc_bearer.application_role() returns name
       language sql immutable parallel safe set search_path = ''
       return ${sql.lit(role)}::name`.execute(db)
-  // Once a connection has been used the setting is '' and no longer null: without nullif an empty id would see rows.
-  // Without a search path of its own, so that the planner inlines it: every name in it is qualified.
+  // On a used connection the setting is '' instead of null: without nullif an empty id would match rows.
+  // It sets no search path, so that the planner can inline it: every name in it is qualified.
   await sql`
     create or replace function trpc_bearer.user_id() returns text
       language sql stable parallel safe
       return nullif(pg_catalog.current_setting('app.user_id', true), '')`.execute(db)
-  // Folded into the plan. At the level signed it refuses a plan in which a caller's condition may go before the policy.
+  // At the level signed it rejects a plan that could run a caller's condition before the policy.
   await sql`
     create or replace function trpc_bearer.policies_first() returns boolean
       language sql immutable parallel safe
       return true`.execute(db)
-  // To everybody: whatever login serves looks at it to prove the fence.
+  // To every role, because the serving login needs it for the audit.
   await sql`grant usage on schema trpc_bearer to public`.execute(db)
   await sql`create table trpc_bearer.shared_table (relation regclass primary key)`.execute(db)
-  // For whatever login serves: it need not be able to read the tables themselves.
+  // The serving login calls these functions, and may not read the tables.
   await sql`
     create function trpc_bearer.shared_tables() returns setof regclass
       language sql stable security definer set search_path = ''
@@ -63,15 +63,15 @@ export async function up(db: Kysely<Database>, role: string): Promise<void> {
   await protectTable(db, 'tasks')
 }
 
-/** Takes all of it away again, the tasks included. The role stays: other databases of the cluster may use it. */
+/** Drops all of it, including the tasks. The role stays, because other databases of the cluster may use it. */
 export async function down(db: Kysely<Database>): Promise<void> {
   await db.schema.dropTable('tasks').execute()
   await sql`drop schema trpc_bearer cascade`.execute(db)
 }
 
 /**
- * Roles belong to the cluster and advisory locks to one database, so another database may make the same role at the same
- * moment: that counts as done. Who serves must be able to become the role, from PostgreSQL 16 on its creator too.
+ * Ignores and retries conflicts: roles belong to the cluster and locks to one database, so two migrations can create one role at the
+ * same time. The grant to itself is for a login that both migrates and serves: from PostgreSQL 16 on it needs one.
  */
 async function createRole(db: Kysely<Database>, role: string): Promise<void> {
   await sql`

@@ -1,48 +1,48 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from '../schema.js'
-import { brokenTableRules, family, lacksIndex, ownRows } from './rules.js'
+import { findBrokenRules, lacksUserIdIndex, ownRowsPolicy, tableTree } from './rules.js'
 
 /**
- * Puts a table under the policy that every scoped handle obeys: each user sees and writes the rows whose `user_id` is
- * their own, and no others. Call it in the migration that creates the table, after `create table`; again, where it was undone.
+ * Protects a table: each user sees and writes only the rows whose `user_id` is their own. Call it in the migration that creates the
+ * table, after `create table`. Calling it again restores the protection.
  *
- * The table needs a column `user_id text not null`, which gets the caller's id by default, and a btree index (a primary or unique
- * key is one) that starts with it, so that a statement reads the caller's rows and not everybody's. Row-level security is enabled
- * and forced (the owner is bound too), and the application role may select, insert, update and delete.
+ * The table needs a column `user_id text` and a btree index that starts with it (a primary key counts). Unique keys must start with
+ * `user_id`, and a foreign key must map `user_id` to `user_id` or lead to a shared table: other keys reveal rows of other users.
  *
- * @param table name of the table, with its schema where that is not the first in the search path (`billing.invoices`)
- * @throws when the table or its `user_id` is missing, when a key of it or of its partitions would tell whether another user's row exists
- * (a unique key must start with `user_id`, a foreign key lead from `user_id` to `user_id` or to a shared table), when no index
- * starts with `user_id`, for a view, and when the package's own migrations have not run yet
+ * The default of `user_id` becomes the caller's id. Row-level security is enabled and forced, so it applies to the owner too. The
+ * application role may select, insert, update and delete.
+ *
+ * @param table name of the table, with its schema if that is not the first in the search path (`billing.invoices`)
+ * @throws if the table is missing, is a view or breaks one of these rules, or if `migrateToLatest` has not run
  */
 export async function protectTable(db: AnyKysely, table: string): Promise<void> {
-  await atOnce(db, trx => protect(trx, table))
+  await inTransaction(db, trx => protect(trx, table))
 }
 
-/** Or the fence would find the table half done. */
-async function atOnce(db: AnyKysely, change: (trx: AnyKysely) => Promise<void>): Promise<void> {
+/** Without a transaction an audit could see the table half protected. */
+async function inTransaction(db: AnyKysely, change: (trx: AnyKysely) => Promise<void>): Promise<void> {
   await (db.isTransaction ? change(db) : db.transaction().execute(change))
 }
 
 async function protect(db: AnyKysely, table: string): Promise<void> {
   const name = sql.table(table)
-  const relation = quotedName(table)
+  const relation = quoteTableName(table)
   const constraint = sql.id(`${table.split('.').at(-1)}_user_id_not_empty`)
   const role = sql.id(await applicationRole(db))
-  const broken = await brokenTableRules(db, relation)
+  const broken = await findBrokenRules(db, relation)
   if (broken.length > 0) {
     throw new Error(`${table} cannot be protected: ${broken.map(({ problem }) => problem).join(', ')}.`)
   }
-  if (await lacksIndex(db, relation)) {
+  if (await lacksUserIdIndex(db, relation)) {
     throw new Error(
-      `${table} needs an index that starts with user_id, or each statement reads everybody's rows. ` +
-        `Before protectTable: create index on ${relation} (user_id);`,
+      `${table} needs an index that starts with user_id, or each statement reads the rows of all users. ` +
+        `Run this before protectTable: create index on ${relation} (user_id);`,
     )
   }
-  const [policy] = await openPolicies(db, relation)
+  const [policy] = await otherPolicies(db, relation)
   if (policy !== undefined)
     throw new Error(
-      `${table} cannot be protected: its policy ${policy} may open more than own rows. Drop it first.`,
+      `${table} cannot be protected: its policy ${policy} may allow more than the own rows. Drop it first.`,
     )
   await sql`drop policy if exists own_rows on ${name}`.execute(db)
   await sql`
@@ -55,26 +55,26 @@ async function protect(db: AnyKysely, table: string): Promise<void> {
       force row level security`.execute(db)
   await sql`
     create policy own_rows on ${name} to ${role}
-      using (${sql.raw(ownRows.using)})
-      with check (${sql.raw(ownRows.check)})`.execute(db)
-  await openSchema(db, relation, role)
+      using (${sql.raw(ownRowsPolicy.using)})
+      with check (${sql.raw(ownRowsPolicy.check)})`.execute(db)
+  await grantSchemaUsage(db, relation, role)
   await sql`delete from trpc_bearer.shared_table where relation = ${relation}::regclass`.execute(db)
-  // Default privileges may have given more, which no policy binds (truncate).
+  // Default privileges may grant more, such as truncate, which no policy restricts.
   await sql`revoke all on ${name} from public, ${role}`.execute(db)
   await sql`grant select, insert, update, delete on ${name} to ${role}`.execute(db)
-  for (const sequence of await sequencesOf(db, relation))
+  for (const sequence of await serialSequences(db, relation))
     await sql`grant usage on sequence ${sql.raw(sequence)} to ${role}`.execute(db)
 }
 
-async function openPolicies(db: AnyKysely, relation: string): Promise<string[]> {
+async function otherPolicies(db: AnyKysely, relation: string): Promise<string[]> {
   const { rows } = await sql<{ name: string }>`
     select polname as name from pg_catalog.pg_policy
     where polrelid = ${relation}::regclass and polpermissive and polname <> 'own_rows'`.execute(db)
   return rows.map(row => row.name)
 }
 
-/** Those that its serial columns take their numbers from. */
-async function sequencesOf(db: AnyKysely, relation: string): Promise<string[]> {
+/** The sequences of its serial columns. */
+async function serialSequences(db: AnyKysely, relation: string): Promise<string[]> {
   const { rows } = await sql<{ name: string }>`
     select s.oid::regclass::text as name
     from pg_catalog.pg_depend d join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
@@ -85,15 +85,15 @@ async function sequencesOf(db: AnyKysely, relation: string): Promise<string[]> {
 }
 
 async function applicationRole(db: AnyKysely): Promise<string> {
-  const there = await sql<{ there: boolean }>`
-    select to_regprocedure('trpc_bearer.application_role()') is not null as there`.execute(db)
-  if (!there.rows[0]?.there)
-    throw new Error('Run the migrations of trpc-bearer (migrateToLatest) before protectTable.')
+  const found = await sql<{ exists: boolean }>`
+    select to_regprocedure('trpc_bearer.application_role()') is not null as exists`.execute(db)
+  if (!found.rows[0]?.exists)
+    throw new Error('Run the migrations of trpc-bearer (migrateToLatest) before protectTable and shareTable.')
   const { rows } = await sql<{ role: string }>`select trpc_bearer.application_role() as role`.execute(db)
   return rows[0]?.role ?? ''
 }
 
-async function openSchema(db: AnyKysely, relation: string, role: RawBuilder<unknown>): Promise<void> {
+async function grantSchemaUsage(db: AnyKysely, relation: string, role: RawBuilder<unknown>): Promise<void> {
   const { rows } = await sql<{ schema: string }>`
     select relnamespace::regnamespace::text as schema from pg_catalog.pg_class where oid = ${relation}::regclass`.execute(
     db,
@@ -101,54 +101,53 @@ async function openSchema(db: AnyKysely, relation: string, role: RawBuilder<unkn
   for (const { schema } of rows) await sql`grant usage on schema ${sql.raw(schema)} to ${role}`.execute(db)
 }
 
-async function kindOf(
+async function describeTable(
   db: AnyKysely,
   relation: string,
 ): Promise<{ isTable?: boolean; isProtected?: boolean }> {
   const { rows } = await sql<{ isTable: boolean; isProtected: boolean }>`
-    with recursive ${family(relation)}
+    with recursive ${tableTree(relation)}
     select bool_or(relkind in ('r', 'p')) filter (where c.oid = ${relation}::regclass) as "isTable",
       bool_or(relforcerowsecurity) as "isProtected"
-    from family join pg_catalog.pg_class c on c.oid = family.oid`.execute(db)
+    from tree join pg_catalog.pg_class c on c.oid = tree.oid`.execute(db)
   return rows[0] ?? {}
 }
 
-const quotedName = (table: string) => table.split('.').map(quoteIdentifier).join('.')
+const quoteTableName = (table: string) => table.split('.').map(quoteIdentifier).join('.')
 
 /**
- * Lets every user read a table that belongs to nobody, such as countries or prices: the application role may select, and nothing
- * else.
+ * Shares a table that has no owner column, such as countries or prices: every user may read it, and nobody may change it.
  *
- * @param table name of the table, with its schema where that is not the first in the search path
- * @throws for a table that is protected, and for what is no table: a view shows the rows that its owner sees, and a foreign table those of another server
+ * @param table name of the table, with its schema if that is not the first in the search path
+ * @throws if the table is protected, or if it is a view or a foreign table
  */
 export async function shareTable(db: AnyKysely, table: string): Promise<void> {
-  await atOnce(db, trx => share(trx, table))
+  await inTransaction(db, trx => share(trx, table))
 }
 
 async function share(db: AnyKysely, table: string): Promise<void> {
-  const relation = quotedName(table)
+  const relation = quoteTableName(table)
   const role = sql.id(await applicationRole(db))
-  const { isTable, isProtected } = await kindOf(db, relation)
+  const { isTable, isProtected } = await describeTable(db, relation)
   if (!isTable) {
     throw new Error(
-      `${table} cannot be shared: it is no table. Give a view security_invoker, and grant select on it to the role.`,
+      `${table} cannot be shared: it is not a table. For a view, set security_invoker and grant select on it to the application role.`,
     )
   }
   if (isProtected)
     throw new Error(
-      `${table} cannot be shared: it is protected, or a table that inherits from it. Drop that one's policy and row security first.`,
+      `${table} cannot be shared: it or a table that inherits from it is protected. Drop that policy and disable row-level security first.`,
     )
   await sql`
     insert into trpc_bearer.shared_table values (${relation}::regclass) on conflict do nothing`.execute(db)
-  await openSchema(db, relation, role)
+  await grantSchemaUsage(db, relation, role)
   await sql`revoke insert, update, delete, truncate, references, trigger on ${sql.table(table)} from public, ${role}`.execute(
     db,
   )
   await sql`grant select on ${sql.table(table)} to ${role}`.execute(db)
 }
 
-/** A name as PostgreSQL reads it in a text of SQL, whatever is in it: for statements that Kysely cannot build. */
+/** Quotes an identifier for SQL that Kysely cannot build. */
 export function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }

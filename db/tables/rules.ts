@@ -1,60 +1,58 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from '../schema.js'
 
-/** The conditions of the policy `own_rows`. A caller's conditions see no row before `policies_first()` is true. */
-export const ownRows = {
+/** Conditions of the policy `own_rows`. `policies_first()` keeps a caller's conditions from running before the policy. */
+export const ownRowsPolicy = {
   using: 'trpc_bearer.policies_first() and user_id = (select trpc_bearer.user_id())',
   check: 'user_id = (select trpc_bearer.user_id())',
 }
 
-/** The same as PostgreSQL prints it with an empty search path: under another, `user_id()` might be anybody's. */
-export const printedOwnRows = {
+/** The same conditions as PostgreSQL prints them if the search path is empty, so that `user_id()` can only be ours. */
+export const printedOwnRowsPolicy = {
   using: '(trpc_bearer.policies_first() AND (user_id = ( SELECT trpc_bearer.user_id() AS user_id)))',
   check: '(user_id = ( SELECT trpc_bearer.user_id() AS user_id))',
 }
 
-/** A rule that a table breaks. */
+/** A rule that a protected table breaks. */
 export interface BrokenRule {
   problem: string
-  /** The statement that ends it; null where the table must be made anew. */
+  /** The statement that fixes it, or null if the table must be created again. */
   fix: string | null
 }
 
 /**
- * Tables with their partitions and the tables that inherit from them, to stand behind `with recursive`.
+ * SQL for `with recursive`: tables with their partitions and the tables that inherit from them.
  *
- * @param roots a query of the oids, as `oid`
+ * @param roots a query of oids, as `oid`
  */
-const familyOf = (roots: RawBuilder<unknown>) => sql`family as (
+const treeOf = (roots: RawBuilder<unknown>) => sql`tree as (
   select oid, null::oid as parent from (${roots}) root
   union
-  select h.inhrelid, h.inhparent from family join pg_catalog.pg_inherits h on h.inhparent = family.oid
+  select h.inhrelid, h.inhparent from tree join pg_catalog.pg_inherits h on h.inhparent = tree.oid
 )`
 
-/** A table, as {@link familyOf} has it. */
-export const family = (relation: string) => familyOf(sql`select ${relation}::regclass::oid as oid`)
+/** SQL for `with recursive`: one table with its partitions and the tables that inherit from it. */
+export const tableTree = (relation: string) => treeOf(sql`select ${relation}::regclass::oid as oid`)
 
 /**
- * Rules that a table under the policy must keep, beyond the policy, with its partitions and the tables that inherit from it:
- * without them its keys tell whether another user's row exists, as an insert that is refused for a key is seen by whoever tries,
- * or a table that it inherits from shows its rows.
+ * Finds the rules that a protected table breaks, with its partitions and the tables that inherit from it. A key that does not start
+ * with `user_id` reveals that another user's row exists, and a parent table shows the rows.
  *
- * @param relation what `regclass` takes
- * @returns what is wrong; nothing when all is well
+ * @param relation a name that `regclass` accepts
  */
-export async function brokenTableRules(db: AnyKysely, relation: string): Promise<BrokenRule[]> {
+export async function findBrokenRules(db: AnyKysely, relation: string): Promise<BrokenRule[]> {
   const { rows } = await sql<BrokenRule>`
-    with recursive ${family(relation)},
-    -- The others take different ids for the same.
-    strict as (select oid from pg_catalog.pg_collation where collisdeterministic),
+    with recursive ${tableTree(relation)},
+    -- Any other collation may treat two different ids as equal.
+    deterministic as (select oid from pg_catalog.pg_collation where collisdeterministic),
     mine as (
-      select c.oid, family.parent, c.relkind in ('r', 'p') as is_table, c.relispartition, a.attnum as user_id,
+      select c.oid, tree.parent, c.relkind in ('r', 'p') as is_table, c.relispartition, a.attnum as user_id,
         a.atttypid = 'text'::regtype as is_text, pg_catalog.format_type(a.atttypid, a.atttypmod) as type,
-        a.attcollation in (select oid from strict) as is_strict
-      from family join pg_catalog.pg_class c on c.oid = family.oid
+        a.attcollation in (select oid from deterministic) as is_deterministic
+      from tree join pg_catalog.pg_class c on c.oid = tree.oid
       left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = 'user_id' and not a.attisdropped
     ),
-    -- Each shows the rows of all below it, so it is not enough that the next one is protected.
+    -- A table shows the rows of everything below it, so all ancestors count.
     ancestors as (
       select h.inhparent as oid, h.inhrelid as child from mine join pg_catalog.pg_inherits h on h.inhrelid = mine.oid
       union
@@ -63,7 +61,7 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
     keys as (
       select i.indexrelid, i.indkey[0] = mine.user_id as is_own,
         k.conexclop[1] is distinct from 'pg_catalog.=(text,text)'::regoperator and i.indisexclusion as is_loose,
-        i.indcollation[0] in (select oid from strict) as is_strict,
+        i.indcollation[0] in (select oid from deterministic) as is_deterministic,
         case when k.oid is null then pg_catalog.format('drop index %s;', i.indexrelid::regclass)
           else pg_catalog.format('alter table %s drop constraint %I;', k.conrelid::regclass, k.conname) end as fix
       from mine
@@ -73,20 +71,20 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
       where is_text
     )
     select
-      pg_catalog.format('%s is no table: a view takes the policies of its tables with security_invoker', oid::regclass) as problem,
+      pg_catalog.format('%s is not a table (a view uses the policies of its tables if it has security_invoker)', oid::regclass) as problem,
       case when relispartition then pg_catalog.format('alter table %s detach partition %s;', parent::regclass, oid::regclass)
         when parent is not null then pg_catalog.format('alter table %s no inherit %s;', oid::regclass, parent::regclass) end as fix
     from mine where not is_table
     union all
     select pg_catalog.format('%s has no column user_id', oid::regclass), null from mine where is_table and user_id is null
     union all
-    select pg_catalog.format('the user_id of %s is %s and must be text', oid::regclass, type), null
+    select pg_catalog.format('the user_id of %s has the type %s instead of text', oid::regclass, type), null
     from mine where is_table and not is_text
     union all
     select pg_catalog.format('the user_id of %s must have a deterministic collation', oid::regclass), null
-    from mine where is_table and is_text and not is_strict
+    from mine where is_table and is_text and not is_deterministic
     union all
-    select pg_catalog.format('%s inherits from %s, which shows its rows without the policy', child::regclass, p.oid::regclass),
+    select pg_catalog.format('%s inherits from %s, which shows its rows without a policy', child::regclass, p.oid::regclass),
       case when c.relispartition then pg_catalog.format('alter table %s detach partition %s;', p.oid::regclass, c.oid::regclass)
         else pg_catalog.format('alter table %s no inherit %s;', c.oid::regclass, p.oid::regclass) end
     from ancestors join pg_catalog.pg_class p on p.oid = ancestors.oid join pg_catalog.pg_class c on c.oid = ancestors.child
@@ -95,10 +93,10 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
     select pg_catalog.format('its key %s does not start with user_id', indexrelid::regclass), fix
     from keys where not is_own or is_loose
     union all
-    select pg_catalog.format('its key %s must take user_id by a deterministic collation', indexrelid::regclass), fix
-    from keys where is_own and not is_loose and not is_strict
+    select pg_catalog.format('its key %s must use a deterministic collation for user_id', indexrelid::regclass), fix
+    from keys where is_own and not is_loose and not is_deterministic
     union all
-    select pg_catalog.format('its foreign key %I leads neither from user_id to user_id nor to a table that was shared', k.conname),
+    select pg_catalog.format('its foreign key %I neither maps user_id to user_id nor leads to a shared table', k.conname),
       pg_catalog.format('alter table %s drop constraint %I;', k.conrelid::regclass, k.conname)
     from mine
     join pg_catalog.pg_constraint k on k.conrelid = mine.oid and k.contype = 'f' and k.conparentid = 0
@@ -112,15 +110,15 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
 }
 
 /**
- * Whether each statement on the table would read the rows of everybody: none of its indexes starts with `user_id`, or none of a
- * table that inherits from it. One that is not finished, or holds some rows alone, does not help.
+ * True if a statement would have to read the rows of all users, because the table or one that inherits from it has no valid btree
+ * index that starts with `user_id`. Partial indexes do not count.
  */
-export async function lacksIndex(db: AnyKysely, relation: string): Promise<boolean> {
-  const { rows } = await sql<{ lacks: boolean }>`
-    with recursive ${family(relation)}
+export async function lacksUserIdIndex(db: AnyKysely, relation: string): Promise<boolean> {
+  const { rows } = await sql<{ lacking: boolean }>`
+    with recursive ${tableTree(relation)}
     select exists (
-      select from family
-      join pg_catalog.pg_class c on c.oid = family.oid and (c.relkind = 'r' or c.oid = ${relation}::regclass)
+      select from tree
+      join pg_catalog.pg_class c on c.oid = tree.oid and (c.relkind = 'r' or c.oid = ${relation}::regclass)
       join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = 'user_id'
       where not exists (
         select from pg_catalog.pg_index i
@@ -128,27 +126,26 @@ export async function lacksIndex(db: AnyKysely, relation: string): Promise<boole
         join pg_catalog.pg_am m on m.oid = x.relam and m.amname = 'btree'
         where i.indrelid = c.oid and i.indkey[0] = a.attnum and i.indcollation[0] = a.attcollation
           and i.indisvalid and i.indpred is null)
-    ) as lacks`.execute(db)
-  return rows[0]?.lacks ?? true
+    ) as lacking`.execute(db)
+  return rows[0]?.lacking ?? true
 }
 
 /**
- * Indexes of tables under the policy, of their partitions and of those that inherit from them, that tell injected SQL of rows of others.
- * The policy's condition must be one on the first column of the index. If not, a condition by a leakproof operator looks into the
- * index before the policy, or its order is walked through: errors and PostgreSQL's counters tell what was found.
+ * Finds indexes of protected tables through which injected SQL can learn about rows of other users. If the policy cannot use the first
+ * column, a leakproof condition or a sort reads the index before the policy, and errors or statistics reveal what it found.
  *
- * @param tables their names, with their schemas, as `format('%I.%I')` writes them
+ * @param tables names with schemas, as `format('%I.%I')` writes them
  * @returns the names of the indexes
  */
-export async function tellingIndexes(db: AnyKysely, tables: readonly string[]): Promise<string[]> {
+export async function findLeakyIndexes(db: AnyKysely, tables: readonly string[]): Promise<string[]> {
   const { rows } = await sql<{ name: string }>`
-    with recursive ${familyOf(sql`
+    with recursive ${treeOf(sql`
       select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
       where pg_catalog.format('%I.%I', n.nspname, c.relname) = any (${tables})`)}
     select distinct pg_catalog.format('%I.%I', n.nspname, x.relname) as name
-    from family
-    join pg_catalog.pg_attribute a on a.attrelid = family.oid and a.attname = 'user_id' and not a.attisdropped
-    join pg_catalog.pg_index i on i.indrelid = family.oid
+    from tree
+    join pg_catalog.pg_attribute a on a.attrelid = tree.oid and a.attname = 'user_id' and not a.attisdropped
+    join pg_catalog.pg_index i on i.indrelid = tree.oid
     join pg_catalog.pg_class x on x.oid = i.indexrelid and not x.relispartition
     join pg_catalog.pg_namespace n on n.oid = x.relnamespace
     join pg_catalog.pg_am am on am.oid = x.relam

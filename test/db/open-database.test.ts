@@ -6,12 +6,12 @@ import { isDatabaseUnavailable } from '../../db/errors.js'
 import { type DatabaseOptions, migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
 import { emptyDatabase, openTestDatabase } from '../parts/database.js'
 
-/** What two statements fail with, a scoped one and a transaction. */
+/** Errors of two attempts: a statement and a transaction. */
 async function failuresOf({ forUser }: Pick<OpenDatabase, 'forUser'>): Promise<unknown[]> {
   const alice = forUser('alice')
   const look = (handle: typeof alice) => handle.selectFrom('tasks').selectAll().execute()
   const settled = await Promise.allSettled([look(alice), alice.transaction().execute(look)])
-  return settled.map(outcome => (outcome.status === 'rejected' ? outcome.reason : 'It was answered.'))
+  return settled.map(outcome => (outcome.status === 'rejected' ? outcome.reason : 'no error'))
 }
 
 async function expectUnavailable(options: DatabaseOptions) {
@@ -25,7 +25,7 @@ async function expectUnavailable(options: DatabaseOptions) {
   }
 }
 
-/** A server that takes connections and does with them what a test says. */
+/** A server that accepts connections and passes them to the test. */
 async function fakePostgres(onConnection: (answer: (bytes: Buffer) => void) => void) {
   const server = createServer(socket => {
     socket.on('error', () => {})
@@ -59,12 +59,12 @@ const withUrl = (change: (url: URL) => void) => {
   return url.href
 }
 
-describe('a database that cannot be had is an outage', () => {
+describe('a database that cannot be used is an outage', () => {
   test.each<[string, () => string]>([
-    ['its host has no address', () => 'postgres://somebody:secret@database.invalid:5432/test'],
+    ['its host name does not resolve', () => 'postgres://somebody:secret@database.invalid:5432/test'],
     ['its host cannot be reached', () => 'postgres://somebody:secret@192.0.2.1:5432/test'],
     [
-      'the login is not there, or its password is wrong',
+      'the login does not exist, or its password is wrong',
       () =>
         withUrl(url => {
           url.username = `nobody_${randomBytes(6).toString('hex')}`
@@ -72,54 +72,54 @@ describe('a database that cannot be had is an outage', () => {
         }),
     ],
     [
-      'the database is not there',
+      'the database does not exist',
       () =>
         withUrl(url => {
           url.pathname = `/missing_${randomBytes(6).toString('hex')}`
         }),
     ],
-    ['its socket is not there', () => 'postgres://somebody@/test?host=/nowhere'],
-  ])('where %s', async (_, url) => {
+    ['its socket does not exist', () => 'postgres://somebody@/test?host=/nowhere'],
+  ])('if %s', async (_, url) => {
     await expectUnavailable({ url: url() })
   })
 
-  test('where its port is closed', async () => {
+  test('if its port is closed', async () => {
     const closed = await fakePostgres(() => {})
     await closed[Symbol.asyncDispose]()
     await expectUnavailable({ url: closed.url })
   })
 
-  test('where its port is mute', async () => {
-    await using mute = await fakePostgres(() => {})
-    await expectUnavailable({ url: mute.url })
+  test('if its port does not answer', async () => {
+    await using silent = await fakePostgres(() => {})
+    await expectUnavailable({ url: silent.url })
   })
 
-  test('where it hangs up', async () => {
-    await using rude = await fakePostgres(answer => answer(Buffer.alloc(0)))
-    await expectUnavailable({ url: rude.url })
+  test('if it closes the connection', async () => {
+    await using closing = await fakePostgres(answer => answer(Buffer.alloc(0)))
+    await expectUnavailable({ url: closing.url })
   })
 
   test.each([
     ['the password is wrong', '28P01'],
     ['the login is refused', '28000'],
-    ['the database is not there', '3D000'],
+    ['the database does not exist', '3D000'],
     ['it has too many connections', '53300'],
     ['it starts or stops', '57P03'],
     ['it recovers', '57P02'],
     ['the pooler has lost its server', '08006'],
-  ])('where it says that %s', async (_, code) => {
+  ])('if it reports that %s', async (_, code) => {
     await using database = await fakePostgres(answer => answer(errorResponse(code)))
     await expectUnavailable({ url: database.url })
   })
 })
 
 describe('a database that is not migrated is an outage', () => {
-  test('where the role is missing', async () => {
+  test('if the role is missing', async () => {
     await using empty = await emptyDatabase()
     await expectUnavailable({ url: empty.url, role: `missing_${randomBytes(6).toString('hex')}` })
   })
 
-  test('where the role is there, because another database of the cluster has it', async () => {
+  test('if the role exists, because another database of the cluster uses it', async () => {
     await using _migrated = await openTestDatabase('PostgreSQL')
     await using empty = await emptyDatabase()
     await expectUnavailable({ url: empty.url })
@@ -135,14 +135,14 @@ describe('a database that is not migrated is an outage', () => {
         cause: { message: expect.stringContaining('migrateToLatest') },
       })
       await migrateToLatest(database.admin)
-      expect(await failuresOf(database)).toEqual(['It was answered.', 'It was answered.'])
+      expect(await failuresOf(database)).toEqual(['no error', 'no error'])
     } finally {
       await database.close()
     }
   })
 })
 
-test('what is wrong with a statement is no outage', async () => {
+test('an error of a statement is not an outage', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   for (const text of ['select 1 / 0', 'selec 1', 'select * from pg_authid', "select 'x'::int"]) {
     const failure = await sql
@@ -160,12 +160,12 @@ test.each([
   'select * from "my tasks"',
   'select * from other_tasks',
   "select trpc_bearer_mistake('x')",
-])('a mistake in a statement is no outage: %s', async statement => {
+])('a mistake in a statement is not an outage: %s', async statement => {
   await using database = await openTestDatabase('embedded')
   const error = await sql
     .raw(statement)
     .execute(database.forUser('alice'))
-    .catch(thrown => thrown)
+    .catch(failure => failure)
   expect(error).toBeInstanceOf(Error)
   expect(isDatabaseUnavailable(error)).toBe(false)
 })

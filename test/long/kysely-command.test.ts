@@ -7,7 +7,7 @@ import { openMigrated, ownedDatabase } from '../parts/logins.js'
 
 const names = Object.keys(migrations)
 
-/** The `kysely` command in a process of its own: it must end by itself. Empty variables count as unset. */
+/** Runs the `kysely` command, which must end by itself. Empty variables count as unset. */
 const kysely = (args: string[], env: { DATABASE_URL?: string; DATA_DIR?: string; DATABASE_ROLE?: string }) =>
   run(join(root, 'node_modules/.bin/kysely'), args, {
     env: {
@@ -43,7 +43,7 @@ describe('the kysely command', () => {
     }
   })
 
-  test('opens the embedded database where nobody has, and gives it back', async () => {
+  test('opens the embedded database if no process has it open, and closes it', async () => {
     await using folder = await dataDir()
     const env = { DATA_DIR: folder.path }
     const list = await kysely(['migrate', 'list'], env)
@@ -54,7 +54,7 @@ describe('the kysely command', () => {
     await database.close()
   })
 
-  test('joins the embedded database that a server has open, and leaves it running', async () => {
+  test('joins an embedded database that a server has open, and leaves it running', async () => {
     await using folder = await dataDir()
     const owner = await openDatabase({ dataDir: folder.path })
     const alice = owner.forUser('alice')
@@ -66,7 +66,7 @@ describe('the kysely command', () => {
     await owner.close()
   })
 
-  test('fails in one line, and ends, where the database cannot be had', async () => {
+  test('fails in one line, and ends, if the database cannot be reached', async () => {
     const list = await kysely(['migrate', 'list'], { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/missing' })
     expect(list).toMatchObject({
       code: 1,
@@ -75,7 +75,7 @@ describe('the kysely command', () => {
     })
   })
 
-  test('tells a login that serves which one migrates, in one line', async () => {
+  test('names the migrating login in one line if the serving login is used', async () => {
     await using owned = await ownedDatabase()
     await (await openMigrated(owned)).close()
     const list = await kysely(['migrate', 'list'], {
@@ -86,7 +86,7 @@ describe('the kysely command', () => {
       code: 1,
       stdout: '',
       stderr: expect.stringMatching(
-        `^${owned.server} is not .* set MIGRATION_DATABASE_URL.* ${owned.owner}\\.\n$`,
+        `^${owned.server} may not .* Set MIGRATION_DATABASE_URL to a URL of ${owned.owner}, [^\n]*\n$`,
       ),
     })
   })

@@ -16,7 +16,7 @@ afterAll(() => compiled[Symbol.asyncDispose]())
 
 const nameOf = (url: string) => new URL(url).pathname.slice(1)
 
-/** Empty databases of one owner, a login that serves them all, and an application role that nobody has made yet. */
+/** Empty databases of one owner, a serving login for all of them, and an application role that does not exist yet. */
 async function cluster(count: number) {
   const id = randomBytes(4).toString('hex')
   const [owner, server, role] = [`owner_${id}`, `server_${id}`, `role_${id}`]
@@ -69,7 +69,7 @@ describe.each(['directly', 'through PgBouncer'])('ten processes that migrate at 
       }),
     )
     const ends = await Promise.all(processes.map(({ ended }) => ended))
-    // While PgBouncer still holds its sessions.
+    // PgBouncer still holds its sessions here.
     const locks = await runStatements(
       inject('postgresUrl'),
       `select datname from pg_locks join pg_database on pg_database.oid = database
@@ -82,7 +82,7 @@ describe.each(['directly', 'through PgBouncer'])('ten processes that migrate at 
     { on: 'one database', count: 1 },
     { on: 'ten of one cluster', count: 10 },
   ])(
-    'on $on: each migration runs once, the fence is up, and no lock stays',
+    'on $on: each migration runs once, the level is signed, and no lock remains',
     async ({ count }) => {
       await using given = await cluster(count)
       const { ends, locks } = await runsOn(given, { FENCE_SECRET: secret })
@@ -110,7 +110,7 @@ describe.each(['directly', 'through PgBouncer'])('ten processes that migrate at 
     120_000,
   )
 
-  test('where it fails: all say why, and nothing stays', async () => {
+  test('if it fails, each process reports why, and nothing remains', async () => {
     await using given = await cluster(1)
     const [{ url = '' } = {}] = given.databases
     await runStatements(url, 'create table tasks (somebody_elses text)')

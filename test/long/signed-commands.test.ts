@@ -12,7 +12,7 @@ const secret = randomBytes(32).toString('hex')
 const commands = await compileCommands()
 afterAll(() => commands[Symbol.asyncDispose]())
 
-test('the three statements of the README and its two commands are all that signed needs', async () => {
+test('signed needs only the three statements and the two commands of the README', async () => {
   const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
   const [, block = ''] = /```sql\n(create role[^`]+)```/.exec(readme) ?? []
   const statements = block.trim().split('\n')
@@ -46,7 +46,7 @@ test('the three statements of the README and its two commands are all that signe
   }
 })
 
-test('from plain to signed no call is refused, of servers that have the secret before the database does', async () => {
+test('a change from plain to signed refuses no call of servers that already have the secret', async () => {
   await using owned = await ownedDatabase()
   const { ownerUrl, serverUrl, role } = owned
   await commands.migrateFor(owned)
@@ -73,22 +73,22 @@ test('from plain to signed no call is refused, of servers that have the secret b
   }
 })
 
-test('a new secret and a changed one are told, and the same one is not', async () => {
+test('a new secret and a changed one are logged, and the same one is not', async () => {
   await using owned = await ownedDatabase()
-  const tells = async (FENCE_SECRET: string) =>
+  const logOf = async (FENCE_SECRET: string) =>
     (await commands.migrateFor(owned, { FENCE_SECRET })).stdout.split('\n').slice(1)
   expect((await commands.migrateFor(owned)).stdout).toMatch(
-    /^Migrated: 0001_tasks\.\nThe level is plain: .*\n$/,
+    /^Migrated: 0001_tasks\.\nThe level is plain\. .*\n$/,
   )
-  expect(await tells(secret)).toEqual([expect.stringContaining('signed now'), ''])
-  expect(await tells(secret)).toEqual([''])
-  expect(await tells(randomBytes(32).toString('hex'))).toEqual([
+  expect(await logOf(secret)).toEqual([expect.stringContaining('signed now'), ''])
+  expect(await logOf(secret)).toEqual([''])
+  expect(await logOf(randomBytes(32).toString('hex'))).toEqual([
     expect.stringContaining('has been changed'),
     '',
   ])
 })
 
-test('npm run fence warns of a secret that is the one before, until it is no more', async () => {
+test('npm run fence warns about the previous secret, until it is invalid', async () => {
   await using owned = await ownedDatabase()
   const [first = '', second = '', third = ''] = [1, 2, 3].map(() => randomBytes(32).toString('hex'))
   const change = (FENCE_SECRET: string) => commands.migrateFor(owned, { FENCE_SECRET })
@@ -96,28 +96,34 @@ test('npm run fence warns of a secret that is the one before, until it is no mor
   await change(first)
   expect(await fence(first)).toMatchObject({ code: 0, stderr: '' })
   await change(second)
-  const stands = { code: 0, stdout: expect.stringContaining('stands (signed)') }
-  expect(await fence(first)).toMatchObject({ ...stands, stderr: expect.stringContaining('the one before') })
-  expect(await fence(second)).toMatchObject({ ...stands, stderr: '' })
+  const closed = { code: 0, stdout: expect.stringContaining('closed (signed)') }
+  expect(await fence(first)).toMatchObject({
+    ...closed,
+    stderr: expect.stringContaining('the previous secret'),
+  })
+  expect(await fence(second)).toMatchObject({ ...closed, stderr: '' })
   await change(third)
-  expect(await fence(first)).toMatchObject({ code: 1, stderr: expect.stringContaining('does not believe') })
+  expect(await fence(first)).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('the database rejects it'),
+  })
 })
 
-test('npm run fence says what keeps the level from signed, and the SQL for it, where plain stands', async () => {
+test('npm run fence prints what keeps the level from signed, with the SQL that fixes it', async () => {
   await using owned = await ownedDatabase()
   await commands.migrateFor(owned, { FENCE_SECRET: secret })
   await owned.administer(`alter role ${owned.server} inherit`)
   const { code, stdout, stderr } = await commands.fenceOf(owned, { FENCE_SECRET: secret })
   expect([code, stderr]).toEqual([0, ''])
-  expect(stdout).toContain('stands (plain)')
+  expect(stdout).toContain('closed (plain)')
   expect(printedSql(stdout)).toEqual([expect.stringContaining(`alter role ${owned.server} noinherit`)])
   await owned.administer(...printedSql(stdout))
   expect(await commands.fenceOf(owned, { FENCE_SECRET: secret })).toMatchObject({
-    stdout: expect.stringMatching(/stands \(signed\)[^\n]*\n$/),
+    stdout: expect.stringMatching(/closed \(signed\)[^\n]*\n$/),
   })
 })
 
-test('npm run fence prints the grant that a login lacks to become the role, and stands once it was run', async () => {
+test('npm run fence prints the grant that a login lacks to become the role', async () => {
   await using owned = await ownedDatabase()
   const { role, server, owner } = owned
   await commands.migrateFor(owned)
@@ -129,7 +135,7 @@ test('npm run fence prints the grant that a login lacks to become the role, and 
   expect(await commands.fenceOf(owned)).toMatchObject({ code: 0, stderr: '' })
 })
 
-test('npm run fence says which other right a login lacks', async () => {
+test('npm run fence names any other right that the login lacks', async () => {
   await using owned = await ownedDatabase()
   await commands.migrateFor(owned)
   await owned.administer('revoke usage on schema trpc_bearer from public')

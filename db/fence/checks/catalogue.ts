@@ -1,21 +1,21 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from '../../schema.js'
-import { type FenceGap, isOfExtension, revoke } from '../gap.js'
+import { belongsToExtension, type FenceGap, revoke } from '../gap.js'
 
 /**
- * Tables, views and functions of PostgreSQL's own that the role can reach because somebody granted more on them than `initdb` does:
- * `pg_statistic` holds values of everybody's rows, `pg_authid` the passwords, and `pg_read_file` reads the server's files.
+ * Finds system tables, views and functions on which somebody granted more than `initdb` does. For example `pg_statistic` holds
+ * values from every user's rows, `pg_authid` holds passwords, and `pg_read_file` reads files of the server.
  */
-export async function gapsOfCatalogue(db: Kysely<Database>, role: string): Promise<FenceGap[]> {
-  const { rows } = await sql<{ name: string; grants: [privileges: string, lender: string][] }>`
-    -- pg_init_privs does not hold what initdb grants in information_schema.
+export async function findCatalogueGaps(db: Kysely<Database>, role: string): Promise<FenceGap[]> {
+  const { rows } = await sql<{ name: string; grants: [privileges: string, grantee: string][] }>`
+    -- pg_init_privs lacks the grants of initdb in information_schema.
     with closed as (
       select 'pg_class'::regclass as class, c.oid, c.oid::regclass::text as name, relacl as list,
         nspname = 'information_schema' and relname !~ '^_pg_' as is_read_by_all
       from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = relnamespace
-      where nspname in ('pg_catalog', 'information_schema', 'pg_toast') and not ${isOfExtension}
+      where nspname in ('pg_catalog', 'information_schema', 'pg_toast') and not ${belongsToExtension}
       union all
-      -- Such as pg_read_file: initdb takes them from everybody.
+      -- Functions such as pg_read_file: initdb revokes them from PUBLIC.
       select classoid, f.oid, 'function ' || f.oid::regprocedure, coalesce(proacl, acldefault('f', proowner)), false
       from pg_catalog.pg_init_privs join pg_catalog.pg_proc f on f.oid = objoid
       where classoid = 'pg_proc'::regclass and privtype = 'i'
@@ -30,7 +30,7 @@ export async function gapsOfCatalogue(db: Kysely<Database>, role: string): Promi
       select classoid, objoid, objsubid, a.grantee, a.privilege_type from pg_catalog.pg_init_privs, aclexplode(initprivs) a
     ),
     excess as (
-      select name, case a.grantee when 0 then 'public' else a.grantee::regrole::text end as lender,
+      select name, case a.grantee when 0 then 'public' else a.grantee::regrole::text end as grantee,
         string_agg(lower(privilege_type) || column_name, ', ') as privileges
       from given, aclexplode(list) a
       where (a.grantee = 0 or pg_has_role(${role}, a.grantee, 'usage'))
@@ -38,12 +38,12 @@ export async function gapsOfCatalogue(db: Kysely<Database>, role: string): Promi
         and not (is_read_by_all and a.grantee = 0 and privilege_type = 'SELECT')
       group by name, a.grantee
     )
-    select name, json_agg(json_build_array(privileges, lender)) as grants from excess group by name order by 1`.execute(
+    select name, json_agg(json_build_array(privileges, grantee)) as grants from excess group by name order by 1`.execute(
     db,
   )
   return rows.map(({ name, grants }) => ({
     object: name,
-    problem: 'PostgreSQL keeps it closed, and the role can reach it',
-    fix: grants.map(([privileges, lender]) => revoke(privileges, name, [lender])).join(' '),
+    problem: 'PostgreSQL closes it by default, but the role can reach it',
+    fix: grants.map(([privileges, grantee]) => revoke(privileges, name, [grantee])).join(' '),
   }))
 }

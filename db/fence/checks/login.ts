@@ -1,13 +1,16 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from '../../schema.js'
 import type { FenceGap } from '../gap.js'
-import { attributes, revokeMembership } from './role.js'
+import { revokeMembership, roleAttributes } from './role.js'
 
 /**
- * What the login that serves may do beyond becoming the application role: to an expression that somebody injects, and that switches
- * the role back, it is open. A right to connect, or on a schema, opens no table.
+ * Finds what the serving login may do besides becoming the application role. Injected SQL can switch back to the login and use it.
+ * Rights to connect or to use a schema are ignored: they open no table.
  */
-export async function powersOfLogin(db: Kysely<Database>, role: string): Promise<Omit<FenceGap, 'object'>[]> {
+export async function findLoginPrivileges(
+  db: Kysely<Database>,
+  role: string,
+): Promise<Omit<FenceGap, 'object'>[]> {
   const { rows } = await sql<{ problem: string; fix: string; is_final: boolean }>`
     with login as (
       select r.*, quote_ident(rolname) as name, n.nspowner as owner
@@ -30,24 +33,24 @@ export async function powersOfLogin(db: Kysely<Database>, role: string): Promise
         || case when count(*) > 3 then format(' and %s more', count(*) - 3) else '' end as what
       from (select *, row_number() over (order by classid desc, identity) as n from held where deptype = 'o') o
     )
-    -- Nothing fixes these but another login.
+    -- Only another login fixes these.
     select format('login %s is %s', name,
         case when rolname = ${role} then 'the application role itself'
           when oid = 10 then 'the superuser of the cluster'
-          else 'the owner of the schema trpc_bearer, which migrates' end) as problem,
-      format('create role server login noinherit password ''…''; grant %I to server; -- and DATABASE_URL with it',
+          else 'the owner of the schema trpc_bearer' end) as problem,
+      format('create role server login noinherit password ''…''; grant %I to server; -- and use it in DATABASE_URL',
         ${role}::text) as fix,
       true as is_final
     from login where rolname = ${role} or oid = 10 or oid = owner
     union all
     select format('login %s is %s', login.name, a.name), format('alter role %s no%s;', login.name, a.name), false
-    from login cross join lateral (select * from ${attributes}) a where a.is_set
+    from login cross join lateral (select * from ${roleAttributes}) a where a.is_set
     union all
-    select format('login %s inherits what its roles may do', name), format('alter role %s noinherit;', name), false
+    select format('login %s inherits the rights of its roles', name), format('alter role %s noinherit;', name), false
     from login where rolinherit
     union all
-    -- From PostgreSQL 16 on each membership says so by itself.
-    select format('login %s inherits what %s may do', login.name, m.roleid::regrole),
+    -- From PostgreSQL 16 on each membership has its own inherit option.
+    select format('login %s inherits the rights of %s', login.name, m.roleid::regrole),
       format('grant %s to %s with inherit false granted by %s;', m.roleid::regrole, login.name, m.grantor::regrole), false
     from login join pg_catalog.pg_auth_members m on m.member = login.oid
     where (to_jsonb(m) ->> 'inherit_option')::boolean
@@ -59,7 +62,7 @@ export async function powersOfLogin(db: Kysely<Database>, role: string): Promise
     select format('login %s owns %s', login.name, what), format('reassign owned by %s to %s;', login.name, owner::regrole), false
     from login cross join owned where what is not null
     union all
-    select format('login %s was granted rights on %s %s', login.name, held.type, held.identity),
+    select format('login %s has rights on %s %s', login.name, held.type, held.identity),
       case when held.classid = 'pg_default_acl'::regclass
         then format('alter default privileges %s from %s;',
           regexp_replace(identity, ' on (\\w+)$', ' revoke all on \\1'), login.name)

@@ -12,11 +12,11 @@ describe.each(databaseKinds)('the fence on %s', kind => {
   afterAll(() => database[Symbol.asyncDispose]())
   beforeEach(() => database.reset())
 
-  test('stands on what the migrations made', async () => {
+  test('has no gap after the migrations', async () => {
     expect((await database.fence()).gaps).toEqual([])
   })
 
-  test('stands beside tables that the role cannot reach, are protected, or were shared', async () => {
+  test('has no gap with tables that the role cannot reach, protected tables and shared tables', async () => {
     await database.run('create table gap.private (id int)')
     await database.run('create table gap.countries (code text primary key)')
     await protectTable(database.admin, 'gap.notes')
@@ -51,22 +51,18 @@ describe.each(databaseKinds)('the fence on %s', kind => {
     ['a table that everybody may read', ['grant select on gap.notes to public'], 'gap.notes'],
     ['a column that was granted', ['grant select (body) on gap.notes to app_user'], 'gap.notes'],
     [
-      'a table of an odd name',
+      'a table with an unusual name',
       ['create table gap."ROLE" (id int)', 'grant select on gap."ROLE" to app_user'],
       'gap."ROLE"',
     ],
     [
-      'a function of the catalogue',
+      'a system function',
       ['grant execute on function pg_read_file(text) to app_user'],
       'function pg_read_file(text)',
     ],
-    ['a table of the catalogue', ['grant select on pg_authid to app_user'], 'pg_authid'],
-    [
-      'a table of the catalogue that everybody may read',
-      ['grant select on pg_statistic to public'],
-      'pg_statistic',
-    ],
-    ['a column of the catalogue', ['grant select (rolpassword) on pg_authid to public'], 'pg_authid'],
+    ['a system table', ['grant select on pg_authid to app_user'], 'pg_authid'],
+    ['a system table that everybody may read', ['grant select on pg_statistic to public'], 'pg_statistic'],
+    ['a column of a system table', ['grant select (rolpassword) on pg_authid to public'], 'pg_authid'],
     [
       'a view with the rights of its owner',
       ['create view gap.all as select * from tasks', 'grant select on gap.all to app_user'],
@@ -93,7 +89,7 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       'gap.prices',
     ],
     [
-      'a table that was protected and shared, and has lost its row-level security',
+      'a table that was protected and shared, and lost its row-level security',
       [
         'PROTECT gap.notes',
         "insert into trpc_bearer.shared_table values ('gap.notes')",
@@ -106,10 +102,10 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       ['create sequence gap.numbers', 'grant all on sequence gap.numbers to app_user'],
       'sequence gap.numbers',
     ],
-    ['a schema in which a caller may make tables', ['grant create on schema gap to public'], 'schema gap'],
-    ['a table that a caller may empty', ['grant truncate on tasks to app_user'], 'public.tasks'],
+    ['a schema in which a caller may create tables', ['grant create on schema gap to public'], 'schema gap'],
+    ['a table that a caller may truncate', ['grant truncate on tasks to app_user'], 'public.tasks'],
     [
-      'a partition that is within reach by itself',
+      'a partition that the role can reach directly',
       [
         'create table gap.parted (user_id text, id int, primary key (user_id, id)) partition by list (id)',
         'create table gap.part partition of gap.parted default',
@@ -119,7 +115,7 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       'gap.part',
     ],
     [
-      'a view that was shared, when that was possible',
+      'a view that an older version shared',
       [
         'create view gap.all as select * from tasks',
         `insert into trpc_bearer.shared_table values ('gap.all')`,
@@ -128,7 +124,7 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       'gap."all"',
     ],
     [
-      'a materialized view that was shared, when that was possible',
+      'a materialized view that an older version shared',
       [
         'create materialized view gap.copy as select * from tasks',
         `insert into trpc_bearer.shared_table values ('gap.copy')`,
@@ -137,7 +133,7 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       'gap.copy',
     ],
     [
-      'a table in a closed schema, which a view opens',
+      'a table in a closed schema, which a view makes readable',
       [
         'create table closed.secrets (body text)',
         'grant select on closed.secrets to app_user',
@@ -147,7 +143,7 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       'closed.secrets',
     ],
     [
-      'a view with a rule, which writes as its owner',
+      'a view with a rule, which writes as the owner',
       [
         'create view gap.mine with (security_invoker = true) as select * from tasks',
         'create rule add as on insert to gap.mine do instead insert into tasks select new.*',
@@ -164,15 +160,12 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       ],
       'gap."inner"',
     ],
-  ])(
-    'has a gap by %s, and protected statements are refused until it is fixed',
-    async (_, statements, object) => {
-      await database.openAndMend(statements, object)
-    },
-  )
+  ])('has a gap: %s. Protected statements are refused until it is fixed', async (_, statements, object) => {
+    await database.openAndMend(statements, object)
+  })
 })
 
-test('a table that callers only write to needs no right to read it', async () => {
+test('a table that callers only write to needs no select privilege', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await sql`create table entries (user_id text primary key)`.execute(database.admin)
   await protectTable(database.admin, 'entries')
@@ -180,14 +173,14 @@ test('a table that callers only write to needs no right to read it', async () =>
   expect((await database.fence()).gaps).toEqual([])
 })
 
-test('of a table of the catalogue that everybody reads no more is revoked than was granted', async () => {
+test('the fix for a system table that everybody reads revokes only what was granted', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await sql`grant insert, update (relname) on pg_class to app_user`.execute(database.admin)
   const { gaps } = await database.fence()
   expect(gaps.map(({ fix }) => fix)).toEqual(['revoke insert, update (relname) on pg_class from app_user;'])
 })
 
-test('a login that finds user_id() without its schema has no gap by that', async () => {
+test('a search path that includes trpc_bearer is not a gap', async () => {
   await using empty = await openTestDatabase('PostgreSQL')
   const name = new URL(empty.url ?? '').pathname.slice(1)
   await sql`alter database ${sql.id(name)} set search_path = trpc_bearer, public`.execute(empty.admin)

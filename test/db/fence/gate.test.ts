@@ -7,7 +7,7 @@ import { openTestDatabase } from '../../parts/database.js'
 
 afterEach(() => void vi.useRealTimers())
 
-test('a gap that opens under a running server closes it within a minute, and the fix opens it again', async () => {
+test('a new gap closes a running server within a minute, and the fix opens it again', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   await using database = await openTestDatabase('PostgreSQL')
   const alice = database.forUser('alice')
@@ -24,7 +24,7 @@ test('a gap that opens under a running server closes it within a minute, and the
   expect(await list()).toEqual([])
 })
 
-test('while the fence is proved anew nobody waits, and it is proved once', async () => {
+test('nobody waits for a repeated audit, and it runs once', async () => {
   let now = 0
   let finish = (_: FenceReport) => {}
   const find = vi.fn(
@@ -34,58 +34,55 @@ test('while the fence is proved anew nobody waits, and it is proved once', async
       }),
   )
   const gate = createFenceGate(find, { now: () => now })
-  const first = gate.pass()
+  const first = gate.check()
   finish({ level: 'plain', gaps: [] })
   await first
   now += 60_001
-  await Promise.all(Array.from({ length: 1_000 }, gate.pass))
+  await Promise.all(Array.from({ length: 1_000 }, gate.check))
   expect(find).toHaveBeenCalledTimes(2)
   finish({ level: 'plain', gaps: [{ object: 'tasks', problem: 'is open', fix: 'close it' }] })
-  await vi.waitFor(() => expect(gate.pass()).rejects.toThrow(FenceError))
+  await vi.waitFor(() => expect(gate.check()).rejects.toThrow(FenceError))
 })
 
-test('proofs that fail close the gate after three minutes, and say so before', async () => {
+test('failing audits close the gate after three minutes, with a warning before', async () => {
   let now = 0
   const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [] }))
   const onProblem = vi.fn()
   const gate = createFenceGate(find, { now: () => now, onProblem })
-  await gate.pass()
+  await gate.check()
   const failure = new Error('permission denied for table pg_class')
   find.mockRejectedValue(failure)
   for (let minute = 1; minute < 3; minute++) {
     now += 60_001
-    await gate.pass()
+    await gate.check()
     await vi.waitFor(() => expect(onProblem).toHaveBeenCalledTimes(minute))
   }
-  expect(onProblem).toHaveBeenCalledWith(
-    expect.stringContaining('The fence could not be proved again'),
-    failure,
-  )
+  expect(onProblem).toHaveBeenCalledWith(expect.stringContaining('The fence could not be checked'), failure)
   now += 60_000
-  await expect(gate.pass()).rejects.toMatchObject({ name: 'DatabaseUnavailableError', cause: failure })
+  await expect(gate.check()).rejects.toMatchObject({ name: 'DatabaseUnavailableError', cause: failure })
   now += 60_000
-  await expect(gate.pass()).rejects.toMatchObject({ name: 'DatabaseUnavailableError', cause: failure })
+  await expect(gate.check()).rejects.toMatchObject({ name: 'DatabaseUnavailableError', cause: failure })
   find.mockResolvedValue({ level: 'plain', gaps: [] })
-  await gate.pass()
+  await gate.check()
 })
 
 test.each([
-  ['a day without a caller', 86_400_000],
+  ['a day without callers', 86_400_000],
   ['a clock that is set back', -86_400_000],
-])('after %s the fence is proved before the next caller passes', async (_, time) => {
+])('after %s the audit runs before the next caller passes', async (_, time) => {
   let now = 1e12
   const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [] }))
   const gate = createFenceGate(find, { now: () => now })
-  await gate.pass()
+  await gate.check()
   find.mockResolvedValue({
     level: 'plain',
     gaps: [{ object: 'tasks', problem: 'is open', fix: 'close it' }],
   })
   now += time
-  await expect(gate.pass()).rejects.toThrow(FenceError)
+  await expect(gate.check()).rejects.toThrow(FenceError)
 })
 
-test('a proof that the database refuses closes protected calls, is logged, and opens them again', async () => {
+test('an audit that the database refuses is logged and closes protected calls, until it works again', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   const onProblem = vi.fn()
   await using database = await openTestDatabase('PostgreSQL', { onProblem })
@@ -114,21 +111,21 @@ test.each([
       throw new Error('No log.')
     },
   ],
-])('a hook that %s ends neither the process nor the gate', async (_, onProblem) => {
+])('a hook that %s stops neither the process nor the gate', async (_, onProblem) => {
   const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
   let now = 0
   const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [] }))
   const gate = createFenceGate(find, { now: () => now, onProblem })
-  await gate.pass()
+  await gate.check()
   find.mockRejectedValueOnce(new Error('away'))
   now += 60_001
-  await gate.pass()
+  await gate.check()
   await vi.waitFor(() => expect(warn).toHaveBeenCalledOnce())
-  await gate.pass()
+  await gate.check()
   warn.mockRestore()
 })
 
-test('under load the fence is proved beside the statements, and a gap closes it for all of them', async () => {
+test('under load the audit runs beside the statements, and a gap refuses all of them', async () => {
   vi.useFakeTimers({ toFake: ['Date'] })
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 2 })
   const callers = Array.from({ length: 20 }, (_, n) => database.forUser(`user-${n}`))
@@ -152,29 +149,29 @@ test('under load the fence is proved beside the statements, and a gap closes it 
     }
   }
   const loads = Promise.all(callers.map(load))
-  const goesOn = async () => {
+  const waitForMoreAnswers = async () => {
     const before = answered
     await vi.waitFor(() => expect(answered).toBeGreaterThan(before + 200), { timeout: 10_000 })
   }
   vi.setSystemTime(Date.now() + 60_001)
-  await Promise.race([goesOn(), loads])
+  await Promise.race([waitForMoreAnswers(), loads])
   await database.fence()
   await sql`alter table tasks disable row level security`.execute(database.admin)
-  await Promise.race([goesOn(), loads])
+  await Promise.race([waitForMoreAnswers(), loads])
   isMinuteOver = true
   vi.setSystemTime(Date.now() + 60_001)
   await loads
 })
 
-test('tables that migrations protect meanwhile are no gap', async () => {
+test('tables that migrations protect during an audit are not a gap', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 4 })
   let isOver = false
-  const prove = async () => {
+  const audit = async () => {
     const gaps: unknown[] = []
     while (!isOver) gaps.push(...(await database.fence()).gaps)
     return gaps
   }
-  const proofs = prove()
+  const audits = audit()
   for (let n = 0; n < 60; n++) {
     const name = `notes_${n}`
     await sql`create table ${sql.table(name)} (user_id text, id int, primary key (user_id, id))`.execute(
@@ -183,5 +180,5 @@ test('tables that migrations protect meanwhile are no gap', async () => {
     await protectTable(database.admin, name)
   }
   isOver = true
-  expect(await proofs).toEqual([])
+  expect(await audits).toEqual([])
 })

@@ -4,8 +4,8 @@ import { describe, expect, test } from 'vitest'
 import { openDatabase, protectTable } from '../../../db/index.js'
 import { openMigrated, ownedDatabase } from '../../parts/logins.js'
 
-// PostgreSQL may try a cheap condition of a caller's on every row before the policy, if its operator is leakproof. One that fails
-// for some rows then tells what is in rows of others.
+// PostgreSQL may run a caller's cheap, leakproof condition on every row before the policy. A condition that fails for some rows then
+// reveals rows of other users.
 
 /** True for each row of one table, and false for the rows of bob in the other. */
 const conditions = [
@@ -33,7 +33,7 @@ const conditions = [
 ]
 const division = '(select 1 / (random() * 0)::int = 1)'
 const quoted = (text: string) => `'${text.replaceAll("'", "''")}'`
-/** A query that is planned by itself, after settings were changed. */
+/** A query that is planned separately, after settings were changed. */
 const nested = (query: string, ...settings: string[]) =>
   `select concat(${settings.map(setting => `set_config('${setting.replace('=', "','")}', true), `).join('')}
     query_to_xml(${quoted(query)}, true, true, '')::text)`
@@ -65,7 +65,7 @@ const queries: readonly ((table: string, condition: string) => string)[] = [
     nested(exists(`${table} ${all}`, condition), "cpu_operator_cost=0'", "plan_cache_mode=auto'"),
 ]
 
-/** What the conditions tell alice of the rows of bob. */
+/** Finds the conditions that reveal rows of bob to alice. */
 async function findLeaks(secret?: string) {
   await using logins = await ownedDatabase()
   const database = await openMigrated(logins, secret)
@@ -102,11 +102,11 @@ async function findLeaks(secret?: string) {
       await protectTable(owner.admin, table)
     }
     const outcome = async (text: string) => {
-      const told = await sql
+      const result = await sql
         .raw(text)
         .execute(database.forUser('alice'))
         .then(({ rows }) => JSON.stringify(rows), String)
-      return told.replaceAll(/\b(same|other)\b/g, 'table')
+      return result.replaceAll(/\b(same|other)\b/g, 'table')
     }
     const leaks: string[] = []
     for (const query of queries) {
@@ -123,19 +123,19 @@ async function findLeaks(secret?: string) {
 }
 
 describe('an injected condition', () => {
-  test('tells nothing of the rows of others at the level signed', async () => {
+  test('reveals nothing about rows of other users at the level signed', async () => {
     const { leaks, report } = await findLeaks(randomBytes(32).toString('hex'))
     expect(report).toEqual({ level: 'signed', gaps: [] })
     expect(leaks).toEqual([])
   })
 
-  test('tells of them at the level plain, as on any other row-level security', async () => {
+  test('reveals them at the level plain, as with any row-level security', async () => {
     const { leaks } = await findLeaks()
     expect(leaks.length).toBeGreaterThan(conditions.length)
   })
 })
 
-test('a database whose policies do not go first is not signed, until it is migrated with the secret again', async () => {
+test('a database that does not run policies first is not signed, until it is migrated with the secret again', async () => {
   await using logins = await ownedDatabase()
   const secret = randomBytes(32).toString('hex')
   const database = await openMigrated(logins, secret)
@@ -146,7 +146,7 @@ test('a database whose policies do not go first is not signed, until it is migra
     const { level, obstacles } = await database.fence()
     expect([level, obstacles?.map(({ problem }) => problem)]).toEqual([
       'plain',
-      [expect.stringContaining('a condition that SQL injects may be tried on rows of others')],
+      [expect.stringContaining('an injected condition can run on rows of other users')],
     ])
     await (await openMigrated(logins, secret)).close()
     expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })

@@ -7,8 +7,8 @@ import { runStatements } from '../../parts/run-statements.js'
 
 const secret = randomBytes(32).toString('hex')
 
-/** A migrated database, and a powerless login that serves it. */
-async function serving() {
+/** A migrated database, opened with a serving login that has no other rights. */
+async function openServing() {
   const empty = await emptyDatabase()
   const id = randomBytes(4).toString('hex')
   const [login, other, role] = [`login_${id}`, `other_${id}`, `role_${id}`]
@@ -44,17 +44,17 @@ async function serving() {
   }
 }
 
-async function tasksWork({ forUser }: OpenDatabase) {
+async function expectTasksToWork({ forUser }: OpenDatabase) {
   const id = crypto.randomUUID()
   await forUser('alice').insertInto('tasks').values({ id, title: 'hers' }).execute()
   expect(await forUser('alice').selectFrom('tasks').select('id').execute()).toEqual([{ id }])
   await forUser('alice').deleteFrom('tasks').execute()
 }
 
-describe('signed falls to plain', () => {
-  let parts: Awaited<ReturnType<typeof serving>>
+describe('the level is plain instead of signed', () => {
+  let parts: Awaited<ReturnType<typeof openServing>>
   beforeAll(async () => {
-    parts = await serving()
+    parts = await openServing()
     await parts.setUp({ secret })
   })
   afterAll(() => parts[Symbol.asyncDispose]())
@@ -62,13 +62,13 @@ describe('signed falls to plain', () => {
   test.each([
     ['is superuser', 'alter role LOGIN superuser', 'login LOGIN is superuser'],
     ['bypasses policies', 'alter role LOGIN bypassrls', 'login LOGIN is bypassrls'],
-    ['makes roles', 'alter role LOGIN createrole', 'login LOGIN is createrole'],
-    ['makes databases', 'alter role LOGIN createdb', 'login LOGIN is createdb'],
-    ['replicates', 'alter role LOGIN replication', 'login LOGIN is replication'],
-    ['inherits', 'alter role LOGIN inherit', 'login LOGIN inherits what its roles may do'],
+    ['may create roles', 'alter role LOGIN createrole', 'login LOGIN is createrole'],
+    ['may create databases', 'alter role LOGIN createdb', 'login LOGIN is createdb'],
+    ['may replicate', 'alter role LOGIN replication', 'login LOGIN is replication'],
+    ['inherits', 'alter role LOGIN inherit', 'login LOGIN inherits the rights of its roles'],
     ['is a member of another role', 'grant OTHER to LOGIN', 'login LOGIN is a member of OTHER'],
     [
-      'is a member of another role because somebody else says so',
+      'is a member of another role by a grant of a third',
       'grant pg_monitor to OTHER with admin option; set role OTHER; grant pg_monitor to LOGIN',
       'login LOGIN is a member of pg_monitor',
     ],
@@ -84,25 +84,25 @@ describe('signed falls to plain', () => {
     [
       'was granted rights on a table',
       'create table gifts (); grant insert on gifts to LOGIN',
-      'login LOGIN was granted rights on table public.gifts',
+      'login LOGIN has rights on table public.gifts',
     ],
     [
       'was granted a column of the tasks',
       'grant update (title) on tasks to LOGIN',
-      'login LOGIN was granted rights on table public.tasks',
+      'login LOGIN has rights on table public.tasks',
     ],
     [
       'was granted a function',
       'create function f(text) returns int return 1; grant execute on function f to LOGIN',
-      'login LOGIN was granted rights on routine public.f(pg_catalog.text)',
+      'login LOGIN has rights on routine public.f(pg_catalog.text)',
     ],
     [
-      'was granted tables to come',
+      'was granted rights on future tables',
       'alter default privileges in schema public grant select on tables to LOGIN',
-      'login LOGIN was granted rights on default acl',
+      'login LOGIN has rights on default acl',
     ],
     [
-      'may read what everybody may',
+      'may read a table that everybody may read',
       'grant select (title) on tasks to public',
       'everybody may read public.tasks',
     ],
@@ -112,41 +112,41 @@ describe('signed falls to plain', () => {
       'everybody may read trpc_bearer.fence_key',
     ],
     [
-      'can count by an index of the tasks',
+      'can use an index of the tasks without user_id',
       'create index tasks_by_title on tasks (title)',
       'index public.tasks_by_title does not start with user_id',
     ],
     [
-      'can count by the second column of an index',
+      'can use an index with user_id as the second column',
       'create index tasks_by_tags on tasks using brin (notes, user_id)',
       'index public.tasks_by_tags does not start with user_id',
     ],
     [
-      'can look into an index by another collation',
+      'can use an index with another collation',
       'create index tasks_by_c on tasks (user_id collate "C", title collate "C")',
       'index public.tasks_by_c does not start with user_id',
     ],
     [
-      'can walk through the order of an index, though no operator of it is leakproof',
+      'can read an index in order, although none of its operators is leakproof',
       'create index tasks_by_order on tasks (((version)::numeric))',
       'index public.tasks_by_order does not start with user_id',
     ],
     [
-      'can count the pages of an index that summarises them',
+      'can count the pages of a summarizing index',
       'create index tasks_by_pages on tasks using brin (user_id, version)',
       'index public.tasks_by_pages does not start with user_id',
     ],
     [
-      'can walk through an index of some rows',
+      'can read a partial index',
       "create index tasks_of_some on tasks using gin (to_tsvector('simple', title)) where completed",
       'index public.tasks_of_some does not start with user_id',
     ],
     [
-      'can walk through an index by distance',
+      'can read an index by distance',
       'create index tasks_by_place on tasks using gist ((point(version, 0)))',
       'index public.tasks_by_place does not start with user_id',
     ],
-  ])('where the login %s, until that is fixed', async (_, statement, problem) => {
+  ])('if the login %s, until that is fixed', async (_, statement, problem) => {
     const { database, administer, named, url } = parts
     const name = new URL(url).pathname.slice(1)
     await administer(statement.replace('DATABASE', `alter database ${name} owner to LOGIN`))
@@ -156,30 +156,30 @@ describe('signed falls to plain', () => {
     expect(reasons.map(reason => reason.problem)).toEqual([expect.stringContaining(named(problem))])
     for (const { fix } of gaps) await administer(fix)
     expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
-    await tasksWork(database)
+    await expectTasksToWork(database)
   })
 
-  test('but not by an index that no leakproof operator looks into', async () => {
+  test('but not because of an index that no leakproof operator can use', async () => {
     const { database, administer } = parts
     await administer("create index tasks_by_words on tasks using gin (to_tsvector('simple', title))")
     expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
     await administer('drop index tasks_by_words')
   })
 
-  test('where the database has no secret, until it is migrated with one', async () => {
-    await using fresh = await serving()
+  test('if the database has no secret, until it is migrated with one', async () => {
+    await using fresh = await openServing()
     await fresh.setUp({})
     const { level, gaps } = await fresh.database.fence()
     expect(level).toBe('plain')
     expect(gaps).toEqual([
-      expect.objectContaining({ object: 'the level', fix: '-- npm run migrate, with FENCE_SECRET' }),
+      expect.objectContaining({ object: 'the level', fix: '-- run npm run migrate with FENCE_SECRET' }),
     ])
     await fresh.setUp({ secret })
     expect(await fresh.database.fence()).toEqual({ level: 'signed', gaps: [] })
-    await tasksWork(fresh.database)
+    await expectTasksToWork(fresh.database)
   })
 
-  test('for several reasons, and each is named', async () => {
+  test('for several reasons, and the report names each', async () => {
     const { database, administer, named } = parts
     await administer('alter role LOGIN createdb createrole inherit', 'grant OTHER to LOGIN')
     const { gaps } = await database.fence()
@@ -192,7 +192,7 @@ describe('signed falls to plain', () => {
     expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
   })
 
-  test('where the login is the one that migrates: another must serve', async () => {
+  test('if the migrating login serves: another login must serve', async () => {
     const { open, url } = parts
     const owner = await open(url)
     try {
@@ -208,8 +208,8 @@ describe('signed falls to plain', () => {
 })
 
 test.each([
-  ['does not start with user_id: it counts the rows of others', 'title', 1],
-  ['starts with user_id: it counts none of others', 'user_id, title', 0],
+  ['does not start with user_id reveals how many rows of other users match', 'title', 1],
+  ['starts with user_id reveals nothing', 'user_id, title', 0],
 ])('an index that %s', async (_, columns, counted) => {
   await using under = await openTestDatabase('PostgreSQL')
   await sql`create index by_title on tasks (${sql.raw(columns)})`.execute(under.admin)

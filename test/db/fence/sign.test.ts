@@ -14,7 +14,7 @@ import { levelOf, openMigrated, ownedDatabase } from '../../parts/logins.js'
 
 const secret = randomBytes(32).toString('hex')
 
-test('the secret is changed without a refused request, and the one before the last is worth nothing', async () => {
+test('a change of the secret refuses no request, and the secret before the previous one is invalid', async () => {
   await using logins = await ownedDatabase()
   const { role, ownerUrl, serverUrl } = logins
   const before = await openMigrated(logins, secret)
@@ -37,7 +37,7 @@ test('the secret is changed without a refused request, and the one before the la
   }
 })
 
-test('a server without the secret, while plain becomes signed, says that it cannot and shows no empty list', async () => {
+test('a server without the secret fails after a change from plain to signed, instead of showing an empty list', async () => {
   await using logins = await ownedDatabase()
   const { role, ownerUrl } = logins
   const server = await openMigrated(logins)
@@ -57,7 +57,7 @@ test('a server without the secret, while plain becomes signed, says that it cann
   }
 })
 
-test('tables in a schema of their own, and a public schema that is closed, are served under signed', async () => {
+test('signed works with tables in another schema, and with a closed public schema', async () => {
   await using logins = await ownedDatabase()
   const database = await openMigrated(logins, secret)
   const owner = await openDatabase({ url: logins.ownerUrl, role: logins.role })
@@ -80,7 +80,7 @@ test('tables in a schema of their own, and a public schema that is closed, are s
   }
 })
 
-test('ten that set it up at once: nobody is in the way of another', async () => {
+test('ten processes can set it up at once', async () => {
   await using logins = await ownedDatabase()
   const { role, ownerUrl, server: login } = logins
   await logins.administer(`grant ${login} to ${new URL(ownerUrl).username} with admin option`)
@@ -96,7 +96,7 @@ test('ten that set it up at once: nobody is in the way of another', async () => 
   }
 })
 
-test('a server with another secret is refused, and told why', async () => {
+test('a server with a wrong secret is refused, and the report says why', async () => {
   await using logins = await ownedDatabase()
   await (await openMigrated(logins, secret)).close()
   for (const fenceSecret of [undefined, randomBytes(32).toString('hex')]) {
@@ -107,13 +107,13 @@ test('a server with another secret is refused, and told why', async () => {
   }
 })
 
-test.each(['', ' ', 'x'.repeat(31)])('a secret that could be guessed is refused: "%s"', async short => {
+test.each(['', ' ', 'x'.repeat(31)])('a secret that is too short is refused: "%s"', async short => {
   await using logins = await ownedDatabase()
   await (await openMigrated(logins, secret)).close()
   const owner = await openDatabase({ url: logins.ownerUrl, role: logins.role })
   try {
     const refusal = new TypeError(
-      "The fence's secret must have 32 characters or more: openssl rand -hex 32 makes one.",
+      'The fence secret must have at least 32 characters. Create one with: openssl rand -hex 32',
     )
     await expect(setUpFence(owner.admin, { role: logins.role, secret: short })).rejects.toEqual(refusal)
     await expect(openDatabase({ url: logins.serverUrl, fenceSecret: short })).rejects.toEqual(refusal)
@@ -123,7 +123,7 @@ test.each(['', ' ', 'x'.repeat(31)])('a secret that could be guessed is refused:
   }
 })
 
-test('signed is refused where a login with power serves', async () => {
+test('signed is refused if the serving login has other rights', async () => {
   await using logins = await ownedDatabase()
   const { role, ownerUrl } = logins
   await (await openMigrated(logins, secret)).close()
@@ -137,7 +137,7 @@ test('signed is refused where a login with power serves', async () => {
   }
 })
 
-test('signed does not stand under a login that was granted something for itself', async () => {
+test('the level is not signed while the login has its own grants', async () => {
   await using logins = await ownedDatabase()
   const database = await openMigrated(logins, secret)
   const { administer, server } = logins
@@ -157,7 +157,7 @@ test('signed does not stand under a login that was granted something for itself'
   }
 })
 
-test('a temporary table named as a type does not spoil the identity of the next caller', async () => {
+test('a temporary table named like a type does not affect the identity of the next caller', async () => {
   await using logins = await ownedDatabase()
   const database = await openMigrated(logins, secret)
   const count = (handle: ReturnType<OpenDatabase['forUser']>) =>
@@ -168,7 +168,7 @@ test('a temporary table named as a type does not spoil the identity of the next 
       .transaction()
       .execute(async first => {
         await count(first)
-        // On a connection on which nobody has asked for the identity yet, and then bob after alice on that one.
+        // A second connection, on which user_id() was not called yet. Bob gets it after alice.
         await database
           .forUser('alice')
           .transaction()

@@ -29,7 +29,7 @@ async function openEmpty() {
   }
 }
 
-async function whatIsThere(db: Awaited<ReturnType<typeof openEmpty>>['admin']) {
+async function findObjects(db: Awaited<ReturnType<typeof openEmpty>>['admin']) {
   const { rows } = await sql`
     select to_regclass('tasks') is not null as tasks, to_regnamespace('trpc_bearer') is not null as schema,
       to_regclass('trpc_bearer_migration') is not null as migrations`.execute(db)
@@ -37,16 +37,16 @@ async function whatIsThere(db: Awaited<ReturnType<typeof openEmpty>>['admin']) {
 }
 const nothing = { tasks: false, schema: false, migrations: false }
 
-test('migrateToLatest answers what it ran: everything first, nothing the next time', async () => {
+test('migrateToLatest returns what it ran: everything first, nothing the next time', async () => {
   await using database = await openEmpty()
   expect(await pendingMigrations(database.admin)).toEqual(all)
-  expect(await whatIsThere(database.admin)).toEqual(nothing)
+  expect(await findObjects(database.admin)).toEqual(nothing)
   expect(await migrateToLatest(database.admin)).toEqual(all)
   expect(await pendingMigrations(database.admin)).toEqual([])
   expect(await migrateToLatest(database.admin)).toEqual([])
 })
 
-test('ten that migrate one database at once run each migration once', async () => {
+test('ten connections that migrate one database at once run each migration once', async () => {
   await using empty = await emptyDatabase()
   const databases = await Promise.all(Array.from({ length: 10 }, () => openDatabase({ url: empty.url })))
   try {
@@ -60,7 +60,7 @@ test('ten that migrate one database at once run each migration once', async () =
   }
 })
 
-test('ten that migrate five databases of one cluster at once run each once, and make one role', async () => {
+test('ten connections that migrate five databases of one cluster at once run each migration once, and create one role', async () => {
   for (let round = 0; round < 2; round++) {
     const role = `test_role_${randomBytes(6).toString('hex')}`
     const databases = await Promise.all(Array.from({ length: 5 }, openEmpty))
@@ -84,7 +84,7 @@ test('ten that migrate five databases of one cluster at once run each once, and 
 })
 
 describe.each(databaseKinds)('the migrator on %s', kind => {
-  test('goes down, up, and to a name, but not to one that is not there', async () => {
+  test('goes down, up, and to a name, but not to a missing one', async () => {
     await using database = await openTestDatabase(kind)
     const { admin: db } = database
     const migrator = createMigrator(db)
@@ -102,7 +102,7 @@ describe.each(databaseKinds)('the migrator on %s', kind => {
       results: all.toReversed().map(name => entry('Down', name)),
     })
     expect(await executed()).toEqual(all.map(name => [name, false]))
-    expect(await whatIsThere(db)).toMatchObject({ tasks: false, schema: false })
+    expect(await findObjects(db)).toMatchObject({ tasks: false, schema: false })
     expect(await migrator.migrateDown()).toEqual({ results: [] })
 
     expect(await migrator.migrateUp()).toEqual({ results: [entry('Up')] })
@@ -121,7 +121,7 @@ describe.each(databaseKinds)('the migrator on %s', kind => {
   })
 })
 
-test('a migration that fails, ten at once too, leaves nothing behind, says why, and can be run again', async () => {
+test('a failed migration, alone or ten at once, leaves nothing behind, reports the error, and can run again', async () => {
   await using database = await openEmpty()
   const { admin: db } = database
   await sql`create table tasks (somebody_elses text)`.execute(db)
@@ -131,12 +131,12 @@ test('a migration that fails, ten at once too, leaves nothing behind, says why, 
   const ten = Array.from({ length: 10 }, () => migrateToLatest(db))
   for (const one of await Promise.allSettled(ten))
     expect(one).toMatchObject({ status: 'rejected', reason: { code: '42P07' } })
-  expect(await whatIsThere(db)).toEqual({ ...nothing, tasks: true })
+  expect(await findObjects(db)).toEqual({ ...nothing, tasks: true })
   await sql`drop table tasks`.execute(db)
   expect(await migrateToLatest(db)).toEqual(all)
 })
 
-test('a database of a newer version is told so', async () => {
+test('a migration of a newer version is not undone, and the error names it', async () => {
   await using database = await openEmpty()
   await migrateToLatest(database.admin)
   await sql`insert into trpc_bearer_migration values ('9999_future', '2099-01-01T00:00:00.000Z')`.execute(
@@ -144,10 +144,10 @@ test('a database of a newer version is told so', async () => {
   )
   const { error } = await createMigrator(database.admin).migrateDown()
   expect(String(error)).toContain('9999_future')
-  expect(await whatIsThere(database.admin)).toEqual({ tasks: true, schema: true, migrations: true })
+  expect(await findObjects(database.admin)).toEqual({ tasks: true, schema: true, migrations: true })
 })
 
-test.each(['before', 'after'])("one's own Kysely migrations may run %s", async when => {
+test.each(['before', 'after'])('your own Kysely migrations may run %s', async when => {
   await using database = await openEmpty()
   const { admin: db } = database
   const own = new Migrator({
@@ -182,6 +182,6 @@ test.each(['App', 'app-user', '1app', 'app"; drop table tasks; --', '', 'a'.repe
   async role => {
     await using database = await openEmpty()
     await expect(async () => migrateToLatest(database.admin, { role })).rejects.toThrow(/role/)
-    expect(await whatIsThere(database.admin)).toEqual(nothing)
+    expect(await findObjects(database.admin)).toEqual(nothing)
   },
 )

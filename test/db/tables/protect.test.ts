@@ -16,7 +16,7 @@ async function bodies(handle: Handle, table: string) {
   return rows.map(row => row.body)
 }
 
-describe.each(databaseKinds)("a table of one's own on %s", kind => {
+describe.each(databaseKinds)('a protected table on %s', kind => {
   let database: Database
   let alice: Handle
   let bob: Handle
@@ -30,7 +30,7 @@ describe.each(databaseKinds)("a table of one's own on %s", kind => {
     await sql`create schema "Odd schema"`.execute(db)
     for (const table of tables) {
       await db.transaction().execute(async trx => {
-        // As a migration does: the identity column needs no sequence of the role's.
+        // In one transaction, as a migration does. An identity column needs no grant on its sequence.
         await sql`
           create table ${sql.table(table)} (
             user_id text, id bigint generated always as identity, body text not null, primary key (user_id, id)
@@ -41,7 +41,7 @@ describe.each(databaseKinds)("a table of one's own on %s", kind => {
   })
   afterAll(() => database[Symbol.asyncDispose]())
 
-  test.each(tables)('is under the policy of the tasks: %s', async table => {
+  test.each(tables)('shows and accepts only own rows: %s', async table => {
     await insert(alice, table, 'hers')
     await insert(bob, table, 'his')
     expect(await bodies(alice, table)).toEqual(['hers'])
@@ -59,7 +59,7 @@ describe.each(databaseKinds)("a table of one's own on %s", kind => {
     expect(await bodies(database.admin, table)).toEqual(['his'])
   })
 
-  test.each(tables)('refuses an empty user and none, whoever asks: %s', async table => {
+  test.each(tables)('refuses an empty and a missing user_id, even from the owner: %s', async table => {
     const write = (user: string | null) =>
       sql`insert into ${sql.table(table)} (user_id, body) values (${user}, 'nobody')`.execute(database.admin)
     await expect(write('')).rejects.toMatchObject({ code: '23514' })
@@ -67,7 +67,7 @@ describe.each(databaseKinds)("a table of one's own on %s", kind => {
     await expect(insert(database.admin, table, 'nobody')).rejects.toMatchObject({ code: '23502' })
   })
 
-  test('is under a policy that is enabled and forced', async () => {
+  test('has row-level security enabled and forced', async () => {
     const { rows } = await sql`
       select relname, relrowsecurity, relforcerowsecurity from pg_class
       where relname in ('tasks', 'notes', 'invoices') and relkind = 'r' order by relname`.execute(
@@ -77,7 +77,7 @@ describe.each(databaseKinds)("a table of one's own on %s", kind => {
     expect(rows).toEqual(['invoices', 'notes', 'tasks'].map(relname => ({ relname, ...policy })))
   })
 
-  test('stands beside the tasks in a transaction and in a join', async () => {
+  test('works with the tasks in a transaction and in a join', async () => {
     const carol = database.forUser('carol')
     await carol.transaction().execute(async trx => {
       await trx.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'a task' }).execute()
@@ -89,7 +89,7 @@ describe.each(databaseKinds)("a table of one's own on %s", kind => {
   })
 
   test.each(['plain', 'billing.plain', 'closed.plain'])(
-    'is out of reach where protectTable was not called: %s',
+    'cannot be reached without protectTable: %s',
     async table => {
       const name = sql.table(table)
       await sql`create schema if not exists closed`.execute(database.admin)
@@ -100,7 +100,7 @@ describe.each(databaseKinds)("a table of one's own on %s", kind => {
     },
   )
 
-  test('must be there, with a user_id', async () => {
+  test('must exist, with a column user_id', async () => {
     await expect(protectTable(database.admin, 'missing')).rejects.toMatchObject({ code: '42P01' })
     await sql`create table ownerless (body text)`.execute(database.admin)
     await expect(protectTable(database.admin, 'ownerless')).rejects.toThrow('ownerless has no column user_id')
@@ -108,7 +108,7 @@ describe.each(databaseKinds)("a table of one's own on %s", kind => {
   })
 })
 
-test('protectTable before the migrations says what to do', async () => {
+test('protectTable before the migrations says what to run', async () => {
   await using empty = await emptyDatabase()
   const { admin: db, close } = await openDatabase({ url: empty.url })
   try {
@@ -125,7 +125,7 @@ test.each([
     ['create schema app', 'alter database DATABASE set search_path = app, public'],
   ],
   ['the schema public, closed to everybody', ['revoke all on schema public from public']],
-])('a table in %s is within reach, and the tasks are', async (_, statements) => {
+])('a table in %s can be reached, and so can the tasks', async (_, statements) => {
   await using empty = await emptyDatabase()
   const before = await openDatabase({ url: empty.url })
   const name = new URL(empty.url).pathname.slice(1)
@@ -144,7 +144,7 @@ test.each([
   }
 })
 
-test('a table that is protected again is as it was', async () => {
+test('protecting a table again changes nothing', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await sql`create table again (user_id text, body text, primary key (user_id, body))`.execute(database.admin)
   for (let n = 0; n < 2; n++) await protectTable(database.admin, 'again')
@@ -153,13 +153,15 @@ test('a table that is protected again is as it was', async () => {
   expect((await database.fence()).gaps).toEqual([])
 })
 
-test('a table that is protected is not shared, and says so', async () => {
+test('shareTable refuses a protected table', async () => {
   await using database = await openTestDatabase('PostgreSQL')
-  await expect(shareTable(database.admin, 'tasks')).rejects.toThrow('tasks cannot be shared: it is protected')
+  await expect(shareTable(database.admin, 'tasks')).rejects.toThrow(
+    'tasks cannot be shared: it or a table that inherits from it is protected',
+  )
   expect((await database.fence()).gaps).toEqual([])
 })
 
-test('a table with serial columns takes rows, and one with a policy that opens more is refused', async () => {
+test('protectTable accepts serial columns, and refuses a policy that allows more', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const run = (statement: string) => sql.raw(statement).execute(database.admin)
   await run('create table numbered (user_id text, id bigserial, body text, primary key (user_id, id))')
@@ -168,6 +170,6 @@ test('a table with serial columns takes rows, and one with a policy that opens m
   expect(await bodies(database.forUser('alice'), 'numbered')).toEqual(['hers'])
   await run('create table open (user_id text, body text, primary key (user_id, body))')
   await run('create policy everybody on open using (true)')
-  await expect(protectTable(database.admin, 'open')).rejects.toThrow('its policy everybody may open more')
+  await expect(protectTable(database.admin, 'open')).rejects.toThrow('its policy everybody may allow more')
   expect((await database.fence()).gaps).toEqual([])
 })

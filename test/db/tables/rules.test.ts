@@ -6,28 +6,32 @@ import { openTestDatabase } from '../../parts/database.js'
 const refused = 'cannot be protected: '
 
 test.each([
-  ['is a uuid', 'user_id uuid primary key', `${refused}the user_id of notes is uuid and must be text.`],
+  [
+    'is a uuid',
+    'user_id uuid primary key',
+    `${refused}the user_id of notes has the type uuid instead of text.`,
+  ],
   [
     'is a varchar',
     'user_id varchar(36), id int, primary key (user_id, id)',
-    `${refused}the user_id of notes is character varying(36) and must be text.`,
+    `${refused}the user_id of notes has the type character varying(36) instead of text.`,
   ],
   [
-    'takes Alice for alice',
+    'treats Alice and alice as equal',
     'user_id text collate blind primary key',
     'the user_id of notes must have a deterministic collation',
   ],
   [
-    'takes Alice for alice in a key',
+    'treats Alice and alice as equal in a key',
     'user_id text, unique (user_id), exclude (user_id collate blind with =)',
-    `${refused}its key notes_user_id_excl must take user_id by a deterministic collation.`,
+    `${refused}its key notes_user_id_excl must use a deterministic collation for user_id.`,
   ],
   [
     'is not first in a key',
     'user_id text, id int, primary key (id, user_id)',
     `${refused}its key notes_pkey does not start with user_id.`,
   ],
-])('protectTable says exactly what is wrong where the user_id %s', async (_, columns, message) => {
+])('protectTable says exactly what is wrong if the user_id %s', async (_, columns, message) => {
   await using database = await openTestDatabase('PostgreSQL')
   const { admin: db } = database
   await sql`create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`.execute(
@@ -40,11 +44,11 @@ test.each([
 test.each([
   ['no index', '', ''],
   ['an index of another column', '', 'create index on notes (body)'],
-  ['an index in which user_id comes second', '', 'create index on notes (body, user_id)'],
-  ['an index of some rows', '', "create index on notes (user_id) where body <> ''"],
+  ['an index with user_id as the second column', '', 'create index on notes (body, user_id)'],
+  ['a partial index', '', "create index on notes (user_id) where body <> ''"],
   ['an index of another kind', '', 'create index on notes using hash (user_id)'],
-  ['an index of an expression', '', 'create index on notes (lower(user_id))'],
-  ['an index of another collation', '', 'create index on notes (user_id collate "C")'],
+  ['an index on an expression', '', 'create index on notes (lower(user_id))'],
+  ['an index with another collation', '', 'create index on notes (user_id collate "C")'],
   [
     'an index that is not finished',
     '',
@@ -55,19 +59,22 @@ test.each([
     'partition by list (body)',
     'create table part partition of notes default; create index on part (user_id); create table rest partition of notes for values in ($$1$$)',
   ],
-  ['partitions to come without an index', 'partition by hash (user_id)', ''],
-])('protectTable refuses a table with %s, and says how to make one', async (_, partitions, statements) => {
-  await using database = await openTestDatabase('PostgreSQL')
-  const { admin: db } = database
-  await sql.raw(`create table notes (user_id text, body text) ${partitions}`).execute(db)
-  await sql.raw(statements).execute(db)
-  const refusal = await protectTable(db, 'notes').catch(error => error.message)
-  expect(refusal).toContain('notes needs an index that starts with user_id')
-  const [fix = ''] = /create index .*;/.exec(refusal) ?? []
-  await sql.raw(fix).execute(db)
-  await protectTable(db, 'notes')
-  expect((await database.fence()).gaps).toEqual([])
-})
+  ['future partitions without an index', 'partition by hash (user_id)', ''],
+])(
+  'protectTable refuses a table with %s, and prints the index to create',
+  async (_, partitions, statements) => {
+    await using database = await openTestDatabase('PostgreSQL')
+    const { admin: db } = database
+    await sql.raw(`create table notes (user_id text, body text) ${partitions}`).execute(db)
+    await sql.raw(statements).execute(db)
+    const refusal = await protectTable(db, 'notes').catch(error => error.message)
+    expect(refusal).toContain('notes needs an index that starts with user_id')
+    const [fix = ''] = /create index .*;/.exec(refusal) ?? []
+    await sql.raw(fix).execute(db)
+    await protectTable(db, 'notes')
+    expect((await database.fence()).gaps).toEqual([])
+  },
+)
 
 test.each([
   ['a view', 'create view prices as select 1 as price'],
@@ -80,7 +87,7 @@ test.each([
   await using database = await openTestDatabase('PostgreSQL')
   await sql.raw(statements).execute(database.admin)
   await expect(shareTable(database.admin, 'prices')).rejects.toThrow(
-    'prices cannot be shared: it is no table.',
+    'prices cannot be shared: it is not a table.',
   )
 })
 
@@ -94,7 +101,7 @@ test('shareTable refuses a table that would show the rows of a protected one', a
   await expect(shareTable(db, 'prices')).rejects.toThrow('prices cannot be shared')
 })
 
-test('shareTable takes a partitioned table', async () => {
+test('shareTable accepts a partitioned table', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const { admin: db, fence, forUser } = database
   await sql`create table prices (price int) partition by list (price)`.execute(db)
@@ -105,7 +112,7 @@ test('shareTable takes a partitioned table', async () => {
   expect((await sql`select * from prices`.execute(forUser('alice'))).rows).toEqual([{ price: 1 }])
 })
 
-test('a table that was granted more by default is put right by protectTable and shareTable', async () => {
+test('protectTable and shareTable revoke what default privileges granted', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const { admin: db, fence } = database
   await sql`alter default privileges grant all on tables to app_user, public`.execute(db)

@@ -29,52 +29,55 @@ describe.each(databaseKinds)('the keys of a table on %s', kind => {
       'create table door.bad (user_id text, id int, done bool); create unique index on door.bad (id) where done',
     ],
     [
-      'a key by an expression',
+      'a key on an expression',
       `create table door.bad (user_id text, id int); create unique index on door.bad ((user_id || id))`,
     ],
     [
-      'a key that only carries user_id',
+      'a key that only includes user_id',
       'create table door.bad (user_id text, id int); create unique index on door.bad (id) include (user_id)',
     ],
     [
-      'a key that takes Alice for alice',
+      'a key that treats Alice and alice as equal',
       'create table door.bad (user_id text, id int); create unique index on door.bad (user_id collate blind, id)',
     ],
-    ['a user_id that takes Alice for alice', 'create table door.bad (user_id text collate blind, id int)'],
-    ['a user_id that is cut off', 'create table door.bad (user_id name, id int)'],
     [
-      'a partition with a key of its own',
+      'a user_id that treats Alice and alice as equal',
+      'create table door.bad (user_id text collate blind, id int)',
+    ],
+    ['a user_id that is truncated', 'create table door.bad (user_id name, id int)'],
+    [
+      'a partition with its own key',
       `create table door.bad (user_id text, id int) partition by range (id);
        create table door.part partition of door.bad (unique (id)) for values from (1) to (9)`,
     ],
     [
-      'an heir with a key of its own',
+      'an inheriting table with its own key',
       'create table door.bad (user_id text, id int); create table door.heir (unique (id)) inherits (door.bad)',
     ],
     [
-      'a parent that shows its rows',
+      'a parent table that shows its rows',
       'create table door.base (body text); create table door.bad (user_id text) inherits (door.base)',
     ],
     [
-      'a table far above that shows its rows',
+      'a parent several levels above that shows its rows',
       `create table door.oldest (body text); create table door.between () inherits (door.oldest);
        alter table door.between enable row level security, force row level security;
        create table door.bad (user_id text) inherits (door.between)`,
     ],
     [
-      'a foreign key to rows of others',
+      'a foreign key to rows of other users',
       `create table door.bad (user_id text, id int, other text, foreign key (other, id) references door.notes (user_id, id))`,
     ],
     [
       'a foreign key to a table that it cannot read',
       'create table door.bad (user_id text, friend text references door.people)',
     ],
-  ])('tell of others, so that protectTable refuses: %s', async (_, statements) => {
+  ])('reveal rows of other users, so protectTable refuses: %s', async (_, statements) => {
     for (const statement of statements.split('; ')) await run(statement)
     await expect(protectTable(database.admin, 'door.bad')).rejects.toThrow('door.bad cannot be protected')
   })
 
-  test('may be of any kind within one user', async () => {
+  test('may be of any kind within the rows of one user', async () => {
     await run('create table door.colours (name text primary key)')
     await shareTable(database.admin, 'door.colours')
     await run(`create table door.good (
@@ -97,7 +100,7 @@ describe.each(databaseKinds)('the keys of a table on %s', kind => {
       'alter table door.notes add constraint known foreign key (body) references door.people',
       'its foreign key known',
     ],
-  ])('are proved again: %s that came later is a gap', async (_, statement, problem) => {
+  ])('are checked again: %s that was added later is a gap', async (_, statement, problem) => {
     await run(statement)
     expect((await database.fence()).gaps).toEqual([
       expect.objectContaining({ object: 'door.notes', problem: expect.stringContaining(problem) }),
@@ -105,8 +108,8 @@ describe.each(databaseKinds)('the keys of a table on %s', kind => {
   })
 })
 
-// On PostgreSQL alone: it needs an extension, which the embedded database has not.
-test('a key that excludes what others have is refused, one among the own rows is not', async () => {
+// Only on PostgreSQL: the embedded database lacks the extension.
+test('an exclusion constraint across users is refused, one within the own rows is not', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const run = (text: string) => sql.raw(text).execute(database.admin)
   await run('create extension btree_gist')
@@ -123,7 +126,7 @@ test('a key that excludes what others have is refused, one among the own rows is
   await protectTable(database.admin, 'stays')
 })
 
-describe.each(databaseKinds)("another's row on %s", kind => {
+describe.each(databaseKinds)("another user's row on %s", kind => {
   const there = '11111111-1111-1111-1111-111111111111'
   const missing = '22222222-2222-2222-2222-222222222222'
   let database: Awaited<ReturnType<typeof openTestDatabase>>
@@ -155,7 +158,7 @@ describe.each(databaseKinds)("another's row on %s", kind => {
     "select title::int from tasks where id = 'ID'",
     "select 1 / (length(title) - 3) from tasks where id = 'ID' for update",
     "insert into tasks (id, title) select id, title from tasks where id = 'ID'",
-  ])('is not told from a missing one by %s', async text => {
+  ])('looks the same as a missing row to: %s', async text => {
     const answer = (id: string) =>
       sql
         .raw(text.replaceAll('ID', id))

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, test } from 'vitest'
 import { databaseKinds } from '../../../parts/database.js'
 import { openForGaps } from '../../../parts/gaps.js'
 
-describe.each(databaseKinds)('the fence round protected tables on %s', kind => {
+describe.each(databaseKinds)('the fence of protected tables on %s', kind => {
   let database: Awaited<ReturnType<typeof openForGaps>>
   beforeAll(async () => {
     database = await openForGaps(kind)
@@ -27,7 +27,7 @@ describe.each(databaseKinds)('the fence round protected tables on %s', kind => {
     ],
     ['the policy of the tasks dropped', ['drop policy own_rows on tasks'], 'public.tasks'],
     [
-      'another policy in place of that of the tasks',
+      'another policy instead of that of the tasks',
       ['drop policy own_rows on tasks', 'create policy own_rows on tasks for select using (true)'],
       'public.tasks',
     ],
@@ -48,14 +48,18 @@ describe.each(databaseKinds)('the fence round protected tables on %s', kind => {
       ['PROTECT gap.notes', 'alter table gap.notes disable row level security'],
       'gap.notes',
     ],
-    ['a unique key that tells of others', ['create unique index tells on tasks (title)'], 'public.tasks'],
     [
-      'a unique constraint that tells of others',
+      'a unique key that reveals rows of other users',
+      ['create unique index tells on tasks (title)'],
+      'public.tasks',
+    ],
+    [
+      'a unique constraint that reveals rows of other users',
       ['alter table tasks add constraint tells unique (title)'],
       'public.tasks',
     ],
     [
-      'a foreign key that tells of others',
+      'a foreign key that reveals rows of other users',
       [
         'create table gap.known (id text primary key)',
         'alter table tasks add constraint tells foreign key (title) references gap.known',
@@ -63,12 +67,12 @@ describe.each(databaseKinds)('the fence round protected tables on %s', kind => {
       'public.tasks',
     ],
     [
-      'a table that shows the rows of one that inherits',
+      'a parent table that shows the rows of a protected one',
       ['PROTECT gap.notes', 'create table gap.base (body text)', 'alter table gap.notes inherit gap.base'],
       'gap.notes',
     ],
     [
-      'a shared table that shows the rows of one far below it',
+      'a shared table that shows the rows of a protected one several levels below',
       [
         'create table gap.oldest (body text)',
         'create table gap.between () inherits (gap.oldest)',
@@ -81,7 +85,7 @@ describe.each(databaseKinds)('the fence round protected tables on %s', kind => {
       'gap.notes',
     ],
     [
-      'a partition with a key of its own',
+      'a partition with its own key',
       [
         'create table gap.parted (user_id text, id int, primary key (user_id, id)) partition by list (id)',
         'create table gap.part partition of gap.parted default',
@@ -115,10 +119,7 @@ describe.each(databaseKinds)('the fence round protected tables on %s', kind => {
       ['PROTECT gap.notes', 'create unique index on gap.notes (body)'],
       'gap.notes',
     ],
-  ])(
-    'has a gap by %s, and protected statements are refused until it is fixed',
-    async (_, statements, object) => {
-      await database.openAndMend(statements, object)
-    },
-  )
+  ])('has a gap: %s. Protected statements are refused until it is fixed', async (_, statements, object) => {
+    await database.openAndMend(statements, object)
+  })
 })

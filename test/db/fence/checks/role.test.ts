@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 import { FenceError, migrateToLatest, openDatabase } from '../../../../db/index.js'
 import { emptyDatabase } from '../../../parts/database.js'
 
-/** A database whose application role no other has, beside another role that a test may give it. */
-async function openOwn() {
+/** A database with its own application role, and another role to grant to it. */
+async function openWithOwnRole() {
   const empty = await emptyDatabase()
   const role = `becoming_${randomBytes(4).toString('hex')}`
   const other = `strong_${role}`
@@ -29,32 +29,36 @@ async function openOwn() {
 }
 
 test.each([
-  ['policies do not bind', 'alter role OTHER bypassrls; grant OTHER to ROLE', 'OTHER, whom'],
-  ['may reach more by switching', 'alter role ROLE noinherit; grant OTHER to ROLE', 'OTHER, who'],
-  ['may replicate', 'alter role OTHER replication; grant OTHER to ROLE', 'OTHER, who'],
+  ['bypasses policies', 'alter role OTHER bypassrls; grant OTHER to ROLE', 'OTHER, which bypasses policies'],
+  [
+    'may reach more by switching',
+    'alter role ROLE noinherit; grant OTHER to ROLE',
+    'OTHER, which may reach more',
+  ],
+  ['may replicate', 'alter role OTHER replication; grant OTHER to ROLE', 'OTHER, which may reach more'],
   [
     'owns a table',
     'create table notes (); alter table notes owner to OTHER; grant OTHER to ROLE',
-    'OTHER, who',
+    'OTHER, which may reach more',
   ],
-  ['reads everything', 'grant pg_read_all_data to ROLE', 'pg_read_all_data, who'],
+  ['reads everything', 'grant pg_read_all_data to ROLE', 'pg_read_all_data, which may reach more'],
   [
     'reads everything through another',
     'grant pg_read_all_data to OTHER; grant OTHER to ROLE',
-    'pg_read_all_data, who',
+    'pg_read_all_data, which may reach more',
   ],
   [
-    'reads everything because somebody else says so',
+    'reads everything by a grant of another role',
     'grant pg_read_all_data to OTHER with admin option; set role OTHER; grant pg_read_all_data to ROLE; reset role',
-    'pg_read_all_data, who',
+    'pg_read_all_data, which may reach more',
   ],
-])('a role that can become one who %s is a gap, until it is fixed', async (_, statements, whom) => {
-  await using database = await openOwn()
+])('a role that can become one that %s is a gap, until it is fixed', async (_, statements, target) => {
+  await using database = await openWithOwnRole()
   const { role, other, run, fence } = database
   expect((await fence()).gaps).toEqual([])
   await run(statements)
   const { gaps } = await fence()
-  const problem = expect.stringContaining(`it can become ${whom.replace('OTHER', other)}`)
+  const problem = expect.stringContaining(`it can become ${target.replace('OTHER', other)}`)
   expect(gaps).toEqual([expect.objectContaining({ object: `role ${role}`, problem })])
   for (const { fix } of gaps) await run(fix)
   expect((await fence()).gaps).toEqual([])
@@ -62,30 +66,27 @@ test.each([
 
 test.each([
   ['a table', 'create table notes (body text); grant select (body) on notes to OTHER', 'public.notes'],
-  ['a table of the catalogue', 'grant select on pg_statistic to OTHER', 'pg_statistic'],
-  ['a schema to make tables in', 'create schema open; grant create on schema open to OTHER', 'schema open'],
+  ['a system table', 'grant select on pg_statistic to OTHER', 'pg_statistic'],
+  ['a schema to create tables in', 'create schema open; grant create on schema open to OTHER', 'schema open'],
   [
-    'a parameter of the server',
+    'a server setting',
     'grant set on parameter session_replication_role to OTHER',
     'parameter session_replication_role',
   ],
-])(
-  '%s that the role reaches by one that it inherits from is a gap, until it is fixed',
-  async (_, statements, object) => {
-    await using database = await openOwn()
-    const { run, fence } = database
-    await run(`grant OTHER to ROLE; ${statements}`)
-    const { gaps } = await fence()
-    expect(gaps).toEqual([expect.objectContaining({ object })])
-    for (const { fix } of gaps) await run(fix)
-    expect((await fence()).gaps).toEqual([])
-  },
-)
+])('%s that the role reaches by inheritance is a gap, until it is fixed', async (_, statements, object) => {
+  await using database = await openWithOwnRole()
+  const { run, fence } = database
+  await run(`grant OTHER to ROLE; ${statements}`)
+  const { gaps } = await fence()
+  expect(gaps).toEqual([expect.objectContaining({ object })])
+  for (const { fix } of gaps) await run(fix)
+  expect((await fence()).gaps).toEqual([])
+})
 
 test.each(['superuser', 'bypassrls', 'createrole', 'createdb', 'replication'])(
-  'a role that is %s is a gap until it is fixed, and nothing is asked as it',
+  'a role that is %s is a gap until it is fixed, and no statement runs as it',
   async attribute => {
-    await using database = await openOwn()
+    await using database = await openWithOwnRole()
     const { role, run, fence, forUser } = database
     await run(`alter role ROLE ${attribute}`)
     const { gaps } = await fence()
@@ -98,8 +99,8 @@ test.each(['superuser', 'bypassrls', 'createrole', 'createdb', 'replication'])(
   },
 )
 
-test('another role than the one that was migrated for is a gap, and the policies stay as they are', async () => {
-  await using database = await openOwn()
+test('a role that differs from the one of the migrations is a gap, and the policies stay the same', async () => {
+  await using database = await openWithOwnRole()
   const { role, other, url } = database
   for (const wrong of [other, 'there_is_no_such_role']) {
     const mistaken = await openDatabase({ url, role: wrong })
@@ -107,8 +108,8 @@ test('another role than the one that was migrated for is a gap, and the policies
       expect((await mistaken.fence()).gaps).toEqual([
         {
           object: `role ${wrong}`,
-          problem: `the migrations made the tables for another role, ${role}`,
-          fix: `-- DATABASE_ROLE=${role}, or openDatabase({ role: '${role}' })`,
+          problem: `the migrations created the tables for another role, ${role}`,
+          fix: `-- set DATABASE_ROLE=${role}, or call openDatabase({ role: '${role}' })`,
         },
       ])
     } finally {
