@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { type FenceGap, revoke } from './fence-gap.js'
 import { powersOfLogin } from './fence-login.js'
 import type { Database } from './schema.js'
-import { tellingIndexes } from './table-rules.js'
+import { policyStatements, tablesWithoutFirstPolicy, tellingIndexes } from './table-rules.js'
 import { isNotBelieved } from './unavailable.js'
 import { within } from './within.js'
 
@@ -39,6 +39,12 @@ export async function findFenceLevel(
       mend: `drop index ${name};`,
     })
   }
+  for (const name of await within(db, timeout, trx => withoutFirstPolicy(trx, tables, role))) {
+    causes.push({
+      problem: `${name} lacks the policy own_rows_first, without which a condition that SQL injects may be tried on rows of others`,
+      mend: policyStatements(name, role).join(' '),
+    })
+  }
   // Whatever else there may be.
   if (causes.length === 0) {
     for (const name of closed) {
@@ -69,6 +75,16 @@ function putsPoliciesFirst(db: Kysely<Database>, timeout: number): Promise<boole
     await sql`select set_config('cpu_operator_cost', '0.0025', true)`.execute(trx)
     await sql`select trpc_bearer.policies_first()`.execute(trx)
   })
+}
+
+async function withoutFirstPolicy(
+  trx: Kysely<Database>,
+  tables: readonly string[],
+  role: string,
+): Promise<string[]> {
+  await sql`
+    select set_config('search_path', '', true), set_config('quote_all_identifiers', 'off', true)`.execute(trx)
+  return tablesWithoutFirstPolicy(trx, tables, role)
 }
 
 async function openToPublic(db: Kysely<Database>, tables: readonly string[]): Promise<string[]> {

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { type FenceGap, isOfExtension, lenders, revoke } from './fence-gap.js'
 import type { Database } from './schema.js'
-import { ownRows, printedOwnRows } from './table-rules.js'
+import { policyStatements, printedOwnRows } from './table-rules.js'
 
 /** What the role has any privilege on, by itself, from PUBLIC or from whom it inherits; and the tables that callers need. */
 export interface Reached {
@@ -142,8 +142,7 @@ function gapsOfProtected(reached: Reached, role: string): FenceGap[] {
     isProtected && !hasOwnPolicy
       ? [
           ...drops.filter(drop => drop !== `drop policy own_rows on ${name};`),
-          `drop policy if exists own_rows on ${name};`,
-          `create policy own_rows on ${name} to ${role} using (${ownRows.using}) with check (${ownRows.check});`,
+          ...policyStatements(name, role),
         ]
       : drops
   if (strangePolicies.length > 0)

@@ -103,7 +103,7 @@ export async function openDatabase({
   pool.on('connect', client => client.on('error', () => {}))
   // The embedded database is one session: a statement that one connection prepared is there for the next one too.
   const prepare = preparedStatements && embedded === null
-  let facts: SessionFacts = { searchPath: 'pg_temp', volatileFunctions: new Set(), hasBackslashes: true }
+  let facts: SessionFacts = { searchPath: 'pg_temp', volatileFunctions: new Set(), readsSettingsOnce: true }
   const know = createStatementCache({ prepare, facts: () => facts })
   const identify = createIdentify({ secret: fenceSecret, prepare, searchPath: () => facts.searchPath })
   const connect = () =>
@@ -134,7 +134,7 @@ export async function openDatabase({
   }
   const gate = createFenceGate(
     async () => {
-      const found = await readSessionFacts(db)
+      const found = await readSessionFacts(db, role)
       // The same object as long as nothing has changed: known statements are not judged anew with each proof.
       if (!isDeepStrictEqual(found, facts)) facts = found
       return proveFence({

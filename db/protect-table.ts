@@ -1,7 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from './any-kysely.js'
 import { quoteIdentifier } from './identifier.js'
-import { brokenTableRules, family, lacksIndex, ownRows } from './table-rules.js'
+import { brokenTableRules, family, lacksIndex, policyStatements } from './table-rules.js'
 
 /**
  * Puts a table under the policy that every scoped handle obeys: each user sees and writes the rows whose `user_id` is
@@ -29,7 +29,8 @@ async function protect(db: AnyKysely, table: string): Promise<void> {
   const name = sql.table(table)
   const relation = quotedName(table)
   const constraint = sql.id(`${table.split('.').at(-1)}_user_id_not_empty`)
-  const role = sql.id(await applicationRole(db))
+  const roleName = await applicationRole(db)
+  const role = sql.id(roleName)
   const broken = await brokenTableRules(db, relation)
   if (broken.length > 0) {
     throw new Error(`${table} cannot be protected: ${broken.map(({ problem }) => problem).join(', ')}.`)
@@ -45,7 +46,6 @@ async function protect(db: AnyKysely, table: string): Promise<void> {
     throw new Error(
       `${table} cannot be protected: its policy ${policy} may open more than own rows. Drop it first.`,
     )
-  await sql`drop policy if exists own_rows on ${name}`.execute(db)
   await sql`
     alter table ${name}
       drop constraint if exists ${constraint},
@@ -54,10 +54,8 @@ async function protect(db: AnyKysely, table: string): Promise<void> {
       add constraint ${constraint} check (user_id <> ''),
       enable row level security,
       force row level security`.execute(db)
-  await sql`
-    create policy own_rows on ${name} to ${role}
-      using (${sql.raw(ownRows.using)})
-      with check (${sql.raw(ownRows.check)})`.execute(db)
+  for (const statement of policyStatements(relation, quoteIdentifier(roleName)))
+    await sql.raw(statement).execute(db)
   await openSchema(db, relation, role)
   await sql`delete from trpc_bearer.shared_table where relation = ${relation}::regclass`.execute(db)
   // Default privileges may have given more, which no policy binds (truncate).
@@ -107,10 +105,16 @@ async function kindOf(
   relation: string,
 ): Promise<{ isTable?: boolean; isProtected?: boolean }> {
   const { rows } = await sql<{ isTable: boolean; isProtected: boolean }>`
-    with recursive ${family(relation)}
+    with recursive ${family(relation)},
+    ancestors as (
+      select inhparent as oid from pg_catalog.pg_inherits where inhrelid = ${relation}::regclass
+      union
+      select h.inhparent from ancestors join pg_catalog.pg_inherits h on h.inhrelid = ancestors.oid
+    )
     select bool_or(relkind in ('r', 'p')) filter (where c.oid = ${relation}::regclass) as "isTable",
       bool_or(relforcerowsecurity) as "isProtected"
-    from family join pg_catalog.pg_class c on c.oid = family.oid`.execute(db)
+    from (select oid from family union select oid from ancestors) kin
+    join pg_catalog.pg_class c on c.oid = kin.oid`.execute(db)
   return rows[0] ?? {}
 }
 
@@ -138,7 +142,7 @@ async function share(db: AnyKysely, table: string): Promise<void> {
   }
   if (isProtected)
     throw new Error(
-      `${table} cannot be shared: it is protected, or a table that inherits from it. Drop that one's policy and row security first.`,
+      `${table} cannot be shared: it is protected, or a table that inherits from it, or that it inherits from. Drop that one's policy and row security first.`,
     )
   await sql`
     insert into trpc_bearer.shared_table values (${relation}::regclass) on conflict do nothing`.execute(db)

@@ -11,19 +11,20 @@ export interface SessionFacts {
    */
   volatileFunctions: ReadonlySet<string>
   /**
-   * Functions have a backslash in their text, which is read once a session, by the `standard_conforming_strings` of that moment.
-   * No cleaning takes that back, so a connection that had to be cleaned is ended.
+   * PostgreSQL reads the text of a function once a session, by the settings of that moment: a backslash by
+   * `standard_conforming_strings`, a type that two schemas have by `search_path`. No cleaning takes that back, so if there is such
+   * a function a connection that had to be cleaned is ended.
    */
-  hasBackslashes: boolean
+  readsSettingsOnce: boolean
 }
 
 /** Reads them. Nothing that a caller has left in the session changes the answer. */
-export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFacts> {
+export async function readSessionFacts(db: Kysely<Database>, role: string): Promise<SessionFacts> {
   const { rows } = await sql<{
     path: string
     own: string | null
     functions: string[]
-    hasBackslashes: boolean
+    readsSettingsOnce: boolean
   }>`
     select
       (select reset_val from pg_catalog.pg_settings where name = 'search_path') as path,
@@ -39,9 +40,18 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
         select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname in ('sql', 'plpgsql')
         where pg_proc.oid >= 16384 and prosqlbody is null and pg_catalog.strpos(prosrc, chr(92)) > 0
           and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'standard_conforming_strings') = 0
-      ) as "hasBackslashes"`.execute(db)
-  const { path = '', own = null, functions = [], hasBackslashes = true } = rows[0] ?? {}
-  return { searchPath: searchPathOf(path, own), volatileFunctions: new Set(functions), hasBackslashes }
+      ) or exists (
+        select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname = 'plpgsql'
+        where pg_proc.oid >= 16384 and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'search_path=') = 0
+      ) and exists (
+        select typname from pg_catalog.pg_type join pg_catalog.pg_namespace n on n.oid = typnamespace
+        join pg_catalog.pg_roles r on rolname = ${role}
+        where nspname <> 'information_schema' and nspname !~ '^pg_(toast|temp)' and typtype in ('b', 'c', 'd', 'e', 'r')
+          and typcategory <> 'A' and pg_catalog.has_schema_privilege(r.oid, n.oid, 'usage')
+        group by typname having pg_catalog.count(*) > 1
+      ) as "readsSettingsOnce"`.execute(db)
+  const { path = '', own = null, functions = [], readsSettingsOnce = true } = rows[0] ?? {}
+  return { searchPath: searchPathOf(path, own), volatileFunctions: new Set(functions), readsSettingsOnce }
 }
 
 /** The role would look for the login's own schema (`"$user"`) under its own name, so that one is named. */

@@ -56,7 +56,7 @@ export function createStatementCache({
 
 function judge(text: string, judgedBy: SessionFacts) {
   const isUnclean = mayLeaveBehind(text, judgedBy.volatileFunctions)
-  return { mayLeaveBehind: isUnclean, endsConnection: isUnclean && judgedBy.hasBackslashes, judgedBy }
+  return { mayLeaveBehind: isUnclean, endsConnection: isUnclean && judgedBy.readsSettingsOnce, judgedBy }
 }
 
 /** True where a prepared statement is not there any more (26000), or answers other columns than it did (0A000). */

@@ -13,6 +13,54 @@ export const printedOwnRows = {
   check: '(user_id = ( SELECT trpc_bearer.user_id() AS user_id))',
 }
 
+/**
+ * The condition of the restrictive policy `own_rows_first`. PostgreSQL derives conditions from equalities, also from a caller's
+ * (`body = user_id`), and ranks them like the policy that has the equality. This condition is no equality, and a restrictive policy
+ * ranks before `own_rows`: so nothing of a caller's is tried on a row before it.
+ */
+export const ownRowsFirst = '(case when user_id = (select trpc_bearer.user_id()) then true end) is not null'
+
+/** The same as PostgreSQL prints it with an empty search path. */
+const printedOwnRowsFirst = `(
+CASE
+    WHEN (user_id = ( SELECT trpc_bearer.user_id() AS user_id)) THEN true
+    ELSE NULL::boolean
+END IS NOT NULL)`
+
+/** Statements that put a table under both policies. */
+export const policyStatements = (table: string, role: string) => [
+  `drop policy if exists own_rows on ${table};`,
+  `drop policy if exists own_rows_first on ${table};`,
+  `create policy own_rows on ${table} to ${role} using (${ownRows.using}) with check (${ownRows.check});`,
+  `create policy own_rows_first on ${table} as restrictive to ${role} using (${ownRowsFirst}) with check (true);`,
+]
+
+/**
+ * Protected tables without the policy `own_rows_first`.
+ *
+ * @param db with an empty search path, so that policies are whole
+ * @param tables their names, with their schemas, as `format('%I.%I')` writes them
+ */
+export async function tablesWithoutFirstPolicy(
+  db: AnyKysely,
+  tables: readonly string[],
+  role: string,
+): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`
+    select name
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace,
+      pg_catalog.format('%I.%I', n.nspname, c.relname) name
+    where name = any (${tables}) and not exists (
+      select from pg_catalog.pg_policy p
+      where p.polrelid = c.oid and not p.polpermissive and p.polcmd = '*'
+        and pg_catalog.pg_get_expr(p.polqual, p.polrelid) = ${printedOwnRowsFirst}
+        and (0 = any (p.polroles)
+          or exists (select from unnest(p.polroles) r where pg_catalog.pg_has_role(${role}, r, 'usage')))
+    )
+    order by 1`.execute(db)
+  return rows.map(row => row.name)
+}
+
 /** A rule that a table breaks. */
 export interface BrokenRule {
   problem: string
@@ -91,6 +139,11 @@ export async function brokenTableRules(db: AnyKysely, relation: string): Promise
         else pg_catalog.format('alter table %s no inherit %s;', c.oid::regclass, p.oid::regclass) end
     from ancestors join pg_catalog.pg_class p on p.oid = ancestors.oid join pg_catalog.pg_class c on c.oid = ancestors.child
     where not p.relforcerowsecurity and p.oid not in (select oid from mine)
+    union all
+    select pg_catalog.format('%s, of which it shows the rows, is shared with everybody', oid::regclass),
+      pg_catalog.format('delete from trpc_bearer.shared_table where relation = %L::regclass; revoke all on %s from %I;',
+        oid::regclass, oid::regclass, trpc_bearer.application_role())
+    from mine where parent is not null and oid in (select trpc_bearer.shared_tables())
     union all
     select pg_catalog.format('its key %s does not start with user_id', indexrelid::regclass), mend
     from keys where not is_own or is_loose

@@ -267,6 +267,41 @@ test('a function of the application is read by no setting of a caller', async ()
   await expect(insert('bob', "'ddd'")).rejects.toMatchObject({ code: '23514' })
 })
 
+test('a function of the application finds no type by the search path of a caller', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const run = (statement: string) => sql.raw(statement).execute(database.db)
+  await run('create schema archive')
+  for (const [table, columns] of [
+    ['public.payment', 'amount int, note text'],
+    ['archive.payment', 'note text, amount int'],
+  ] as const) {
+    await run(`create table ${table} (user_id text, id int, ${columns}, primary key (user_id, id))`)
+    await protectTable(database.db, table)
+  }
+  await run(`
+    create function note_of(k int) returns text language plpgsql as $$
+      declare p payment; begin select * into p from payment where id = k; return p.note; end $$`)
+  await database.fence()
+  const bob = database.forUser('bob')
+  await sql`insert into payment (id, amount, note) values (1, 10, '99')`.execute(bob)
+  await sql`select set_config('search_path', 'archive, public', true), note_of(0)`.execute(
+    database.forUser('alice'),
+  )
+  expect((await sql`select note_of(1) as note`.execute(bob)).rows).toEqual([{ note: '99' }])
+})
+
+test('random numbers that a caller has seen do not tell those of the next', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const session = (user: string) => sql<{ n: number }>`select random() as n`.execute(database.forUser(user))
+  const numbers = []
+  for (let round = 0; round < 2; round++) {
+    await sql`select setseed(0.5)`.execute(database.db)
+    await session('alice')
+    numbers.push((await session('bob')).rows)
+  }
+  expect(numbers[0]).not.toEqual(numbers[1])
+})
+
 test('a search path that is left on a connection is not that of all callers', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   await sql`set search_path = pg_catalog`.execute(database.db)

@@ -154,6 +154,13 @@ test('a table that is protected again is as it was', async () => {
 test('a table that is protected is not shared, and says so', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await expect(shareTable(database.db, 'tasks')).rejects.toThrow('tasks cannot be shared: it is protected')
+  await sql`
+    create table parted (user_id text, id int, primary key (user_id, id)) partition by list (id)`.execute(
+    database.db,
+  )
+  await sql`create table part partition of parted default`.execute(database.db)
+  await protectTable(database.db, 'parted')
+  await expect(shareTable(database.db, 'part')).rejects.toThrow('part cannot be shared: it is protected')
   expect((await database.fence()).gaps).toEqual([])
 })
 
