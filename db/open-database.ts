@@ -100,7 +100,7 @@ export async function openDatabase({
   pool.on('connect', client => client.on('error', () => {}))
   // The embedded database is one session, so its connections would share the names of prepared statements.
   const prepare = preparedStatements && embedded === null
-  let facts: SessionFacts = { searchPath: 'pg_temp', volatileFunctions: new Set(), hasBackslashes: true }
+  let facts: SessionFacts = { searchPath: 'pg_temp', volatileFunctions: new Set(), parsesUnderSettings: true }
   const inspect = createStatementCache({ prepare, facts: () => facts })
   const identify = createIdentify({ secret: fenceSecret, prepare, searchPath: () => facts.searchPath })
   const connect = () =>
@@ -131,7 +131,7 @@ export async function openDatabase({
   }
   const gate = createFenceGate(
     async () => {
-      const found = await readSessionFacts(db)
+      const found = await readSessionFacts(db, role)
       // The same object while nothing changes, so that known statements need no new check.
       if (!isDeepStrictEqual(found, facts)) facts = found
       return auditFence({

@@ -1,6 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import { isNotBelieved } from '../errors.js'
 import type { Database } from '../schema.js'
+import { findTablesWithoutFirstPolicy, policyStatements } from '../tables/policies.js'
 import { findLeakyIndexes } from '../tables/rules.js'
 import { findLoginPrivileges } from './checks/login.js'
 import { type FenceGap, revoke } from './gap.js'
@@ -38,6 +39,12 @@ export async function findFenceLevel(
       fix: `drop index ${name};`,
     })
   }
+  for (const name of await findTablesLackingFirstPolicy(db, tables, { role, timeout })) {
+    causes.push({
+      problem: `${name} lacks the policy own_rows_first, so an injected condition can run on rows of other users`,
+      fix: policyStatements(name, role).join(' '),
+    })
+  }
   // Catches causes that the checks above do not know.
   if (causes.length === 0) {
     for (const name of closedTables) {
@@ -67,6 +74,20 @@ function appliesPoliciesFirst(db: Kysely<Database>, timeout: number): Promise<bo
   return rejectsIdentity(db, timeout, async trx => {
     await sql`select set_config('cpu_operator_cost', '0.0025', true)`.execute(trx)
     await sql`select trpc_bearer.policies_first()`.execute(trx)
+  })
+}
+
+function findTablesLackingFirstPolicy(
+  db: Kysely<Database>,
+  tables: readonly string[],
+  { role, timeout }: { role: string; timeout: number },
+): Promise<string[]> {
+  return withStatementTimeout(db, timeout, async trx => {
+    await sql`
+      select set_config('search_path', '', true), set_config('quote_all_identifiers', 'off', true)`.execute(
+      trx,
+    )
+    return findTablesWithoutFirstPolicy(trx, tables, role)
   })
 }
 

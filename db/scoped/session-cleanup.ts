@@ -12,7 +12,7 @@ const harmlessNames = new Set(
   jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array jsonb_build_object jsonb_each
   jsonb_extract_path jsonb_extract_path_text jsonb_object_agg jsonb_object_keys jsonb_set jsonb_strip_nulls jsonb_typeof
   lag last_value lead least left length ln lower lpad ltrim make_date make_interval max md5 min mod mode now nth_value ntile
-  nullif octet_length overlay percent_rank percentile_cont percentile_disc position power random rank regexp_match
+  nullif octet_length overlay percent_rank percentile_cont percentile_disc position power rank regexp_match
   regexp_replace repeat replace reverse right round row_number row_to_json rpad rtrim sha256 sign split_part sqrt starts_with
   statement_timestamp strpos string_agg string_to_array substr substring sum timezone to_char to_date to_json to_jsonb
   to_number to_timestamp to_tsquery to_tsvector transaction_timestamp translate trim trunc ts_rank unnest upper uuidv7

@@ -11,19 +11,19 @@ export interface SessionFacts {
    */
   volatileFunctions: ReadonlySet<string>
   /**
-   * A function has a backslash in its text. A session parses it once, under the `standard_conforming_strings` of that moment, and no
-   * cleaning undoes that: a connection that had to be cleaned is destroyed.
+   * A function depends on settings when a session first parses it: a backslash on `standard_conforming_strings`, the name of a type
+   * that exists in two schemas on `search_path`. No cleaning undoes that, so a connection that had to be cleaned is destroyed.
    */
-  hasBackslashes: boolean
+  parsesUnderSettings: boolean
 }
 
 /** Reads the facts. What a caller left in the session does not change the result. */
-export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFacts> {
+export async function readSessionFacts(db: Kysely<Database>, role: string): Promise<SessionFacts> {
   const { rows } = await sql<{
     path: string
     own: string | null
     functions: string[]
-    hasBackslashes: boolean
+    parsesUnderSettings: boolean
   }>`
     select
       (select reset_val from pg_catalog.pg_settings where name = 'search_path') as path,
@@ -39,12 +39,21 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
         select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname in ('sql', 'plpgsql')
         where pg_proc.oid >= 16384 and prosqlbody is null and pg_catalog.strpos(prosrc, chr(92)) > 0
           and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'standard_conforming_strings') = 0
-      ) as "hasBackslashes"`.execute(db)
-  const { path = '', own: loginSchema = null, functions = [], hasBackslashes = true } = rows[0] ?? {}
+      ) or exists (
+        select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname = 'plpgsql'
+        where pg_proc.oid >= 16384 and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'search_path=') = 0
+      ) and exists (
+        select typname from pg_catalog.pg_type join pg_catalog.pg_namespace n on n.oid = typnamespace
+        join pg_catalog.pg_roles r on rolname = ${role}
+        where nspname <> 'information_schema' and nspname !~ '^pg_(toast|temp)' and typtype in ('b', 'c', 'd', 'e', 'r')
+          and typcategory <> 'A' and pg_catalog.has_schema_privilege(r.oid, n.oid, 'usage')
+        group by typname having pg_catalog.count(*) > 1
+      ) as "parsesUnderSettings"`.execute(db)
+  const { path = '', own: loginSchema = null, functions = [], parsesUnderSettings = true } = rows[0] ?? {}
   return {
     searchPath: searchPathOf(path, loginSchema),
     volatileFunctions: new Set(functions),
-    hasBackslashes,
+    parsesUnderSettings,
   }
 }
 

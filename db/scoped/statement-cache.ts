@@ -57,7 +57,7 @@ export function createStatementCache({
 
 function classify(text: string, facts: SessionFacts) {
   const isUnclean = mayLeaveBehind(text, facts.volatileFunctions)
-  return { mayLeaveBehind: isUnclean, endsConnection: isUnclean && facts.hasBackslashes, facts }
+  return { mayLeaveBehind: isUnclean, endsConnection: isUnclean && facts.parsesUnderSettings, facts }
 }
 
 /** True if a prepared statement no longer exists (26000) or now returns other columns (0A000). It has not run then. */

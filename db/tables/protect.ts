@@ -1,6 +1,7 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from '../schema.js'
-import { findBrokenRules, lacksUserIdIndex, ownRowsPolicy, tableTree } from './rules.js'
+import { policyStatements } from './policies.js'
+import { findBrokenRules, lacksUserIdIndex, tableTree } from './rules.js'
 
 /**
  * Protects a table: each user sees and writes only the rows whose `user_id` is their own. Call it in the migration that creates the
@@ -28,7 +29,8 @@ async function protect(db: AnyKysely, table: string): Promise<void> {
   const name = sql.table(table)
   const relation = quoteTableName(table)
   const constraint = sql.id(`${table.split('.').at(-1)}_user_id_not_empty`)
-  const role = sql.id(await applicationRole(db))
+  const roleName = await applicationRole(db)
+  const role = sql.id(roleName)
   const broken = await findBrokenRules(db, relation)
   if (broken.length > 0) {
     throw new Error(`${table} cannot be protected: ${broken.map(({ problem }) => problem).join(', ')}.`)
@@ -44,7 +46,6 @@ async function protect(db: AnyKysely, table: string): Promise<void> {
     throw new Error(
       `${table} cannot be protected: its policy ${policy} may allow more than the own rows. Drop it first.`,
     )
-  await sql`drop policy if exists own_rows on ${name}`.execute(db)
   await sql`
     alter table ${name}
       drop constraint if exists ${constraint},
@@ -53,10 +54,8 @@ async function protect(db: AnyKysely, table: string): Promise<void> {
       add constraint ${constraint} check (user_id <> ''),
       enable row level security,
       force row level security`.execute(db)
-  await sql`
-    create policy own_rows on ${name} to ${role}
-      using (${sql.raw(ownRowsPolicy.using)})
-      with check (${sql.raw(ownRowsPolicy.check)})`.execute(db)
+  for (const statement of policyStatements(relation, quoteIdentifier(roleName)))
+    await sql.raw(statement).execute(db)
   await grantSchemaUsage(db, relation, role)
   await sql`delete from trpc_bearer.shared_table where relation = ${relation}::regclass`.execute(db)
   // Default privileges may grant more, such as truncate, which no policy restricts.
@@ -106,10 +105,16 @@ async function describeTable(
   relation: string,
 ): Promise<{ isTable?: boolean; isProtected?: boolean }> {
   const { rows } = await sql<{ isTable: boolean; isProtected: boolean }>`
-    with recursive ${tableTree(relation)}
+    with recursive ${tableTree(relation)},
+    ancestors as (
+      select inhparent as oid from pg_catalog.pg_inherits where inhrelid = ${relation}::regclass
+      union
+      select h.inhparent from ancestors join pg_catalog.pg_inherits h on h.inhrelid = ancestors.oid
+    )
     select bool_or(relkind in ('r', 'p')) filter (where c.oid = ${relation}::regclass) as "isTable",
       bool_or(relforcerowsecurity) as "isProtected"
-    from tree join pg_catalog.pg_class c on c.oid = tree.oid`.execute(db)
+    from (select oid from tree union select oid from ancestors) related
+    join pg_catalog.pg_class c on c.oid = related.oid`.execute(db)
   return rows[0] ?? {}
 }
 
@@ -136,7 +141,7 @@ async function share(db: AnyKysely, table: string): Promise<void> {
   }
   if (isProtected)
     throw new Error(
-      `${table} cannot be shared: it or a table that inherits from it is protected. Drop that policy and disable row-level security first.`,
+      `${table} cannot be shared: it is protected, or a table that it inherits from or that inherits from it. Drop the policies and disable row-level security first.`,
     )
   await sql`
     insert into trpc_bearer.shared_table values (${relation}::regclass) on conflict do nothing`.execute(db)

@@ -1,18 +1,6 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from '../schema.js'
 
-/** Conditions of the policy `own_rows`. `policies_first()` keeps a caller's conditions from running before the policy. */
-export const ownRowsPolicy = {
-  using: 'trpc_bearer.policies_first() and user_id = (select trpc_bearer.user_id())',
-  check: 'user_id = (select trpc_bearer.user_id())',
-}
-
-/** The same conditions as PostgreSQL prints them if the search path is empty, so that `user_id()` can only be ours. */
-export const printedOwnRowsPolicy = {
-  using: '(trpc_bearer.policies_first() AND (user_id = ( SELECT trpc_bearer.user_id() AS user_id)))',
-  check: '(user_id = ( SELECT trpc_bearer.user_id() AS user_id))',
-}
-
 /** A rule that a protected table breaks. */
 export interface BrokenRule {
   problem: string
@@ -89,6 +77,11 @@ export async function findBrokenRules(db: AnyKysely, relation: string): Promise<
         else pg_catalog.format('alter table %s no inherit %s;', c.oid::regclass, p.oid::regclass) end
     from ancestors join pg_catalog.pg_class p on p.oid = ancestors.oid join pg_catalog.pg_class c on c.oid = ancestors.child
     where not p.relforcerowsecurity and p.oid not in (select oid from mine)
+    union all
+    select pg_catalog.format('its partition or child %s is shared with all users', oid::regclass),
+      pg_catalog.format('delete from trpc_bearer.shared_table where relation = %L::regclass; revoke all on %s from %I;',
+        oid::regclass, oid::regclass, trpc_bearer.application_role())
+    from mine where parent is not null and oid in (select trpc_bearer.shared_tables())
     union all
     select pg_catalog.format('its key %s does not start with user_id', indexrelid::regclass), fix
     from keys where not is_own or is_loose

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from '../../schema.js'
-import { ownRowsPolicy, printedOwnRowsPolicy } from '../../tables/rules.js'
+import { policyStatements, printedPolicies } from '../../tables/policies.js'
 import { belongsToExtension, type FenceGap, granteesUsableBy, revoke } from '../gap.js'
 
 /** A relation on which the role has any privilege: its own, from PUBLIC or inherited. Or a table that callers need. */
@@ -77,8 +77,8 @@ export async function findReachableRelations(
       from (
         select *, polpermissive and (0 = any (polroles)
             or exists (select from unnest(polroles) r where pg_has_role(${role}, r, 'usage'))) as is_bound,
-          pg_get_expr(polqual, polrelid) = ${printedOwnRowsPolicy.using} as is_read,
-          pg_get_expr(polwithcheck, polrelid) = ${printedOwnRowsPolicy.check} as is_write
+          pg_get_expr(polqual, polrelid) = ${printedPolicies.ownRows.using} as is_read,
+          pg_get_expr(polwithcheck, polrelid) = ${printedPolicies.ownRows.check} as is_write
         from pg_catalog.pg_policy
       ) policy
       group by polrelid
@@ -144,8 +144,7 @@ function findProtectedTableGaps(relation: ReachableRelation, role: string): Fenc
     isProtected && !hasOwnPolicy
       ? [
           ...drops.filter(drop => drop !== `drop policy own_rows on ${name};`),
-          `drop policy if exists own_rows on ${name};`,
-          `create policy own_rows on ${name} to ${role} using (${ownRowsPolicy.using}) with check (${ownRowsPolicy.check});`,
+          ...policyStatements(name, role),
         ]
       : drops
   if (loosePolicies.length > 0)

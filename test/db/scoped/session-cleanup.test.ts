@@ -267,6 +267,41 @@ test("a caller's settings do not change how a function of the application is par
   await expect(insert('bob', "'ddd'")).rejects.toMatchObject({ code: '23514' })
 })
 
+test("a caller's search path does not decide which type a function of the application uses", async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const run = (statement: string) => sql.raw(statement).execute(database.admin)
+  await run('create schema archive')
+  for (const [table, columns] of [
+    ['public.payment', 'amount int, note text'],
+    ['archive.payment', 'note text, amount int'],
+  ] as const) {
+    await run(`create table ${table} (user_id text, id int, ${columns}, primary key (user_id, id))`)
+    await protectTable(database.admin, table)
+  }
+  await run(`
+    create function note_of(k int) returns text language plpgsql as $$
+      declare p payment; begin select * into p from payment where id = k; return p.note; end $$`)
+  await database.fence()
+  const bob = database.forUser('bob')
+  await sql`insert into payment (id, amount, note) values (1, 10, '99')`.execute(bob)
+  await sql`select set_config('search_path', 'archive, public', true), note_of(0)`.execute(
+    database.forUser('alice'),
+  )
+  expect((await sql`select note_of(1) as note`.execute(bob)).rows).toEqual([{ note: '99' }])
+})
+
+test('a caller cannot predict the random numbers of the next caller', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const session = (user: string) => sql<{ n: number }>`select random() as n`.execute(database.forUser(user))
+  const numbers = []
+  for (let round = 0; round < 2; round++) {
+    await sql`select setseed(0.5)`.execute(database.admin)
+    await session('alice')
+    numbers.push((await session('bob')).rows)
+  }
+  expect(numbers[0]).not.toEqual(numbers[1])
+})
+
 test('a search path that is set on one connection does not become the search path of all callers', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   await sql`set search_path = pg_catalog`.execute(database.admin)

@@ -156,8 +156,15 @@ test('protecting a table again changes nothing', async () => {
 test('shareTable refuses a protected table', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await expect(shareTable(database.admin, 'tasks')).rejects.toThrow(
-    'tasks cannot be shared: it or a table that inherits from it is protected',
+    'tasks cannot be shared: it is protected, or a table',
   )
+  await sql`
+    create table parted (user_id text, id int, primary key (user_id, id)) partition by list (id)`.execute(
+    database.admin,
+  )
+  await sql`create table part partition of parted default`.execute(database.admin)
+  await protectTable(database.admin, 'parted')
+  await expect(shareTable(database.admin, 'part')).rejects.toThrow('part cannot be shared: it is protected')
   expect((await database.fence()).gaps).toEqual([])
 })
 

@@ -95,6 +95,17 @@ describe.each(databaseKinds)('the fence of protected tables on %s', kind => {
       'gap.parted',
     ],
     [
+      'a shared table that became a partition of a protected one',
+      [
+        'create table gap.parted (user_id text, id int, primary key (user_id, id)) partition by list (id)',
+        'PROTECT gap.parted',
+        "create table gap.part (user_id text, id int, primary key (user_id, id), constraint parted_user_id_not_empty check (user_id <> ''))",
+        'SHARE gap.part',
+        'alter table gap.parted attach partition gap.part default',
+      ],
+      'gap.parted',
+    ],
+    [
       'another policy on a protected table',
       ['PROTECT gap.notes', 'create policy everybody on gap.notes using (true)'],
       'gap.notes',
