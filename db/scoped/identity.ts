@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
+import { LruMap } from '../../shared/lru-map.js'
 import type { Preamble } from '../wire/pipeline.js'
 
 /** Who statements run for. */
@@ -39,7 +39,7 @@ export interface IdentifyOptions {
 }
 
 export function createIdentify({ secret, prepare, searchPath }: IdentifyOptions): Identify {
-  const signatures = new LRUCache<string, string>({ max: maxSignatures })
+  const signatures = new LruMap<string, string>({ maxEntries: maxSignatures })
   const sign = (id: string, key: string) => {
     const known = signatures.get(id)
     if (known !== undefined) return known

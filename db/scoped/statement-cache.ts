@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache'
 import pg from 'pg'
+import { LruMap } from '../../shared/lru-map.js'
 import type { RowReader } from '../wire/rows.js'
 import { requireQuery } from './allowed-statements.js'
 import { mayLeaveBehind } from './session-cleanup.js'
@@ -35,8 +35,8 @@ export function createStatementCache({
   prepare,
   facts,
 }: StatementCacheOptions): (text: string) => KnownStatement {
-  const known = new LRUCache<string, KnownStatement & { judgedBy: SessionFacts }>({
-    max: maxStatements,
+  const known = new LruMap<string, KnownStatement & { judgedBy: SessionFacts }>({
+    maxEntries: maxStatements,
   })
   let names = 0
   return text => {

@@ -1,5 +1,5 @@
 import type { User } from '../../shared/user.js'
-import { assertScopes, lackOf, type Scopes } from '../verifier/check-scope.js'
+import { assertScopes, insufficientScope, type Scopes } from '../verifier/check-scope.js'
 import { refuse, requireUser, type UserGuard } from './require-user.js'
 
 /**
@@ -15,8 +15,8 @@ export function requireScope<T extends { scope?: string | undefined } = User>(
 ): UserGuard<T> {
   assertScopes(scopes)
   return requireUser<T>().use(({ ctx, next }) => {
-    const lack = lackOf(ctx.user, scopes)
-    if (lack !== undefined) throw refuse(lack)
+    const error = insufficientScope(ctx.user, scopes)
+    if (error !== undefined) throw refuse(error)
     return next()
   })
 }
