@@ -21,7 +21,7 @@ const hookTimeout = 5_000
  * @throws Error if there is no user within 5 seconds
  */
 export async function makeUser(claims: Claims, option: UserOption): Promise<User> {
-  const result = await callHook('user', () => callUserOption(claims, option)).catch((cause: Error) => {
+  const result = await runHook('user', () => callUserOption(claims, option)).catch((cause: Error) => {
     if (cause instanceof TimeoutError)
       throw new Error(`The user option returned no user within ${hookTimeout / 1000} s.`, { cause })
     throw new TokenError('claims', { cause, hint: cause.message })
@@ -40,7 +40,7 @@ export async function checkRevoked(
   isRevoked: IsRevoked,
   onRevocationError: 'refuse' | 'accept',
 ): Promise<void> {
-  const revoked = await callHook('isRevoked', async () => isRevoked(claims)).catch(cause => {
+  const revoked = await runHook('isRevoked', async () => isRevoked(claims)).catch(cause => {
     if (onRevocationError === 'accept') return false
     throw new TokenError('revocation_unavailable', { cause })
   })
@@ -48,7 +48,7 @@ export async function checkRevoked(
 }
 
 /** What a hook throws may quote a claim, and may be anything: it is replaced by an error that names only its kind. */
-function callHook<T>(option: string, hook: () => Promise<T>): Promise<T> {
+function runHook<T>(option: string, hook: () => Promise<T>): Promise<T> {
   const result = hook().catch(error => {
     throw new Error(`The ${option} option has thrown (${kindOf(error)}).`)
   })

@@ -187,7 +187,7 @@ const rules: [rule: string, weakness: Weakness, notices: string][] = [
   ],
   [
     'a private key is no option',
-    weakness('trusted-issuer')(`'k' in key || isPrivate(key)`, 'false'),
+    weakness('trusted-issuer')(`'k' in jwk || isPrivate(jwk)`, 'false'),
     'a private key, given as an option',
   ],
 ]

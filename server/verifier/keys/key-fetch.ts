@@ -88,7 +88,7 @@ export async function fetchJson(
     if (redirected || status !== 200) {
       response.body?.cancel().catch(() => {})
       const what = redirected
-        ? "redirects, and the fetch option followed. It must pass on redirect: 'manual'"
+        ? 'redirects, and the fetch option followed. It must not follow redirects'
         : `answered with status ${status}`
       throw new KeyFetchError(redirected ? 'invalid' : `status_${status}`, `${place} ${what}.`, {
         retryAfter: retryAfterOf(headers, now()),
