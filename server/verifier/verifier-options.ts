@@ -58,7 +58,7 @@ const listOf = <Item extends z.ZodType>(item: Item, mustBe: string) => z.array(i
 const isJwkList = (value: unknown) => Array.isArray(value) && value.every(isObject)
 const algorithm = z.enum(supportedAlgorithms, `one of ${supportedAlgorithms.join(', ')}`)
 // A typ that ends with a slash would become '', which stands for every typ that is not a string.
-const type = z.string('a string such as JWT').regex(/[^/]$/, 'a string such as JWT')
+const typ = z.string('a string such as JWT').regex(/[^/]$/, 'a string such as JWT')
 
 const issuerShape = {
   issuer: nonEmptyString('a string: the iss of the tokens'),
@@ -79,7 +79,7 @@ const issuerShape = {
 const commonShape = {
   clockTolerance: seconds.optional(),
   maxTokenAge: secondsAboveZero.optional(),
-  types: listOf(type, 'a list of strings such as JWT').optional(),
+  types: listOf(typ, 'a list of strings such as JWT').optional(),
   user: z
     .custom<UserOption>(
       value => typeof value === 'function' || (isObject(value) && typeof value.safeParseAsync === 'function'),
