@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
+import { LruMap } from '../../shared/lru-map.js'
 import type { Preamble } from '../wire/pipeline.js'
 
 /** Who a statement runs for, and as which role. */
@@ -39,7 +39,7 @@ const maxSignatures = 10_000
 
 /** Returns a function that makes the identity of a caller. Text and name of the statement are the same for every caller. */
 export function createIdentify({ secret, prepare, searchPath }: IdentifyOptions): Identify {
-  const signatures = new LRUCache<string, string>({ max: maxSignatures })
+  const signatures = new LruMap<string, string>({ maxEntries: maxSignatures })
   const sign = (id: string, key: string) => {
     const cached = signatures.get(id)
     if (cached !== undefined) return cached

@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache'
 import pg from 'pg'
+import { LruMap } from '../../shared/lru-map.js'
 import type { RowReader } from '../wire/rows.js'
 import { requireQuery } from './allowed-statements.js'
 import { mayLeaveBehind } from './session-cleanup.js'
@@ -38,7 +38,7 @@ export function createStatementCache({
   prepare,
   facts,
 }: StatementCacheOptions): (text: string) => StatementInfo {
-  const cache = new LRUCache<string, StatementInfo & { facts: SessionFacts }>({ max: maxStatements })
+  const cache = new LruMap<string, StatementInfo & { facts: SessionFacts }>({ maxEntries: maxStatements })
   let names = 0
   return text => {
     const current = facts()

@@ -1,6 +1,6 @@
 import { initTRPC, type TRPCProcedureBuilder, type TRPCUnsetMarker as Unset } from '@trpc/server'
 import type { User } from '../../shared/user.js'
-import { assertScopes, lackOf, type Scopes } from '../verifier/check-scope.js'
+import { assertScopes, insufficientScope, type Scopes } from '../verifier/check-scope.js'
 import { TokenError } from '../verifier/token-error.js'
 import { guardStateOf } from './context.js'
 import { refusalError } from './errors.js'
@@ -55,7 +55,7 @@ export function requireScope<T extends { scope?: string | undefined } = User>(
 ): UserGuard<T> {
   assertScopes(scopes)
   return requireUser<T>().use(({ ctx, next }) => {
-    const refusal = lackOf(ctx.user, scopes)
+    const refusal = insufficientScope(ctx.user, scopes)
     if (refusal !== undefined) throw refusalError(refusal)
     return next()
   })

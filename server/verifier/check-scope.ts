@@ -1,19 +1,19 @@
 import { TokenError } from './token-error.js'
 
-/** RFC 6749 section 3.3: nothing that would end the header that names it. */
+/** RFC 6749 section 3.3. No character in it can end the header that quotes the scope. */
 const scopeToken = /^[\x21\x23-\x5b\x5d-\x7e]+$/
 
-/** Scopes, one or more: `tasks:write`. */
+/** One or more scopes, such as `tasks:write`. */
 export type Scopes = readonly [string, ...string[]]
 
-/** @throws TypeError when no scope is given, or something that is none */
+/** @throws TypeError if no scope is given, or one is invalid */
 export function assertScopes(scopes: readonly string[]): void {
   if (scopes.length === 0 || !scopes.every(scope => scopeToken.test(scope)))
     throw new TypeError('Name one or more scopes, without spaces and quotes: "tasks:write".')
 }
 
-/** What a caller is refused with who lacks one of the scopes. */
-export function lackOf(
+/** The error if the user lacks one of the scopes. */
+export function insufficientScope(
   user: { scope?: string | undefined },
   scopes: readonly string[],
 ): TokenError | undefined {
@@ -24,14 +24,13 @@ export function lackOf(
 }
 
 /**
- * Lets a caller pass whose `scope` (the claim of RFC 8693 section 4.2, scopes with spaces between) has all of these.
- * On tRPC `requireScope` does it.
+ * Checks that the `scope` of a user contains all of these scopes (RFC 8693 section 4.2). On tRPC use `requireScope`.
  *
- * @throws TokenError `insufficient_scope` (403) where one is missing
- * @throws TypeError when no scope is given, or something that is none
+ * @throws TokenError `insufficient_scope` (403) if one is missing
+ * @throws TypeError if no scope is given, or one is invalid
  */
 export function checkScope(user: { scope?: string | undefined }, ...scopes: Scopes): void {
   assertScopes(scopes)
-  const lack = lackOf(user, scopes)
-  if (lack !== undefined) throw lack
+  const error = insufficientScope(user, scopes)
+  if (error !== undefined) throw error
 }

@@ -1,4 +1,4 @@
-/** Freezes what JSON can be, through and through. */
+/** Freezes JSON data at every level. */
 export function deepFreeze<T>(value: T): T {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
   Object.freeze(value)
@@ -7,33 +7,23 @@ export function deepFreeze<T>(value: T): T {
 }
 
 /**
- * A copy that nobody can change, of plain objects and lists; what it was made of stays as it is, and may be somebody else's.
- * Undefined where something else is in it: freezing holds no Date, Map or Set, and not what an object of a class keeps to itself.
+ * A frozen copy of plain objects, arrays and primitives. Undefined for anything else: a frozen Date, Map or class instance can still
+ * change.
  */
 export function frozenCopy<T>(value: T): T | undefined {
   try {
-    if (!isPlain(value)) return undefined
-    const copy = structuredClone(value)
-    // A Map that was given another prototype looks plain until it is copied.
-    return isPlain(copy) ? deepFreeze(copy) : undefined
+    return isPlain(value) ? deepFreeze(structuredClone(value)) : undefined
   } catch {
-    // A Proxy, which looks plain and cannot be cloned, or more levels than the stack has.
+    // A function, a Proxy, or an object that contains itself.
     return undefined
   }
 }
 
-function isPlain(value: unknown, seen = new Set<unknown>()): boolean {
-  if (typeof value !== 'object' || value === null)
-    return typeof value !== 'function' && typeof value !== 'symbol'
-  if (seen.has(value)) return true
-  seen.add(value)
+function isPlain(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true
   const prototype: unknown = Object.getPrototypeOf(value)
-  const isList = Array.isArray(value)
-  if (prototype !== (isList ? Array.prototype : Object.prototype) && prototype !== null) return false
-  const names = Reflect.ownKeys(value).filter(name => !(isList && name === 'length'))
-  return names.every(name => {
-    const member = Object.getOwnPropertyDescriptor(value, name)
-    const isData = typeof name === 'string' && member?.enumerable === true && 'value' in member
-    return isData && isPlain(member.value, seen)
-  })
+  if (prototype !== Object.prototype && prototype !== Array.prototype) return false
+  return Object.values(Object.getOwnPropertyDescriptors(value)).every(
+    property => 'value' in property && isPlain(property.value),
+  )
 }

@@ -1,42 +1,41 @@
 import { isOutage, type Reason, reasons } from '../../shared/reasons.js'
 
 /**
- * What may be told of a refused token in a log: nothing that it proves, and nothing that it could be made from. Control, bidi and
- * invisible characters are escaped as `\uXXXX`.
+ * What a log may show about a refused token: nothing that could replace the token. Control, bidi and invisible characters are escaped
+ * as `\uXXXX`.
  */
 export interface RefusedToken {
-  /** The first eight bytes of its SHA-256, in hex: the same token has the same. */
+  /** The first eight bytes of its SHA-256, in hex: equal for equal tokens. */
   hash: string
-  /** The `kid` that it named: its first 64 characters. */
+  /** The first 64 characters of its `kid`. */
   kid: string | null
-  /** The issuer that it was judged for. */
+  /** The configured issuer that it was checked against. */
   issuer: string | null
-  /** The name of the claim that is missing or has a wrong value, of `claims`, where it is one of them. */
+  /** With the reason `claims`: the name of the claim that is missing or wrong. */
   claim?: string
-  /** What to look at, for whoever runs the API. */
+  /** Advice for the operator of the API. */
   hint?: string
 }
 
 interface TokenErrorOptions extends ErrorOptions {
-  /** Seconds after which it may be tried again, of an outage. */
+  /** Seconds until a retry makes sense, for an outage. */
   retryAfter?: number
   token?: RefusedToken
-  /** The name of the claim that is wrong, of `claims`. Never its value. */
+  /** The name of the wrong claim, for `claims`. Never its value. */
   claim?: string | undefined
-  /** What to look at, for a log: no caller is told. */
+  /** Advice for the log. The caller does not see it. */
   hint?: string | undefined
-  /** The scopes that it takes, with spaces between, of `insufficient_scope`. */
+  /** The required scopes, separated by spaces, for `insufficient_scope`. */
   scope?: string
 }
 
-/** Seconds after which an outage may be over, where nobody knows. */
+/** Seconds until a retry after an outage, if nothing better is known. */
 export const usualRetryAfter = 5
 
 /**
- * Why a token was refused. The message is the reason's text; the token itself never stands in it.
+ * A refused token. The message is the text of the reason and never contains the token.
  *
- * It carries the answer that it asks for as `status` and `headers`, which Express, Koa and Fastify read from an error that a handler
- * throws: in a server without tRPC nothing more has to be done.
+ * `status` and `headers` are the HTTP answer. Express, Koa and Fastify read them from an error that a handler throws.
  */
 export class TokenError extends Error {
   override name = 'TokenError'
@@ -47,7 +46,7 @@ export class TokenError extends Error {
   readonly hint: string | undefined
 
   constructor(
-    /** Machine-readable: what the client sees as `error.data.reason`. */
+    /** What the client sees as `error.data.reason`. */
     readonly reason: Exclude<Reason, 'database_unavailable'>,
     { retryAfter, token, scope, claim, hint, ...options }: TokenErrorOptions = {},
   ) {
@@ -59,19 +58,19 @@ export class TokenError extends Error {
     this.hint = hint
   }
 
-  /** The caller's fault is 401, a scope or role that they lack 403, an outage 503: a client that gets 401 signs its person out. */
+  /** 401 for a refused token, 403 for a missing scope, 503 for an outage. A client that gets 401 signs its user out. */
   get status(): 401 | 403 | 503 {
     if (isOutage(this.reason)) return 503
     return this.reason === 'insufficient_scope' ? 403 : 401
   }
 
-  /** `WWW-Authenticate` (RFC 6750 section 3) of a 401 and a 403, `Retry-After` (whole seconds) of a 503. */
+  /** `WWW-Authenticate` (RFC 6750 section 3) for 401 and 403, `Retry-After` in seconds for 503. */
   get headers(): Record<string, string> {
     if (this.status === 503) return { 'retry-after': String(Math.ceil(this.retryAfter ?? usualRetryAfter)) }
     return { 'www-authenticate': this.#challenge() }
   }
 
-  // Nothing is said of an error where no token was sent.
+  // Without a token the challenge has no error (RFC 6750 section 3.1).
   #challenge(): string {
     if (this.reason === 'missing') return 'Bearer'
     const error = this.status === 403 ? 'insufficient_scope' : 'invalid_token'

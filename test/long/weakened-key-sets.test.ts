@@ -4,47 +4,47 @@ import { type Weakness, weakened } from '../security/weakened.js'
 
 const cases = { ...keySetCases, ...outageCases }
 
-const inRemoteKeys = weakness('remote-keys')
-const inSharedFetch = weakness('shared-fetch')
-const inKnownKeys = weakness('known-keys')
-const inFetch = weakness('key-fetch')
-const inKeys = weakness('signing-keys')
-const inBackOff = weakness('back-off')
-const inDiscovery = weakness('discovery')
+const inRemoteKeys = weakness('keys/remote-keys')
+const inSingleFlight = weakness('keys/single-flight')
+const inKnownKeys = weakness('keys/known-keys')
+const inFetch = weakness('keys/key-fetch')
+const inKeys = weakness('keys/signing-keys')
+const inBackOff = weakness('keys/fetch-limits')
+const inDiscovery = weakness('keys/discovery')
 
 /** Rules that are taken away, one at a time, and the case that notices. */
 const rules: [rule: string, weakness: Weakness, notices: string][] = [
   [
     'invented kids are asked about out of a bucket',
-    inRemoteKeys('this.#quietFor() === 0 && this.#bucket.take()', 'this.#quietFor() === 0'),
+    inRemoteKeys('this.#backOffLeft() === 0 && this.#bucket.take()', 'this.#backOffLeft() === 0'),
     'a flood from a cold start costs no more',
   ],
   [
     'a kid is not asked about twice in ten seconds',
-    inRemoteKeys('if (hint.kid !== undefined) this.#unknown.set(hint.kid, this.#now())', ''),
+    inRemoteKeys('if (hint.kid !== undefined) this.#unknownKids.set(hint.kid, this.#now())', ''),
     'a kid that the issuer does not have is asked about once in ten seconds',
   ],
   [
     'while nobody may be asked, a kid is not unknown',
     inRemoteKeys(
-      '!this.#mayAsk()) throw this.#unavailable()',
-      `!this.#mayAsk()) throw new TokenError('unknown_key')`,
+      '!this.#mayAskIssuer()) throw this.#unavailable()',
+      `!this.#mayAskIssuer()) throw new TokenError('unknown_key')`,
     ),
     'a new key in the midst of a flood is unavailable for a while, never unknown, and then found',
   ],
   [
     'signatures that fail are asked about out of the bucket',
-    inRemoteKeys('(this.#age() > replacedAfter && this.#mayAsk())', 'true'),
+    inRemoteKeys('(this.#age() > replacedKeyAge && this.#mayAskIssuer())', 'true'),
     'a flood of signatures that fail under a known kid costs as many fetches',
   ],
   [
     'many ask at once, one fetches',
-    inSharedFetch('if (!this.isUnderWay) this.#latest', 'this.#latest'),
+    inSingleFlight('if (!this.isRunning) this.#latest', 'this.#latest'),
     '1,000 callers at once before there are keys cost one fetch',
   ],
   [
     'a fetch that seemed lost is no verdict',
-    inSharedFetch('if (!isLatest()) await this.#latest', ''),
+    inSingleFlight('if (!isLatest()) await this.#latest', ''),
     'a fetch that seemed lost and fails is no verdict on a new key: the one after it is',
   ],
   [
@@ -74,32 +74,32 @@ const rules: [rule: string, weakness: Weakness, notices: string][] = [
   ],
   [
     'a problem is told once',
-    inRemoteKeys('if (this.#told.has(problem.message)) return', ''),
+    inRemoteKeys('if (this.#reported.has(problem.message)) return', ''),
     'an hour of status 500 in place of the keys changes nothing, and is told once',
   ],
   [
     'an issuer that fails is left alone for longer each time',
-    inBackOff('first * 2 ** (failures - 1)', 'first'),
+    inBackOff('minBackOff * 2 ** (failures - 1)', 'minBackOff'),
     'an issuer that never answered is asked as seldom, however many ask for keys',
   ],
   [
     'an issuer is left alone for as long as it asks',
-    inBackOff('Math.max(own, Math.min(asked ?? 0, longestAsked))', 'own'),
+    inBackOff('Math.max(delay, Math.min(retryAfter ?? 0, maxRetryAfter))', 'delay'),
     'an issuer whose 429 asks for a date is left alone for so long, and then asked',
   ],
   [
     'an issuer cannot ask to be left alone for ever',
-    inBackOff('Math.min(asked ?? 0, longestAsked)', 'asked ?? 0'),
+    inBackOff('Math.min(retryAfter ?? 0, maxRetryAfter)', 'retryAfter ?? 0'),
     'an issuer whose 429 asks for a year is left alone for so long, and then asked',
   ],
   [
     'a key that was removed counts for a minute more',
-    inKnownKeys('const farewell = 60_000', 'const farewell = 0'),
+    inKnownKeys('const removedKeyLifetime = 60_000', 'const removedKeyLifetime = 0'),
     'a new key counts at once, the one before it for a minute after it left, with what it has proven',
   ],
   [
     'a key that was removed counts for a minute, no longer',
-    inKnownKeys('const farewell = 60_000', 'const farewell = 3_600_000'),
+    inKnownKeys('const removedKeyLifetime = 60_000', 'const removedKeyLifetime = 3_600_000'),
     'a new key counts at once, the one before it for a minute after it left, with what it has proven',
   ],
   [
@@ -112,7 +112,7 @@ const rules: [rule: string, weakness: Weakness, notices: string][] = [
   ],
   [
     'a verdict falls with its key',
-    weakness('verdict-cache')(' && verdict.issuer.keys.isLive(verdict.key)', ''),
+    weakness('token-cache')(' && verified.issuer.keys.isTrusted(verified.key)', ''),
     'a new key counts at once, the one before it for a minute after it left, with what it has proven',
   ],
   [
@@ -152,7 +152,7 @@ const rules: [rule: string, weakness: Weakness, notices: string][] = [
   ],
   [
     'a key is bound to its alg',
-    inKeys('alg === undefined ? fitting :', 'true ? fitting :'),
+    inKeys('alg === undefined ? possible :', 'true ? possible :'),
     'a key that is bound to RS256, for PS256, beside a good one',
   ],
   [
@@ -182,12 +182,12 @@ const rules: [rule: string, weakness: Weakness, notices: string][] = [
   ],
   [
     'metadata cannot name an unsafe place',
-    inDiscovery('return checkUrl(keysUrl, place)', 'return new URL(keysUrl)'),
+    inDiscovery('return checkUrl(keysUrl, metadataUrl)', 'return new URL(keysUrl)'),
     'metadata with keys in the URL',
   ],
   [
     'a private key is no option',
-    weakness('trusted-issuer')(`'k' in key || isPrivate(key)`, 'false'),
+    weakness('trusted-issuer')(`'k' in jwk || isPrivate(jwk)`, 'false'),
     'a private key, given as an option',
   ],
 ]

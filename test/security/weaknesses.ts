@@ -2,7 +2,8 @@ import { cut, type TakenAway } from './weaknesses-cut.js'
 import { knownTakenAway } from './weaknesses-known.js'
 
 const create = 'server/verifier/create-verifier.ts'
-const rules = 'server/verifier/token/claim-rules.ts'
+const rules = 'server/verifier/token/claims.ts'
+const signature = 'server/verifier/token/signature.ts'
 const form = 'server/verifier/token/compact-token.ts'
 const json = 'server/verifier/token/json.ts'
 const source = 'server/verifier/keys/key-source.ts'
@@ -12,7 +13,7 @@ const ofTokens: TakenAway[] = [
   [
     'the signature is verified',
     cut(
-      create,
+      signature,
       'JWSSignatureVerificationFailed) return false',
       'JWSSignatureVerificationFailed) return true',
     ),
@@ -21,7 +22,7 @@ const ofTokens: TakenAway[] = [
   ],
   [
     'claims are judged',
-    cut(create, '    judge(claims, issuer)\n'),
+    cut(create, '    check(claims, issuer)\n'),
     'another iss',
     'accepted, issuer the second time',
   ],
@@ -33,7 +34,11 @@ const ofTokens: TakenAway[] = [
   ],
   [
     "a key's own alg binds it",
-    cut(signing, 'alg === undefined ? fitting : fitting.filter(algorithm => algorithm === alg)', 'fitting'),
+    cut(
+      signing,
+      'alg === undefined ? possible : possible.filter(algorithm => algorithm === alg)',
+      'possible',
+    ),
     'PS256 with a key for RS256',
     'accepted',
   ],
@@ -136,8 +141,8 @@ const ofTokens: TakenAway[] = [
     'of several issuers each has its own keys',
     cut(
       create,
-      'const key = await signerOf(token, { kid, alg }, issuer)',
-      'const key = await Promise.any(issuers.map(one => signerOf(token, { kid, alg }, one)))',
+      'const key = await verifySignature(token, { kid, alg }, issuer.keys)',
+      'const key = await Promise.any(issuers.map(one => verifySignature(token, { kid, alg }, one.keys)))',
     ),
     "two issuers: the second's name, the first's key",
     'accepted',

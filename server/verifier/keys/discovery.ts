@@ -1,44 +1,43 @@
-import { isSlashApart } from '../token/claim-rules.js'
-import { type Asking, type FetchedKeys, fetchJson, fetchKeys, KeyFetchError } from './key-fetch.js'
-import { placeOf } from './safe-url.js'
+import { differsOnlyBySlash } from '../token/claims.js'
+import { type FetchContext, type FetchedKeys, fetchJson, fetchKeys, KeyFetchError } from './key-fetch.js'
+import { urlForLog } from './safe-url.js'
 
 /**
- * Fetches the keys from where the issuer's metadata says they are: OpenID Connect Discovery 1.0 section 4, or RFC 8414 section 3 where
- * there is no such thing; the one that was there is asked for first from then on. Each time anew: an issuer may move its keys, and
- * go on serving those of before at the old place.
+ * Returns a function that fetches the issuer's metadata and then the keys at its `jwks_uri`. Asks for OpenID Connect Discovery 1.0
+ * (section 4) or RFC 8414 (section 3), and each time anew, because an issuer may move its keys.
  *
- * @param checkUrl throws for a URL that keys may not come from, named by the metadata at another
+ * @param checkUrl throws if keys must not come from a URL; receives the URL of the metadata that named it
  */
 export function discoverKeys(
   url: URL,
   issuer: string,
   checkUrl: (url: string, namedBy: URL) => URL,
-): (asking: Asking) => Promise<FetchedKeys> {
+): (context: FetchContext) => Promise<FetchedKeys> {
   const path = url.pathname.replace(/\/$/, '')
-  let place = withPath(url, `${path}/.well-known/openid-configuration`)
-  let other = withPath(url, `/.well-known/oauth-authorization-server${path}`)
-  async function fetchMetadata(asking: Asking) {
-    const missing = await fetchJson(place, asking).catch(unlessNone)
-    if (!(missing instanceof KeyFetchError)) return missing
-    const found = await fetchJson(other, asking).catch(unlessNone)
-    if (found instanceof KeyFetchError) throw withoutMetadata(missing, found)
-    ;[place, other] = [other, place]
-    return found
+  let metadataUrl = withPath(url, `${path}/.well-known/openid-configuration`)
+  let otherUrl = withPath(url, `/.well-known/oauth-authorization-server${path}`)
+  async function fetchMetadata(context: FetchContext) {
+    const first = await fetchJson(metadataUrl, context).catch(missingOrThrow)
+    if (!(first instanceof KeyFetchError)) return first
+    const second = await fetchJson(otherUrl, context).catch(missingOrThrow)
+    if (second instanceof KeyFetchError) throw noMetadata(first, second)
+    ;[metadataUrl, otherUrl] = [otherUrl, metadataUrl]
+    return second
   }
-  function allowed(keysUrl: string): URL {
+  function checkKeysUrl(keysUrl: string): URL {
     try {
-      return checkUrl(keysUrl, place)
+      return checkUrl(keysUrl, metadataUrl)
     } catch (cause) {
       const why = cause instanceof TypeError ? ` ${cause.message}` : ''
-      const from = placeOf(place)
-      throw new KeyFetchError('invalid', `The jwks_uri in the metadata at ${from} is refused.${why}`, {
+      const place = urlForLog(metadataUrl)
+      throw new KeyFetchError('invalid', `The jwks_uri in the metadata at ${place} is refused.${why}`, {
         cause,
       })
     }
   }
-  return async asking => {
-    const { value } = await fetchMetadata(asking)
-    return fetchKeys(allowed(keysUrlOf(value, issuer, placeOf(place))), asking)
+  return async context => {
+    const { value } = await fetchMetadata(context)
+    return fetchKeys(checkKeysUrl(keysUrlOf(value, issuer, urlForLog(metadataUrl))), context)
   }
 }
 
@@ -48,30 +47,34 @@ function withPath(url: URL, path: string): URL {
   return other
 }
 
-/** What says that there is none. A 429 is no word on what there is. */
-function unlessNone(error: unknown): KeyFetchError {
+/** Any 4xx says that there is no metadata at this URL, except 429, which says nothing about it. */
+function missingOrThrow(error: unknown): KeyFetchError {
   if (error instanceof KeyFetchError && /^status_4(?!29)/.test(error.problem)) return error
   throw error
 }
 
-const withoutMetadata = (first: KeyFetchError, { problem, message, details }: KeyFetchError) =>
-  new KeyFetchError(problem, `${first.message} ${message} Where there are no metadata, set jwksUrl.`, details)
+const noMetadata = (first: KeyFetchError, { problem, message, details }: KeyFetchError) =>
+  new KeyFetchError(
+    problem,
+    `${first.message} ${message} If the issuer has no metadata, set jwksUrl.`,
+    details,
+  )
 
 function keysUrlOf(metadata: unknown, issuer: string, place: string): string {
   if (typeof metadata !== 'object' || metadata === null)
-    throw new KeyFetchError('invalid', `The metadata at ${place} are not an object.`)
-  // RFC 8414 section 3.3: or another server could pass its keys off as this issuer's.
+    throw new KeyFetchError('invalid', `The metadata at ${place} is not an object.`)
+  // RFC 8414 section 3.3: otherwise another server could present its keys as this issuer's.
   if (!('issuer' in metadata) || metadata.issuer !== issuer)
-    throw new KeyFetchError('invalid', otherIssuer(metadata, issuer, place))
+    throw new KeyFetchError('invalid', wrongIssuer(metadata, issuer, place))
   if (!('jwks_uri' in metadata) || typeof metadata.jwks_uri !== 'string')
-    throw new KeyFetchError('invalid', `The metadata at ${place} have no jwks_uri.`)
+    throw new KeyFetchError('invalid', `The metadata at ${place} has no jwks_uri.`)
   return metadata.jwks_uri
 }
 
-function otherIssuer(metadata: { issuer?: unknown }, issuer: string, place: string): string {
+function wrongIssuer(metadata: { issuer?: unknown }, issuer: string, place: string): string {
   const { issuer: named } = metadata
-  if (typeof named !== 'string') return `The metadata at ${place} name no issuer.`
-  const problem = `The metadata at ${place} are of another issuer: ${JSON.stringify(named.slice(0, 200))}`
-  if (!isSlashApart(named, issuer)) return `${problem}.`
-  return `${problem}, the same but for the slash behind. Set the issuer as the metadata have it.`
+  if (typeof named !== 'string') return `The metadata at ${place} names no issuer.`
+  const problem = `The metadata at ${place} is for another issuer: ${JSON.stringify(named.slice(0, 200))}.`
+  if (!differsOnlyBySlash(named, issuer)) return problem
+  return `${problem} Only the trailing slash differs. Set issuer to exactly this value.`
 }

@@ -1,17 +1,17 @@
-/** How often something may be done: at once as often as `burst` says, then once every `refill` milliseconds. */
+/** A token bucket: allows `burst` actions at once, and then one more every `refill` milliseconds. */
 export class TokenBucket {
   readonly #burst: number
   readonly #refill: number
   readonly #now: () => number
   #left: number
-  #at: number
+  #filledAt: number
 
   constructor({ burst, refill, now }: { burst: number; refill: number; now: () => number }) {
     this.#burst = burst
     this.#refill = refill
     this.#now = now
     this.#left = burst
-    this.#at = now()
+    this.#filledAt = now()
   }
 
   take(): boolean {
@@ -21,30 +21,30 @@ export class TokenBucket {
     return true
   }
 
-  /** Milliseconds until it may be done again. */
+  /** Milliseconds until the next action is allowed. */
   nextIn(): number {
     this.#fill()
-    return this.#left >= 1 ? 0 : this.#at + this.#refill - this.#now()
+    return this.#left >= 1 ? 0 : this.#filledAt + this.#refill - this.#now()
   }
 
   #fill() {
-    const filled = Math.floor((this.#now() - this.#at) / this.#refill)
+    const filled = Math.floor((this.#now() - this.#filledAt) / this.#refill)
     this.#left = Math.min(this.#burst, this.#left + filled)
-    this.#at += filled * this.#refill
+    this.#filledAt += filled * this.#refill
   }
 }
 
-const first = 1_000
-const longest = 60_000
-/** What an issuer may ask for: longer, and it has locked its own users out. */
-const longestAsked = 15 * 60_000
+const minBackOff = 1_000
+const maxBackOff = 60_000
+/** With a longer Retry-After the issuer would lock its own users out. */
+const maxRetryAfter = 15 * 60_000
 
 /**
- * How long, in milliseconds, an issuer that fails is left alone: doubled with each failure from 1 to 60 seconds, half of it at random,
- * so that many servers do not come back at once; as long as it asks for, where that is longer, and 15 minutes at most.
+ * Milliseconds until a failing issuer is asked again. Doubles with each failure from 1 to 60 seconds, with half of it random, so that
+ * many servers do not return at once. A longer `Retry-After` counts, up to 15 minutes.
  */
-export function backOff(failures: number, asked: number | undefined, random = Math.random): number {
-  const longestNow = Math.min(longest, first * 2 ** (failures - 1))
-  const own = Math.max(first, longestNow * (0.5 + random() / 2))
-  return Math.max(own, Math.min(asked ?? 0, longestAsked))
+export function backOff(failures: number, retryAfter: number | undefined, random = Math.random): number {
+  const limit = Math.min(maxBackOff, minBackOff * 2 ** (failures - 1))
+  const delay = Math.max(minBackOff, limit * (0.5 + random() / 2))
+  return Math.max(delay, Math.min(retryAfter ?? 0, maxRetryAfter))
 }

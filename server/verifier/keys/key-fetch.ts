@@ -1,11 +1,11 @@
 import { printable } from '../../../shared/text.js'
-import { placeOf } from './safe-url.js'
+import { urlForLog } from './safe-url.js'
 import { PrivateKeyError, readSigningKeys, type SigningKey } from './signing-keys.js'
 
-/** What is wrong with an answer, in a word that anybody may read. */
+/** Why the keys could not be fetched, in a word that contains nothing secret. */
 export type KeyProblem = 'unreachable' | 'timeout' | `status_${number}` | 'invalid' | 'no_keys'
 
-/** Why an answer of the issuer was not taken. The message says who was asked, and of the answer an issuer at most. */
+/** An answer of the issuer that is not accepted. The message names the URL, and never quotes keys. */
 export class KeyFetchError extends Error {
   override name = 'KeyFetchError'
 
@@ -14,7 +14,7 @@ export class KeyFetchError extends Error {
     message: string,
     readonly details: {
       cause?: unknown
-      /** Milliseconds that the issuer asks to be left alone. */
+      /** Milliseconds, from the issuer's Retry-After header. */
       retryAfter?: number | undefined
     } = {},
   ) {
@@ -22,41 +22,40 @@ export class KeyFetchError extends Error {
   }
 }
 
-/** How an answer is asked for. */
-export interface Asking {
+/** What every fetch needs. */
+export interface FetchContext {
   fetch: typeof globalThis.fetch
   /** Milliseconds since the epoch. */
   now: () => number
-  /** Ends the waiting. */
   signal: AbortSignal
 }
 
-/** Keys as the issuer publishes them. */
+/** The keys that the issuer publishes. */
 export interface FetchedKeys {
   keys: SigningKey[]
-  /** Milliseconds that they are fresh. */
+  /** Milliseconds until they are stale. */
   freshFor: number
 }
 
-/** Milliseconds within which keys must be here, however many requests that takes. */
-export const patience = 3_000
+/** Milliseconds for all requests of one fetch together. */
+export const fetchTimeout = 3_000
 const maxBytes = 256 * 1024
 const maxKeys = 100
-const usualFreshness = 5 * 60_000
+const defaultFreshness = 5 * 60_000
 const minFreshness = 60_000
 const maxFreshness = 15 * 60_000
 
 /**
- * Fetches a key set: an answer counts when it is a 200 (no redirect), whole in time, of 256 kB and 100 keys at most, and has at least
- * one key that can verify.
+ * Fetches a key set. The answer must be a 200 without a redirect, complete within the timeout, with at most 256 kB and 100 keys, and at
+ * least one key that can verify.
  *
- * @throws KeyFetchError, `no_keys` for a well-formed set without any: the issuer mints its first key when it signs
+ * @throws KeyFetchError, with `no_keys` for an empty set: some issuers make their first key when they first sign
  */
-export async function fetchKeys(url: URL, asking: Asking): Promise<FetchedKeys> {
-  const place = placeOf(url)
-  const { value, headers } = await fetchJson(url, asking)
+export async function fetchKeys(url: URL, context: FetchContext): Promise<FetchedKeys> {
+  const place = urlForLog(url)
+  const { value, headers } = await fetchJson(url, context)
   const list = typeof value === 'object' && value !== null && 'keys' in value ? value.keys : undefined
-  if (!Array.isArray(list)) throw new KeyFetchError('invalid', `The answer of ${place} is not a key set.`)
+  if (!Array.isArray(list)) throw new KeyFetchError('invalid', `The answer from ${place} is not a key set.`)
   if (list.length === 0) throw new KeyFetchError('no_keys', `The key set at ${place} has no keys.`)
   if (list.length > maxKeys)
     throw new KeyFetchError('invalid', `The key set at ${place} has more than ${maxKeys} keys.`)
@@ -70,15 +69,15 @@ export async function fetchKeys(url: URL, asking: Asking): Promise<FetchedKeys> 
 }
 
 /**
- * Fetches JSON from the issuer, within the limits that an answer has.
+ * Fetches JSON from the issuer, within the same limits.
  *
  * @throws KeyFetchError
  */
 export async function fetchJson(
   url: URL,
-  { fetch, now, signal }: Asking,
+  { fetch, now, signal }: FetchContext,
 ): Promise<{ value: unknown; headers: Headers }> {
-  const place = placeOf(url)
+  const place = urlForLog(url)
   try {
     const response = await fetch(url, {
       headers: { accept: 'application/json' },
@@ -88,7 +87,9 @@ export async function fetchJson(
     const { headers, status, redirected } = response
     if (redirected || status !== 200) {
       response.body?.cancel().catch(() => {})
-      const what = redirected ? 'redirects, and the fetch option follows' : `answered with status ${status}`
+      const what = redirected
+        ? 'redirects, and the fetch option followed. It must not follow redirects'
+        : `answered with status ${status}`
       throw new KeyFetchError(redirected ? 'invalid' : `status_${status}`, `${place} ${what}.`, {
         retryAfter: retryAfterOf(headers, now()),
       })
@@ -98,9 +99,11 @@ export async function fetchJson(
     if (cause instanceof KeyFetchError) throw cause
     // Without its cause, which quotes the answer.
     if (cause instanceof SyntaxError)
-      throw new KeyFetchError('invalid', `The answer of ${place} is not JSON.`)
+      throw new KeyFetchError('invalid', `The answer from ${place} is not JSON.`)
     if (signal.aborted)
-      throw new KeyFetchError('timeout', `${place} did not answer within ${patience / 1000} s.`, { cause })
+      throw new KeyFetchError('timeout', `${place} did not answer within ${fetchTimeout / 1000} s.`, {
+        cause,
+      })
     throw new KeyFetchError('unreachable', `${place} cannot be reached.`, { cause })
   }
 }
@@ -114,24 +117,24 @@ async function limitedText(response: Response, place: string): Promise<string> {
     bytes += chunk.value.byteLength
     if (bytes > maxBytes) {
       reader?.cancel().catch(() => {})
-      throw new KeyFetchError('invalid', `The answer of ${place} is larger than ${maxBytes / 1024} kB.`)
+      throw new KeyFetchError('invalid', `The answer from ${place} is larger than ${maxBytes / 1024} kB.`)
     }
     text += decoder.decode(chunk.value, { stream: true })
   }
   return text + decoder.decode()
 }
 
-/** RFC 9111 section 5.2.2, between one minute and fifteen. */
+/** From Cache-Control (RFC 9111 section 5.2.2), between one and fifteen minutes. */
 function freshnessOf(headers: Headers): number {
   const cacheControl = headers.get('cache-control')?.toLowerCase() ?? ''
   if (/\bno-(store|cache)\b/.test(cacheControl)) return minFreshness
   const seconds = /\bmax-age="?(\d+)/.exec(cacheControl)?.[1]
-  if (seconds === undefined) return usualFreshness
+  if (seconds === undefined) return defaultFreshness
   const age = Number(headers.get('age')) || 0
   return Math.min(maxFreshness, Math.max(minFreshness, (Number(seconds) - age) * 1000))
 }
 
-/** Seconds, or a date (RFC 9110 section 10.2.3). Better Auth writes it with an X. */
+/** Seconds or a date (RFC 9110 section 10.2.3). Better Auth names the header X-Retry-After. */
 function retryAfterOf(headers: Headers, now: number): number | undefined {
   const value = headers.get('retry-after') ?? headers.get('x-retry-after')
   if (value === null) return undefined

@@ -3,61 +3,61 @@ import { TokenError } from '../token-error.js'
 import type { KeyProblem } from './key-fetch.js'
 import type { SigningKey } from './signing-keys.js'
 
-/** What a token says of its key. */
+/** What the header of a token says about its key. */
 export interface KeyHint {
   kid: string | undefined
   alg: Algorithm
 }
 
-/** What is known of the issuer's keys. */
+/** State of the issuer's keys. */
 export interface KeySetStatus {
-  /** Number of keys at hand. */
+  /** Number of keys. */
   keys: number
-  /** Seconds since they were fetched, or null where they never were (or were given). */
+  /** Seconds since the keys were fetched, or null if they never were. Keys from the `keys` option have no age. */
   age: number | null
-  /** Why the last try to fetch them failed, in a word that names nothing, or null where it did not. */
+  /** Why the last fetch failed, in one word without names, or null if it succeeded. */
   lastError: KeyProblem | null
 }
 
-/** Where the keys of an issuer come from. */
+/** The keys of an issuer. */
 export interface KeySource {
-  /** Begins to refresh where that is due. A promise only where the caller has to wait for it. */
+  /** Starts a refresh if one is due. Returns a promise only if the caller must wait for it. */
   refresh(): Promise<void> | undefined
   /**
    * Keys that may have signed such a token.
    *
-   * @throws TokenError `unknown_key` when the issuer has none, `keys_unavailable` when that cannot be found out
+   * @throws TokenError `unknown_key` if the issuer has none, `keys_unavailable` if the issuer cannot be asked
    */
   find(hint: KeyHint): Promise<SigningKey[]>
   /**
-   * Keys that were not there when such a token's signature failed under those at hand.
+   * Newer keys, after the signature failed under the known ones.
    *
-   * @throws TokenError `keys_unavailable` for one without a kid, when that cannot be found out
+   * @throws TokenError `keys_unavailable` for a token without a kid, if the issuer cannot be asked
    */
   findReplaced(hint: KeyHint, failed: readonly SigningKey[]): Promise<SigningKey[]>
-  /** Whether what this key has signed still counts. */
-  isLive(key: SigningKey): boolean
+  /** Whether tokens signed by this key are still accepted. */
+  isTrusted(key: SigningKey): boolean
   ready(): Promise<void>
   status(): KeySetStatus
 }
 
-export const fits = (key: SigningKey, { kid, alg }: KeyHint) =>
+export const matchesHint = (key: SigningKey, { kid, alg }: KeyHint) =>
   key.forms.has(alg) && (kid === undefined || key.kid === kid)
 
 /**
- * Keys that may have signed such a token. Without a kid it counts only where one key alone may have (RFC 7515 section 4.1.4 leaves it
- * open).
+ * Keys that may have signed such a token. A token without a kid (RFC 7515 section 4.1.4 leaves it optional) is accepted only if exactly
+ * one key matches.
  *
- * @throws TokenError `unknown_key` for one without a kid that several keys may have signed
+ * @throws TokenError `unknown_key` for a token without a kid that matches several keys
  */
 export function matchingKeys(keys: Iterable<SigningKey>, hint: KeyHint): SigningKey[] {
-  const found = [...keys].filter(key => fits(key, hint))
+  const found = [...keys].filter(key => matchesHint(key, hint))
   if (hint.kid === undefined && found.length > 1) throw new TokenError('unknown_key')
   return found
 }
 
-/** Keys at hand, which never change. */
-export function givenKeys(keys: Promise<SigningKey[]>): KeySource {
+/** Keys from the `keys` option, which never change. */
+export function fixedKeys(keys: Promise<SigningKey[]>): KeySource {
   let count = 0
   keys.then(
     ({ length }) => {
@@ -73,7 +73,7 @@ export function givenKeys(keys: Promise<SigningKey[]>): KeySource {
       return found
     },
     findReplaced: async () => [],
-    isLive: () => true,
+    isTrusted: () => true,
     async ready() {
       await keys
     },

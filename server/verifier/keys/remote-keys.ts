@@ -1,120 +1,117 @@
-import { LRUCache } from 'lru-cache'
-import { LateError } from '../in-time.js'
-import { steadyClock } from '../steady-clock.js'
-import { attempt } from '../thrown.js'
+import { callHook } from '../../../shared/error-handling.js'
+import { LruMap } from '../../../shared/lru-map.js'
+import { monotonicClock, TimeoutError } from '../time.js'
 import { TokenError } from '../token-error.js'
 import { backOff, TokenBucket } from './fetch-limits.js'
 import { type FetchedKeys, KeyFetchError } from './key-fetch.js'
 import type { KeyHint, KeySetStatus, KeySource } from './key-source.js'
 import { KnownKeys } from './known-keys.js'
-import { SharedFetch } from './shared-fetch.js'
 import type { SigningKey } from './signing-keys.js'
+import { SingleFlight } from './single-flight.js'
 
 /** Options of {@link RemoteKeys}. Times are milliseconds. */
 export interface RemoteKeysOptions {
   fetch: () => Promise<FetchedKeys>
   maxStale: number
   now: () => number
-  /** Called once for each new problem, until the issuer answers well again. Does not throw. */
+  /** Called once for each new problem, until the issuer answers well again. Must not throw. */
   onProblem: (problem: string, error: unknown) => void
-  /** Is given what nobody waits for. */
+  /** Receives refreshes in the background. */
   waitUntil: (refresh: Promise<void>) => void
 }
 
-/** The part of its freshness after which a set is refreshed in the background. */
+/** The part of the freshness after which keys are refreshed in the background. */
 const refreshAfter = 0.8
-/** How long after a fetch that was lost another one is begun in advance. */
-const refreshAgain = 10_000
-/** How long an answer without any key is not asked for again in advance: the issuer mints one when it signs. */
-const emptyFor = 60_000
-/** How often `ready` looks whether there is a key by now. */
-const emptyLook = 5_000
-/** How long a kid that the issuer was asked about and does not have is not asked about again. */
-const unknownFor = 10_000
-/** How old the keys must be before a signature that fails makes us look whether its key was replaced. */
-const replacedAfter = 30_000
-const maxUnknown = 1_000
-/** An issuer that fails otherwise each time fills no memory. */
-const maxTold = 100
+/** Milliseconds until another background refresh, if the runtime stopped the first one. */
+const restartLostAfter = 10_000
+/** Milliseconds until an empty key set is fetched again in the background. */
+const emptySetFreshness = 60_000
+/** Milliseconds between two checks of `ready` while the issuer has no key. */
+const emptySetRecheck = 5_000
+/** Milliseconds until the issuer is asked again about a kid that it did not have. */
+const unknownKidLifetime = 10_000
+/** Age of the keys, in milliseconds, from which a failed signature may mean that a key was replaced under its kid. */
+const replacedKeyAge = 30_000
+const maxUnknownKids = 1_000
+const maxReportedProblems = 100
 
 /**
- * The keys of an issuer elsewhere: fetched once however many ask, refreshed in the background, kept while the issuer fails, and
- * replaced by a good answer only. Whoever invents kids makes us ask five times at once, and then once every ten seconds.
+ * The keys of a remote issuer: fetched once for all callers, refreshed in the background, kept while the issuer fails, and replaced only
+ * by a good answer. Invented kids cause at most five fetches at once, and then one every ten seconds.
  */
 export class RemoteKeys implements KeySource {
   readonly #options: RemoteKeysOptions
   readonly #now: () => number
   readonly #keys: KnownKeys
   readonly #bucket: TokenBucket
-  readonly #fetch: SharedFetch<FetchedKeys>
-  readonly #unknown = new LRUCache<string, number>({ max: maxUnknown })
+  readonly #fetch: SingleFlight<FetchedKeys>
+  readonly #unknownKids = new LruMap<string, number>({ maxEntries: maxUnknownKids })
   /** Time of the last good answer. */
   #fetchedAt: number | undefined
   #freshFor = 0
-  /** When the next answer is asked for in advance. */
+  /** Time of the next background refresh. */
   #refreshAt = 0
   #failures = 0
-  /** Until then the issuer is left alone. */
-  #quietUntil = 0
+  #backOffUntil = 0
   #problem: KeyFetchError | null = null
-  /** Problems that were told since the last good answer. */
-  readonly #told = new LRUCache<string, true>({ max: maxTold })
+  /** Problems that were reported since the last good answer. */
+  readonly #reported = new LruMap<string, true>({ maxEntries: maxReportedProblems })
 
   constructor(options: RemoteKeysOptions) {
     this.#options = options
-    this.#now = steadyClock(options.now)
+    this.#now = monotonicClock(options.now)
     this.#keys = new KnownKeys(this.#now)
     this.#bucket = new TokenBucket({ burst: 5, refill: 10_000, now: this.#now })
-    this.#fetch = new SharedFetch({
+    this.#fetch = new SingleFlight({
       fetch: options.fetch,
-      take: answer => this.#take(answer),
-      refuse: error => this.#refuse(error),
+      onAnswer: answer => this.#accept(answer),
+      onError: error => this.#reject(error),
       now: this.#now,
     })
   }
 
   refresh(): Promise<void> | undefined {
-    if (!this.#isUsable()) return this.#need()
-    if (this.#quietFor() > 0 || !this.#isDue()) return undefined
-    // Where the runtime has ended a fetch with its request, the background is no place for the next one.
+    if (!this.#isUsable()) return this.#fetchNow()
+    if (this.#backOffLeft() > 0 || !this.#isRefreshDue()) return undefined
+    // If the runtime stops a fetch with its request, a background refresh would never finish.
     const mustWait = this.#fetch.isLost && this.#age() >= this.#freshFor && this.#problem === null
-    const refreshed = this.#fetch.join().catch(() => {})
+    const refreshed = this.#fetch.run().catch(() => {})
     if (mustWait) return refreshed
-    this.#leave(refreshed)
+    this.#continueInBackground(refreshed)
     return undefined
   }
 
   async find(hint: KeyHint): Promise<SigningKey[]> {
-    const { begun } = this.#fetch
+    const { started } = this.#fetch
     await this.refresh()
     const look = () => this.#keys.matching(hint)
     const found = look()
     if (found.length > 0) return found
-    if (this.#isKnownToBeUnknown(hint)) throw new TokenError('unknown_key')
-    const asked = await this.#ask(look, begun)
-    if (asked.length > 0) return asked
-    // An issuer without any key knows none of its own tokens: nothing is said of this one.
+    if (this.#isUnknownKid(hint)) throw new TokenError('unknown_key')
+    const fetched = await this.#askIssuer(look, started)
+    if (fetched.length > 0) return fetched
+    // An issuer that has no key yet cannot say anything about its tokens.
     if (this.#keys.size === 0) throw this.#unavailable()
-    if (hint.kid !== undefined) this.#unknown.set(hint.kid, this.#now())
+    if (hint.kid !== undefined) this.#unknownKids.set(hint.kid, this.#now())
     throw new TokenError('unknown_key')
   }
 
   async findReplaced(hint: KeyHint, failed: readonly SigningKey[]): Promise<SigningKey[]> {
     const look = () => this.#keys.matching(hint).filter(key => !failed.includes(key))
-    // Without a kid its key may be a new one, as one with an unknown kid.
-    if (hint.kid === undefined) return this.#ask(look, this.#fetch.begun)
-    if (this.#fetch.isUnderWay || (this.#age() > replacedAfter && this.#mayAsk()))
-      await this.#fetch.join().catch(() => {})
+    // A token without a kid may be signed by a new key, as one with an unknown kid.
+    if (hint.kid === undefined) return this.#askIssuer(look, this.#fetch.started)
+    if (this.#fetch.isRunning || (this.#age() > replacedKeyAge && this.#mayAskIssuer()))
+      await this.#fetch.run().catch(() => {})
     return look()
   }
 
-  isLive(key: SigningKey): boolean {
+  isTrusted(key: SigningKey): boolean {
     return this.#isUsable() && this.#keys.has(key)
   }
 
   async ready(): Promise<void> {
-    const mayHaveOne = this.#keys.size === 0 && this.#age() > emptyLook && this.#quietFor() === 0
-    await (mayHaveOne ? this.#need() : this.refresh())
+    const mayHaveKeysNow = this.#keys.size === 0 && this.#age() > emptySetRecheck && this.#backOffLeft() === 0
+    await (mayHaveKeysNow ? this.#fetchNow() : this.refresh())
     if (this.#keys.size === 0) throw this.#unavailable()
   }
 
@@ -128,75 +125,75 @@ export class RemoteKeys implements KeySource {
   }
 
   /**
-   * Asks the issuer for keys that are not at hand; `begun` is the number of fetches when their token came.
+   * Asks the issuer for a key that is not known.
    *
-   * @throws TokenError `keys_unavailable` where it may not be asked, or does not answer well
+   * @param started the number of fetches when the token came: an older fetch may have missed its key
+   * @throws TokenError `keys_unavailable` if the issuer may not be asked, or does not answer well
    */
-  async #ask(look: () => SigningKey[], begun: number): Promise<SigningKey[]> {
-    // An answer that was asked for before this token came may be from before its key.
-    if (this.#fetch.isUnderWay && this.#fetch.begun === begun) await this.#fetch.join().catch(() => {})
+  async #askIssuer(look: () => SigningKey[], started: number): Promise<SigningKey[]> {
+    if (this.#fetch.isRunning && this.#fetch.started === started) await this.#fetch.run().catch(() => {})
     const early = look()
     if (early.length > 0) return early
-    const isAsked = this.#fetch.begun > begun
-    if (!isAsked && !this.#mayAsk()) throw this.#unavailable()
-    await (isAsked ? this.#fetch.latest() : this.#fetch.join()).catch(() => {
+    const isAsked = this.#fetch.started > started
+    if (!isAsked && !this.#mayAskIssuer()) throw this.#unavailable()
+    await (isAsked ? this.#fetch.latest() : this.#fetch.run()).catch(() => {
       throw this.#unavailable()
     })
     return look()
   }
 
-  #isKnownToBeUnknown({ kid }: KeyHint): boolean {
-    const askedAt = kid === undefined ? undefined : this.#unknown.get(kid)
-    return askedAt !== undefined && this.#now() - askedAt < unknownFor
+  #isUnknownKid({ kid }: KeyHint): boolean {
+    const askedAt = kid === undefined ? undefined : this.#unknownKids.get(kid)
+    return askedAt !== undefined && this.#now() - askedAt < unknownKidLifetime
   }
 
-  /** Whether the issuer may be asked about a key that somebody names. */
-  #mayAsk(): boolean {
-    return this.#quietFor() === 0 && this.#bucket.take()
+  /** Whether the issuer may be asked because of an unverified token. */
+  #mayAskIssuer(): boolean {
+    return this.#backOffLeft() === 0 && this.#bucket.take()
   }
 
-  /** Fetches the keys for somebody who cannot go on without. */
-  async #need(): Promise<void> {
-    if (this.#quietFor() > 0 && !this.#fetch.isUnderWay) throw this.#unavailable()
-    await this.#fetch.join().catch(() => {
+  async #fetchNow(): Promise<void> {
+    if (this.#backOffLeft() > 0 && !this.#fetch.isRunning) throw this.#unavailable()
+    await this.#fetch.run().catch(() => {
       throw this.#unavailable()
     })
   }
 
-  #take({ keys, freshFor }: FetchedKeys) {
+  #accept({ keys, freshFor }: FetchedKeys) {
     const now = this.#now()
     this.#keys.replace(keys)
     this.#fetchedAt = now
     this.#freshFor = freshFor
     this.#refreshAt = now + freshFor * refreshAfter
     this.#failures = 0
-    this.#quietUntil = 0
+    this.#backOffUntil = 0
     this.#problem = null
-    if (keys.length > 0) this.#told.clear()
+    if (keys.length > 0) this.#reported.clear()
   }
 
-  /** Keeps the keys as they are. An issuer that never had any, and says so, may be asked again: it mints one when it signs. */
-  #refuse(error: unknown) {
-    const problem = asKeyFetchError(error)
+  /** Keeps the known keys. An empty set is no failure: some issuers make their first key when they first sign. */
+  #reject(error: unknown) {
+    const problem = toKeyFetchError(error)
     const hasNoneYet = problem.problem === 'no_keys' && this.#keys.size === 0
-    if (hasNoneYet) this.#take({ keys: [], freshFor: emptyFor })
-    else if (problem.problem === 'no_keys' && this.#isUsable()) this.#refreshAt = this.#now() + emptyFor
-    else this.#quietUntil = this.#now() + backOff(++this.#failures, problem.details.retryAfter)
+    if (hasNoneYet) this.#accept({ keys: [], freshFor: emptySetFreshness })
+    else if (problem.problem === 'no_keys' && this.#isUsable())
+      this.#refreshAt = this.#now() + emptySetFreshness
+    else this.#backOffUntil = this.#now() + backOff(++this.#failures, problem.details.retryAfter)
     this.#problem = problem
-    this.#tell(problem)
+    this.#report(problem)
     if (!hasNoneYet) throw problem
   }
 
-  /** Leaves a refresh to the runtime; where that cannot be, it goes on all the same. */
-  #leave(refreshed: Promise<void>) {
-    attempt(() => this.#options.waitUntil(refreshed)).catch(cause =>
-      this.#tell(new TypeError('The waitUntil option has thrown.', { cause })),
+  #continueInBackground(refreshed: Promise<void>) {
+    callHook(
+      () => this.#options.waitUntil(refreshed),
+      cause => this.#report(new TypeError('The waitUntil option has thrown.', { cause })),
     )
   }
 
-  #tell(problem: Error) {
-    if (this.#told.has(problem.message)) return
-    this.#told.set(problem.message, true)
+  #report(problem: Error) {
+    if (this.#reported.has(problem.message)) return
+    this.#reported.set(problem.message, true)
     this.#options.onProblem(problem.message, problem)
   }
 
@@ -209,24 +206,24 @@ export class RemoteKeys implements KeySource {
     return this.#age() <= Math.max(this.#options.maxStale, this.#freshFor)
   }
 
-  #isDue(): boolean {
-    return this.#fetch.sinceBegun >= refreshAgain && this.#now() >= this.#refreshAt
+  #isRefreshDue(): boolean {
+    return this.#fetch.elapsed >= restartLostAfter && this.#now() >= this.#refreshAt
   }
 
-  /** Milliseconds that the issuer is left alone. */
-  #quietFor(): number {
-    return Math.max(0, this.#quietUntil - this.#now())
+  #backOffLeft(): number {
+    return Math.max(0, this.#backOffUntil - this.#now())
   }
 
   #unavailable(): TokenError {
-    const wait = this.#quietFor() || this.#bucket.nextIn()
+    const wait = this.#backOffLeft() || this.#bucket.nextIn()
     const retryAfter = Math.max(1, Math.ceil(wait / 1000))
     return new TokenError('keys_unavailable', { retryAfter, ...(this.#problem && { cause: this.#problem }) })
   }
 }
 
-function asKeyFetchError(error: unknown): KeyFetchError {
+function toKeyFetchError(error: unknown): KeyFetchError {
   if (error instanceof KeyFetchError) return error
-  if (error instanceof LateError) return new KeyFetchError('timeout', 'The fetch option did not end in time.')
+  if (error instanceof TimeoutError)
+    return new KeyFetchError('timeout', 'The fetch option did not answer in time.')
   return new KeyFetchError('invalid', 'The keys cannot be read.', { cause: error })
 }

@@ -1,22 +1,22 @@
 import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose'
-import type { Algorithm } from '../token/algorithms.js'
+import { type Algorithm, algorithmsOfType } from '../token/algorithms.js'
 import { isObject } from '../token/json.js'
 
-/** A public key that tokens may be signed with. */
+/** A public key that verifies tokens. */
 export interface SigningKey {
-  /** The same for the same key under the same name, whenever it is read. */
+  /** Equal for the same key under the same kid, whenever it is read. */
   id: string
   kid: string | undefined
-  /** By the algorithms that it may be used with. */
+  /** The imported key for each algorithm that it may be used with. */
   forms: ReadonlyMap<Algorithm, CryptoKey>
 }
 
-/** Somebody publishes what only the issuer may have: whoever reads it can sign tokens. */
+/** The key set contains a private key: whoever reads it can sign tokens. */
 export class PrivateKeyError extends TypeError {
   override name = 'PrivateKeyError'
 }
 
-/** By `kty`. In a kind that we do not know the same names may mean anything. */
+/** By `kty`. In an unknown type the same names may mean something else. */
 const privateMembers = new Map<unknown, readonly string[]>([
   ['RSA', ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth']],
   ['EC', ['d']],
@@ -25,15 +25,15 @@ const privateMembers = new Map<unknown, readonly string[]>([
 const minRsaBits = 2_048
 const maxRsaBits = 16_384
 
-/** True for a key that has what nobody but its owner may have (RFC 7518 section 6, RFC 8037 section 2). */
+/** Whether a JWK has members of a private key (RFC 7518 section 6, RFC 8037 section 2). */
 export const isPrivate = (jwk: { kty?: unknown }) =>
   privateMembers.get(jwk.kty)?.some(name => name in jwk) ?? false
 
 /**
- * Reads the keys of a set (RFC 7517) that can verify a signature. Keys of other kinds, uses and algorithms are skipped, as section
- * 5 says, and so are RSA keys under 2048 bits (RFC 7518 section 3.3).
+ * Reads the keys of a set (RFC 7517) that can verify a signature. Skips keys of other types, uses and algorithms (section 5), and RSA
+ * keys under 2048 bits (RFC 7518 section 3.3).
  *
- * @throws PrivateKeyError when a member of a private key is among them
+ * @throws PrivateKeyError if one of them is a private key
  */
 export async function readSigningKeys(jwks: readonly unknown[]): Promise<SigningKey[]> {
   const keys = await Promise.all(jwks.filter(isObject).map(readSigningKey))
@@ -43,7 +43,7 @@ export async function readSigningKeys(jwks: readonly unknown[]): Promise<Signing
 async function readSigningKey(jwk: Record<string, unknown>): Promise<SigningKey | undefined> {
   if (isPrivate(jwk))
     throw new PrivateKeyError(
-      'One of the keys is a private key: replace it, whoever can read it signs tokens.',
+      'One of the keys is a private key. Replace it: whoever can read the set can sign tokens.',
     )
   const { kid, alg } = jwk
   if (kid !== undefined && typeof kid !== 'string') return undefined
@@ -53,41 +53,34 @@ async function readSigningKey(jwk: Record<string, unknown>): Promise<SigningKey 
     if (key !== undefined) forms.set(algorithm, key)
   }
   if (forms.size === 0) return undefined
-  const id = JSON.stringify([kid, alg, await calculateJwkThumbprint(publicPart(jwk))])
+  const id = JSON.stringify([kid, alg, await calculateJwkThumbprint(publicMembers(jwk))])
   return { id, kid, forms }
 }
 
-/** Whether one of the keys may verify a signature, by what it says of itself: reading it shows if it can. */
-export const someMayVerify = (jwks: readonly unknown[]) =>
+/** Whether one of the JWKs describes itself as a key for verifying. Only importing it shows whether it works. */
+export const canAnyVerify = (jwks: readonly unknown[]) =>
   jwks.filter(isObject).some(jwk => algorithmsOf(jwk).length > 0)
 
 function algorithmsOf(jwk: Record<string, unknown>): Algorithm[] {
   const { use, key_ops: uses, alg } = jwk
   if (use !== undefined && use !== 'sig') return []
   if (uses !== undefined && !(Array.isArray(uses) && uses.includes('verify'))) return []
-  const fitting = algorithmsOfType(jwk)
-  return alg === undefined ? fitting : fitting.filter(algorithm => algorithm === alg)
+  const possible = algorithmsOfType(jwk)
+  return alg === undefined ? possible : possible.filter(algorithm => algorithm === alg)
 }
 
-function algorithmsOfType({ kty, crv }: Record<string, unknown>): Algorithm[] {
-  if (kty === 'RSA') return ['RS256', 'PS256']
-  if (kty === 'EC' && crv === 'P-256') return ['ES256']
-  if (kty === 'EC' && crv === 'P-521') return ['ES512']
-  return kty === 'OKP' && crv === 'Ed25519' ? ['EdDSA'] : []
-}
-
-/** Only what makes the key, which is text: `ext`, `key_ops` and certificates beside it are not ours to obey. */
-function publicPart({ kty, crv, x, y, n, e }: Record<string, unknown>): JWK {
+/** Only what defines the key, so that `ext`, `key_ops` and certificates do not influence the import. */
+function publicMembers({ kty, crv, x, y, n, e }: Record<string, unknown>): JWK {
   const members = Object.entries({ kty, crv, x, y, n, e })
   return Object.fromEntries(members.filter(([, value]) => typeof value === 'string'))
 }
 
-/** Undefined for a key that is broken or too weak. */
+/** Undefined for a broken or weak key. */
 async function importPublicKey(
   jwk: Record<string, unknown>,
   algorithm: Algorithm,
 ): Promise<CryptoKey | undefined> {
-  const key = await importJWK(publicPart(jwk), algorithm).catch(() => undefined)
+  const key = await importJWK(publicMembers(jwk), algorithm).catch(() => undefined)
   if (key === undefined || key instanceof Uint8Array) return undefined
   return isWeakRsa(key.algorithm) ? undefined : key
 }
@@ -96,7 +89,7 @@ function isWeakRsa(algorithm: object): boolean {
   if (!('modulusLength' in algorithm && 'publicExponent' in algorithm)) return false
   const bits = Number(algorithm.modulusLength)
   const { publicExponent: exponent } = algorithm
-  // With an exponent of 1 the signature is the message.
+  // With an exponent of 1 anybody can sign: the signature equals the padded message.
   const isOne =
     exponent instanceof Uint8Array && exponent.every((byte, i) => byte === +(i === exponent.length - 1))
   return bits < minRsaBits || bits > maxRsaBits || isOne

@@ -1,11 +1,11 @@
 import { base64url } from 'jose'
 import { TokenError } from '../token-error.js'
-import { parseObject } from './json.js'
+import { parseJsonObject } from './json.js'
 
-/** Longest token that is looked at, in characters: what fits into the headers that servers take. */
+/** Longest accepted token, in characters: most servers accept headers of this length. */
 export const maxTokenLength = 8_192
 
-/** A JWT in compact form, taken apart. Nothing of it is proven. */
+/** A decoded JWT in compact form. Nothing in it is verified. */
 export interface CompactToken {
   header: Record<string, unknown>
   claims: Record<string, unknown>
@@ -14,8 +14,8 @@ export interface CompactToken {
 }
 
 /**
- * Takes a token apart (RFC 7515 section 3.1): three parts of base64url in its one canonical form (another last character may stand
- * for the same bytes), a header and claims that are JSON objects.
+ * Decodes a token (RFC 7515 section 3.1): three parts of base64url, with header and claims as JSON objects. Only the canonical
+ * base64url form is accepted, because another last character can stand for the same bytes.
  *
  * @throws TokenError `malformed`
  */
@@ -26,7 +26,7 @@ export function parseToken(token: string): CompactToken {
   if (parts.length !== 3 || !header || !claims || signature === undefined) throw new TokenError('malformed')
   try {
     decode(signature)
-    return checkHeader(parseObject(decode(header)), parseObject(decode(claims)))
+    return checkHeader(parseJsonObject(decode(header)), parseJsonObject(decode(claims)))
   } catch (cause) {
     throw new TokenError('malformed', { cause })
   }
@@ -40,8 +40,12 @@ function decode(part: string): Uint8Array {
 
 function checkHeader(header: CompactToken['header'], claims: CompactToken['claims']): CompactToken {
   const { alg, kid, crit, b64 } = header
-  // We know no extension that a token could require (RFC 7515 section 4.1.11, RFC 7797).
-  if (crit !== undefined || b64 !== undefined) throw new SyntaxError('An extension is required.')
+  // We support no extension that a token can require (RFC 7515 section 4.1.11, RFC 7797).
+  if (crit !== undefined || b64 !== undefined) throw new SyntaxError('The token requires an extension.')
   if (kid !== undefined && typeof kid !== 'string') throw new SyntaxError('The kid is not a string.')
   return { header, claims, alg, kid }
 }
+
+/** A `typ` in lower case and without `application/`, which is optional (RFC 7515 section 4.1.9). */
+export const mediaType = (typ: unknown) =>
+  typeof typ === 'string' ? typ.toLowerCase().replace(/^application\/(?=[^/]*$)/, '') : ''

@@ -3,16 +3,16 @@ type JsonObject = Record<string, unknown>
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * Reads a JSON object as RFC 7515 section 4 and RFC 7519 section 4 want it: in UTF-8, and with no member twice, which readers
- * would take the first or the last of as they like.
+ * Reads a JSON object in UTF-8 without duplicate members (RFC 7515 section 4, RFC 7519 section 4). Parsers differ in which duplicate
+ * they take.
  *
- * @throws SyntaxError, or TypeError for what is not UTF-8
+ * @throws SyntaxError, or TypeError for bytes that are not UTF-8
  */
-export function parseObject(bytes: Uint8Array): JsonObject {
+export function parseJsonObject(bytes: Uint8Array): JsonObject {
   const text = decoder.decode(bytes)
   const value = parse(text)
   if (!isObject(value)) throw new SyntaxError('Not a JSON object.')
-  if (hasDuplicates(text)) throw new SyntaxError('A member stands twice.')
+  if (hasDuplicates(text)) throw new SyntaxError('A JSON object has a duplicate member.')
   return value
 }
 
@@ -23,15 +23,15 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    // Not as its cause: it quotes what it cannot read.
+    // Without the original error, which quotes the token.
     throw new SyntaxError('Not JSON.')
   }
 }
 
-// Strings, with the colon that makes one a name, and what opens and closes: all else in a valid text says nothing here.
+// Strings (with a colon after them if they are names) and braces. Nothing else matters in valid JSON.
 const tokens = /("(?:[^"\\]|\\.)*")(\s*:)?|[{}]/g
 
-/** Of a text that is valid JSON. */
+/** Expects valid JSON. */
 function hasDuplicates(text: string): boolean {
   const open: Set<unknown>[] = []
   for (const [token, string, colon] of text.matchAll(tokens)) {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { algorithms, makeKey, now, startKeys } from '../../parts/keys.js'
 import { bundle, startWorker } from '../../parts/worker.js'
 
-/** A verifier for all requests of a worker, whose clock is as far ahead (in seconds) as the request says. */
+/** A worker with one verifier. The `ahead` header of a request sets its clock forward, in seconds. */
 const source = (issuer: string) => `
   import { createVerifier } from './server/verifier/index.ts'
   const issuer = ${JSON.stringify(issuer)}
@@ -40,19 +40,16 @@ async function startVerifier(issuer: string) {
 
 test.each([
   ['workers', undefined],
-  ['no host in particular', []],
-])(
-  'bundled for %s, the verifier is made of what any runtime has: no module of Node is in it',
-  async (_, conditions) => {
-    const code = await bundle(source('https://auth.example.com'), conditions)
-    expect(code).toContain('createVerifier')
-    expect(code).not.toMatch(/\bnode:|\bprocess\.|\brequire\(/)
-    await expect(bundle("import 'node:crypto'")).rejects.toThrow('node:crypto')
-  },
-)
+  ['any runtime', []],
+])('bundled for %s, the verifier contains no Node module', async (_, conditions) => {
+  const code = await bundle(source('https://auth.example.com'), conditions)
+  expect(code).toContain('createVerifier')
+  expect(code).not.toMatch(/\bnode:|\bprocess\.|\brequire\(/)
+  await expect(bundle("import 'node:crypto'")).rejects.toThrow('node:crypto')
+})
 
 test.each(algorithms)(
-  'in workerd a token signed with %s is verified by keys that come over HTTP',
+  'in workerd a token signed with %s is verified with keys fetched over HTTP',
   async alg => {
     const [key, stranger] = await Promise.all([makeKey(alg), makeKey(alg)])
     await using issuer = await startKeys(key)
@@ -69,7 +66,7 @@ test.each(algorithms)(
   },
 )
 
-/** A token that holds for an hour, and a worker that has verified it. */
+/** A token that is valid for an hour, and a worker that has verified it. */
 async function startWarm() {
   const key = await makeKey()
   const issuer = await startKeys(key)
@@ -86,7 +83,7 @@ async function startWarm() {
   }
 }
 
-test('a refresh in the background that workerd ends with its request holds up nobody', async () => {
+test('a background refresh that workerd stops with its request delays no other request', async () => {
   await using warm = await startWarm()
   expect(await warm.verify({ ahead: '250' })).toMatchObject({ id: 'alice' })
   const verdicts = await Promise.all([warm.verify({ ahead: '301' }), warm.verify({ ahead: '301' })])
@@ -94,14 +91,14 @@ test('a refresh in the background that workerd ends with its request holds up no
   expect((await warm.verify({ ahead: '302' })).age).toBeLessThan(60)
 })
 
-test('after a silence workerd ends the first refresh with its request, and the next one is waited for', async () => {
+test('after workerd has stopped a refresh, the next one is waited for', async () => {
   await using warm = await startWarm()
   expect(await warm.verify({ ahead: '3000' })).toMatchObject({ id: 'alice' })
   expect(await warm.verify({ ahead: '3011' })).toMatchObject({ id: 'alice' })
   expect((await warm.verify({ ahead: '3012' })).age).toBeLessThan(60)
 })
 
-test('waitUntil keeps a refresh in the background going', async () => {
+test('waitUntil lets a background refresh finish', async () => {
   await using warm = await startWarm()
   expect(await warm.verify({ ahead: '250', 'wait-until': 'yes' })).toMatchObject({ id: 'alice' })
   await expect.poll(async () => (await warm.verify({ ahead: '251' })).age).toBeLessThan(60)

@@ -55,7 +55,7 @@ describe.each([
   ['Express', startExpress],
   ['a worker', startFetch],
 ])('examples/verifier: %s', (_, start) => {
-  test('answers the caller, refuses the others with the challenge, and an outage with 503', async () => {
+  test('answers a valid token, refuses others with a challenge, and answers an outage with 503', async () => {
     await using web = await start(issuer.url)
     const token = await key.sign(issuer.claims())
     expect(await ask(web.url, `Bearer ${token}`)).toMatchObject({ status: 200, body: { hello: 'alice' } })
@@ -84,8 +84,8 @@ describe.each([
 test.each([
   ['Express', startExpress, '/edit'],
   ['a worker', startFetch, '/edit'],
-  ['what a worker answers with', startFetch, '/inside'],
-])('examples/verifier: %s asks for a scope', async (_, start, path) => {
+  ['a handler of a worker', startFetch, '/inside'],
+])('examples/verifier: %s requires a scope', async (_, start, path) => {
   await using web = await start(issuer.url)
   const edit = async (scope: string) =>
     ask(`${web.url}${path}`, `Bearer ${await key.sign(issuer.claims({ scope }))}`)

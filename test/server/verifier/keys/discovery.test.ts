@@ -5,7 +5,7 @@ import { here, key, keySet, other, startTold } from '../../../parts/told-issuer.
 
 const metadata = (issuer: string) => Response.json({ issuer, jwks_uri: 'https://keys.example.com/jwks' })
 
-test('discovery finds the keys by the metadata of the issuer, of either kind', async () => {
+test('discovery finds the keys through either kind of metadata', async () => {
   const { state, outcome } = startTold({ discover: true, issuer: `${here}/tenant` })
   const token = await key.sign(claimsFrom(`${here}/tenant`, { aud: here }))
   const asked: string[] = []
@@ -22,7 +22,7 @@ test('discovery finds the keys by the metadata of the issuer, of either kind', a
   ])
 })
 
-test('discovery asks first where the metadata were last, and elsewhere when they have moved', async () => {
+test('discovery first asks where the metadata was last, and then the other place', async () => {
   const { state, sign, outcome } = startTold({ discover: true })
   let place = '/.well-known/oauth-authorization-server'
   let asked: string[] = []
@@ -42,7 +42,7 @@ test('discovery asks first where the metadata were last, and elsewhere when they
   expect(asked).toEqual(['/.well-known/oauth-authorization-server', place, '/jwks', place, '/jwks'])
 })
 
-test('discovery goes with an issuer that moves its keys, while the old place serves those of before', async () => {
+test('discovery follows an issuer that moves its keys, while the old URL serves the old ones', async () => {
   const { state, sign, outcome } = startTold({ discover: true })
   let place = 'https://keys.example.com/old'
   state.answer = async url => {
@@ -54,12 +54,12 @@ test('discovery goes with an issuer that moves its keys, while the old place ser
   expect(await outcome(await sign(other))).toBe('accepted')
 })
 
-test('a default place without keys is named, with what to set', async () => {
+test('if there are no keys at the default URL, the problem says what to set', async () => {
   const { state, verifier } = startTold()
   state.answer = async () => new Response(null, { status: 404 })
   await expect(verifier.ready()).rejects.toThrow()
   expect(state.problems).toEqual([
-    'The keys of https://auth.example.com cannot be refreshed. https://auth.example.com/api/auth/jwks answered with status 404. That is the default place: set discover or jwksUrl.',
+    'The keys of https://auth.example.com cannot be refreshed. https://auth.example.com/api/auth/jwks answered with status 404. This is the default URL: set jwksUrl or discover.',
   ])
 })
 
@@ -68,7 +68,7 @@ const found = `${here}/.well-known/openid-configuration`
 const moved = `${here}/.well-known/oauth-authorization-server`
 const keysAt = (jwks_uri: string) => Response.json({ issuer: here, jwks_uri })
 
-const told: [what: string, problem: string, answer: (url: string) => Response, jwksUrl?: string][] = [
+const logged: [what: string, problem: string, answer: (url: string) => Response, jwksUrl?: string][] = [
   ['no keys', `${here}/typo answered with status 404.`, () => status(404), `${here}/typo`],
   [
     'a secret in the query',
@@ -82,46 +82,46 @@ const told: [what: string, problem: string, answer: (url: string) => Response, j
     () => status(500),
     `${here}/${'a'.repeat(300)}`,
   ],
-  ['a page', `The answer of ${here}/a is not JSON.`, () => new Response('<h1>'), `${here}/a`],
-  ['no key set', `The answer of ${here}/a is not a key set.`, () => Response.json({}), `${here}/a`],
+  ['a page', `The answer from ${here}/a is not JSON.`, () => new Response('<h1>'), `${here}/a`],
+  ['no key set', `The answer from ${here}/a is not a key set.`, () => Response.json({}), `${here}/a`],
   ['an empty key set', `The key set at ${here}/a has no keys.`, () => keySet(), `${here}/a`],
   [
     'no metadata',
-    `${found} answered with status 404. ${moved} answered with status 403. Where there are no metadata, set jwksUrl.`,
+    `${found} answered with status 404. ${moved} answered with status 403. If the issuer has no metadata, set jwksUrl.`,
     url => status(url === found ? 404 : 403),
   ],
-  ['metadata that fail', `${found} answered with status 500.`, () => status(500)],
+  ['metadata that fails', `${found} answered with status 500.`, () => status(500)],
   [
-    'metadata that fail, whatever others there are',
+    'metadata that fails, while the other kind exists',
     `${found} answered with status 500.`,
     url => (url === found ? status(500) : url === moved ? metadata(here) : keySet(key)),
   ],
   [
-    'metadata without keys behind',
+    'metadata with a URL without keys',
     'https://keys.example.com/jwks answered with status 404.',
     url => (url === found ? metadata(here) : status(404)),
   ],
   [
     'metadata of another issuer',
-    `The metadata at ${found} are of another issuer: "https://other.example.com".`,
+    `The metadata at ${found} is for another issuer: "https://other.example.com".`,
     () => metadata('https://other.example.com'),
   ],
   [
-    'metadata with a slash too many',
-    `The metadata at ${found} are of another issuer: "${here}/", the same but for the slash behind. Set the issuer as the metadata have it.`,
+    'metadata with a trailing slash',
+    `The metadata at ${found} is for another issuer: "${here}/". Only the trailing slash differs. Set issuer to exactly this value.`,
     () => metadata(`${here}/`),
   ],
   [
-    'metadata elsewhere that name another issuer, on two lines',
-    `The metadata at ${moved} are of another issuer: "a\\nb".`,
+    'the other kind of metadata with an issuer of two lines',
+    `The metadata at ${moved} is for another issuer: "a\\nb".`,
     url => (url === found ? status(404) : metadata('a\nb')),
   ],
-  ['metadata of nobody', `The metadata at ${found} name no issuer.`, () => Response.json({})],
-  ['a list', `The metadata at ${found} name no issuer.`, () => Response.json([])],
-  ['text', `The metadata at ${found} are not an object.`, () => Response.json('none')],
+  ['metadata without an issuer', `The metadata at ${found} names no issuer.`, () => Response.json({})],
+  ['a list', `The metadata at ${found} names no issuer.`, () => Response.json([])],
+  ['a string', `The metadata at ${found} is not an object.`, () => Response.json('none')],
   [
-    'metadata that name no keys',
-    `The metadata at ${found} have no jwks_uri.`,
+    'metadata without jwks_uri',
+    `The metadata at ${found} has no jwks_uri.`,
     () => Response.json({ issuer: here }),
   ],
   [
@@ -131,12 +131,12 @@ const told: [what: string, problem: string, answer: (url: string) => Response, j
   ],
   [
     'metadata with a password',
-    `The jwks_uri in the metadata at ${found} is refused. The jwksUrl must hold no user and password: fetch refuses those.`,
+    `The jwks_uri in the metadata at ${found} is refused. The jwksUrl must not contain a user or a password: fetch refuses such URLs.`,
     () => keysAt('https://user:secret@a.example'),
   ],
 ]
 
-test.each(told)('the problem names who was asked: %s', async (_, problem, answer, jwksUrl) => {
+test.each(logged)('the problem names the URL: %s', async (_, problem, answer, jwksUrl) => {
   const { state, verifier } = startTold(jwksUrl === undefined ? { discover: true } : { jwksUrl })
   state.answer = async url => answer(url)
   await expect(verifier.ready()).rejects.toThrow('cannot be fetched')
@@ -175,10 +175,10 @@ test.each(loopbacks)('metadata from elsewhere send nobody to this machine: %s', 
 
 test.each([
   ['from this machine', { issuer: 'http://localhost:3000' }],
-  ['from this machine, by its number', { issuer: 'http://127.0.0.2:3000' }],
+  ['from this machine, by its IP address', { issuer: 'http://127.0.0.2:3000' }],
   ['from this machine, over https', { issuer: 'https://localhost:3000' }],
-  ['from anywhere, where allowHttp says so', { issuer: here, allowHttp: true }],
-])('metadata %s may send to it', async (_, given) => {
+  ['from anywhere, with allowHttp', { issuer: here, allowHttp: true }],
+])('metadata %s may name keys on this machine', async (_, given) => {
   for (const jwksUri of loopbacks) {
     const { state, verifier } = startTold({ discover: true, ...given })
     state.answer = async url =>
@@ -188,18 +188,18 @@ test.each([
   }
 })
 
-test('a jwksUrl of your own may be on this machine, whoever the issuer is', async () => {
+test('the jwksUrl option may name this machine, for any issuer', async () => {
   for (const jwksUrl of loopbacks) await startTold({ jwksUrl }).verifier.ready()
 })
 
-test('a slash that the metadata lack is told of as well', async () => {
+test('a missing trailing slash in the metadata is named too', async () => {
   const { state, verifier } = startTold({ discover: true, issuer: `${here}/` })
   state.answer = async () => metadata(here)
   await expect(verifier.ready()).rejects.toThrow('cannot be fetched')
-  expect(state.problems).toEqual([expect.stringContaining(`: "${here}", the same but for the slash behind.`)])
+  expect(state.problems).toEqual([expect.stringContaining(`: "${here}". Only the trailing slash differs.`)])
 })
 
-test('by default a warning says what the system says of an issuer that is not there', async () => {
+test('by default a warning shows the system error of an unreachable issuer', async () => {
   using warn = vi.spyOn(console, 'warn').mockReturnValue()
   const web = await startWeb(() => {})
   await web.close()
@@ -214,7 +214,7 @@ test('by default a warning says what the system says of an issuer that is not th
 test.each([
   ['keys', {}, '/api/auth/jwks'],
   ['metadata', { discover: true }, '/.well-known/openid-configuration'],
-])('a redirect to %s that a fetch of your own has followed is refused', async (_, given, path) => {
+])('a redirect to %s that the fetch option has followed is refused', async (_, given, path) => {
   await using web = await startWeb((req, res) => {
     const answer = { issuer: web.url, jwks_uri: `${web.url}/moved`, keys: [key.jwk] }
     if (req.url === path) res.writeHead(302, { location: '/moved' }).end()
@@ -230,6 +230,6 @@ test.each([
   })
   await expect(verifier.ready()).rejects.toMatchObject({ reason: 'keys_unavailable' })
   expect(problems).toEqual([
-    expect.stringContaining(`${web.url}${path} redirects, and the fetch option follows.`),
+    expect.stringContaining(`${web.url}${path} redirects, and the fetch option followed.`),
   ])
 })

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { User } from '../../../../server/index.js'
 import { away, key, keySet, never, other, startTold } from '../../../parts/told-issuer.js'
 
-test('keys are refreshed in the background from four fifths of their freshness on, and nobody waits', async () => {
+test('keys are refreshed in the background after four fifths of their freshness, and no request waits', async () => {
   const { state, verifier, sign, outcome } = startTold()
   const token = await sign(key)
   await verifier.ready()
@@ -18,7 +18,7 @@ test('keys are refreshed in the background from four fifths of their freshness o
   expect(state.requests).toBe(2)
 })
 
-test('after a long silence known keys are used at once, whatever the issuer does, and one that it removed for a minute more', async () => {
+test('after a long silence known keys are used at once, and a removed key for one more minute', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   try {
     const { state, sign, outcome, settle } = startTold({ cache: { maxAge: 90_000 } })
@@ -43,7 +43,7 @@ test('after a long silence known keys are used at once, whatever the issuer does
   }
 })
 
-test('a key that the issuer removed counts for a minute more, and then falls with what it has proven', async () => {
+test('tokens of a removed key are accepted for one more minute, also cached ones', async () => {
   const { state, sign, outcome } = startTold({ cache: { maxAge: 3600 } })
   const token = await sign(key)
   expect(await outcome(token)).toBe('accepted')
@@ -55,7 +55,7 @@ test('a key that the issuer removed counts for a minute more, and then falls wit
   expect(await outcome(token)).toBe('unknown_key')
 })
 
-test('known keys are used for a day while the issuer fails, which is told once', async () => {
+test('known keys are used for a day while the issuer fails, which is reported once', async () => {
   const { state, verifier, sign, outcome } = startTold()
   const [token, unknown] = await Promise.all([sign(key), sign(other)])
   await verifier.ready()
@@ -77,7 +77,7 @@ test('known keys are used for a day while the issuer fails, which is told once',
   expect(await outcome(token)).toBe('accepted')
 })
 
-test('an outage is told once, and another one after a good answer once more', async () => {
+test('each outage is reported once', async () => {
   const { state, sign, outcome, settle } = startTold()
   const token = await sign(key)
   for (const [at, answer] of [
@@ -96,11 +96,11 @@ test('an outage is told once, and another one after a good answer once more', as
 })
 
 test.each<[string, () => Record<string, string>, number]>([
-  ['nothing', () => ({}), 1],
+  ['no delay', () => ({}), 1],
   ['seconds', () => ({ 'retry-after': '120' }), 120],
   ['a day', () => ({ 'retry-after': '86400' }), 900],
   ['X-Retry-After, as Better Auth does', () => ({ 'x-retry-after': '7' }), 7],
-])('an issuer that asks for %s is left alone for so long', async (_, headers, seconds) => {
+])('an issuer that asks for %s is not asked again earlier', async (_, headers, seconds) => {
   const { state, verifier, sign, outcome } = startTold()
   state.answer = async () => new Response(null, { status: 429, headers: headers() })
   const token = await sign(key)
@@ -115,7 +115,7 @@ test.each<[string, () => Record<string, string>, number]>([
   expect([await outcome(token), state.requests]).toEqual(['accepted', 2])
 })
 
-test('an empty set changes nothing where there were keys, and is no failure', async () => {
+test('an empty set does not replace known keys, and is not a failure', async () => {
   const { state, verifier, sign, outcome } = startTold()
   const [token, unknown] = await Promise.all([sign(key), sign(other)])
   await verifier.ready()
@@ -127,7 +127,37 @@ test('an empty set changes nothing where there were keys, and is no failure', as
   expect(await outcome(unknown)).toBe('accepted')
 })
 
-test('a private key in the set refuses the whole of it', async () => {
+test('half of the back-off of a failing issuer is random', async () => {
+  using random = vi.spyOn(Math, 'random')
+  for (const [chance, seconds] of [
+    [0, 2],
+    [0.5, 3],
+    [0.9999, 4],
+  ] as const) {
+    random.mockReturnValue(chance)
+    const { state, verifier } = startTold()
+    state.answer = away
+    for (state.at of [0, 10, 20]) await verifier.ready().catch(() => {})
+    await expect(verifier.ready()).rejects.toMatchObject({ retryAfter: seconds })
+  }
+})
+
+test('an empty key set is fetched again a minute later, and the known keys stay', async () => {
+  const { state, sign, outcome, settle } = startTold()
+  const token = await sign(key)
+  expect(await outcome(token)).toBe('accepted')
+  state.answer = async () => keySet()
+  const asked: number[] = []
+  for (state.at = 240; state.at <= 420; state.at += 5) {
+    const { requests } = state
+    expect(await outcome(token)).toBe('accepted')
+    await settle()
+    if (state.requests > requests) asked.push(state.at)
+  }
+  expect(asked).toEqual([240, 300, 360, 420])
+})
+
+test('a set with a private key is refused as a whole', async () => {
   const { state, verifier } = startTold()
   state.answer = async () => Response.json({ keys: [other.jwk, { ...key.jwk, d: 'AAAA' }] })
   await expect(verifier.ready()).rejects.toMatchObject({ reason: 'keys_unavailable' })
@@ -137,7 +167,7 @@ test('a private key in the set refuses the whole of it', async () => {
   expect(() => startTold({ keys })).toThrow(TypeError)
 })
 
-/** How a function of the application's fails. */
+/** How a hook fails. */
 const failures: [how: string, fail: () => Promise<never>][] = [
   [
     'throws',
@@ -148,7 +178,7 @@ const failures: [how: string, fail: () => Promise<never>][] = [
   ['rejects', async () => Promise.reject(new TypeError('Illegal invocation'))],
 ]
 
-test.each(failures)('a waitUntil that %s is told of, and fails nobody', async (_, waitUntil) => {
+test.each(failures)('a waitUntil that %s is reported, and no request fails', async (_, waitUntil) => {
   const { state, verifier, sign, outcome } = startTold({ waitUntil })
   const token = await sign(key)
   expect(await outcome(token)).toBe('accepted')
@@ -158,7 +188,7 @@ test.each(failures)('a waitUntil that %s is told of, and fails nobody', async (_
   expect(state.problems).toEqual([expect.stringContaining('The waitUntil option has thrown.')])
 })
 
-test.each(failures)('an onProblem that %s fails nobody, and the problem is a warning', async (_, fail) => {
+test.each(failures)('if onProblem %s, no request fails, and the problem is a warning', async (_, fail) => {
   using warn = vi.spyOn(console, 'warn').mockReturnValue()
   const unhandled = vi.fn()
   process.on('unhandledRejection', unhandled)
@@ -181,7 +211,7 @@ test.each(failures)('an onProblem that %s fails nobody, and the problem is a war
   }
 })
 
-test('a fetch that does not heed its signal is a failure like any other', async () => {
+test('a fetch that ignores its signal times out', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   try {
     const { state, verifier, sign, outcome } = startTold()
@@ -200,7 +230,7 @@ test('a fetch that does not heed its signal is a failure like any other', async 
   }
 })
 
-test('a hook that never says whether a token is revoked holds its request for five seconds', async () => {
+test('an isRevoked that never answers is an outage after five seconds', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   try {
     const { sign, verifier } = startTold({ keys: [key.jwk], isRevoked: () => new Promise(() => {}) })
@@ -218,7 +248,7 @@ test('a hook that never says whether a token is revoked holds its request for fi
 test.each([
   ['', {}],
   [', also without a cache', { cache: false }],
-] as const)('a user schema that never answers is an error of ours after five seconds%s', async (_, given) => {
+] as const)('a user schema that never answers is an Error after five seconds%s', async (_, given) => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   try {
     const user = z.object({}).transform(() => new Promise<User>(() => {}))
@@ -228,7 +258,7 @@ test.each([
     await vi.advanceTimersByTimeAsync(5_000)
     expect(await error).toMatchObject({
       name: 'Error',
-      message: 'The user option has made no user within 5 s.',
+      message: 'The user option returned no user within 5 s.',
     })
   } finally {
     vi.useRealTimers()

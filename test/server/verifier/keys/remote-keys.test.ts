@@ -3,7 +3,7 @@ import { afterEach, expect, test } from 'vitest'
 import { createVerifier } from '../../../../server/index.js'
 import { claimsFrom, makeKey, startKeys, startWeb } from '../../../parts/keys.js'
 
-/** Seconds by which the clock of the verifiers is ahead. */
+/** Seconds by which the verifiers' clock is ahead. */
 let ahead = 0
 afterEach(() => {
   ahead = 0
@@ -11,13 +11,13 @@ afterEach(() => {
 
 const verifierFor = ({ url }: { url: string }) =>
   createVerifier({ issuer: url, audience: url, now: () => Date.now() + ahead * 1000, onProblem() {} })
-/** An issuer that has failed once is left alone for a second. */
+/** After one failure the issuer is asked again a second later. */
 const afterBackOff = () => {
   ahead += 1
 }
 const because = (reason: string) => ({ name: 'TokenError', reason })
 
-test('the keys are fetched once, however many tokens come at once', async () => {
+test('the keys are fetched once for many simultaneous tokens', async () => {
   const key = await makeKey()
   await using issuer = await startKeys(key)
   const verifier = verifierFor(issuer)
@@ -26,13 +26,16 @@ test('the keys are fetched once, however many tokens come at once', async () => 
   expect(issuer.requests()).toBe(1)
 })
 
-test.each(['1', 'key one', 'ключ', '__proto__', 'a'.repeat(300)])('a kid may be any text: %s', async kid => {
-  const key = await makeKey('EdDSA', kid)
-  await using issuer = await startKeys(await makeKey(), key)
-  expect(await verifierFor(issuer).verify(await key.sign(issuer.claims()))).toEqual({ id: 'alice' })
-})
+test.each(['1', 'key one', 'ключ', '__proto__', 'a'.repeat(300)])(
+  'a kid may be any string: %s',
+  async kid => {
+    const key = await makeKey('EdDSA', kid)
+    await using issuer = await startKeys(await makeKey(), key)
+    expect(await verifierFor(issuer).verify(await key.sign(issuer.claims()))).toEqual({ id: 'alice' })
+  },
+)
 
-test('a new kid is accepted by the very request that brings it', async () => {
+test('a new kid is accepted on its first request', async () => {
   const [old, fresh] = await Promise.all([makeKey('ES256'), makeKey('EdDSA')])
   await using issuer = await startKeys(old)
   const verifier = verifierFor(issuer)
@@ -41,7 +44,7 @@ test('a new kid is accepted by the very request that brings it', async () => {
   expect(await verifier.verify(await fresh.sign(issuer.claims({ sub: 'bob' })))).toEqual({ id: 'bob' })
 })
 
-test('a new kid is accepted while an answer from before it is still under way', async () => {
+test('a new kid is accepted while an older fetch is still running', async () => {
   const [old, fresh, unknown] = await Promise.all([makeKey(), makeKey(), makeKey()])
   const keys = [old.jwk]
   let hold: ((letGo: () => void) => void) | null = null
@@ -66,7 +69,7 @@ test('a new kid is accepted while an answer from before it is still under way', 
   await Promise.all([refused, accepted])
 })
 
-test('a kid that the issuer was asked about and does not have is unknown', async () => {
+test('a kid that the issuer does not have is unknown', async () => {
   const [key, unknown] = await Promise.all([makeKey(), makeKey()])
   await using issuer = await startKeys(key)
   const verifier = verifierFor(issuer)
@@ -78,7 +81,7 @@ test('a kid that the issuer was asked about and does not have is unknown', async
   expect(issuer.requests()).toBeGreaterThan(before)
 })
 
-test('an issuer without keys is an outage, until it signs', async () => {
+test('an issuer without keys is an outage until it has one', async () => {
   const key = await makeKey()
   await using issuer = await startKeys()
   const verifier = verifierFor(issuer)
@@ -90,7 +93,7 @@ test('an issuer without keys is an outage, until it signs', async () => {
   expect(await verifier.verify(token)).toEqual({ id: 'alice' })
 })
 
-test('keys of other uses and kinds beside ours do no harm', async () => {
+test('keys of other uses and types are skipped', async () => {
   const [key, encrypting] = await Promise.all([makeKey(), makeKey('ES256')])
   const jwks = [
     { kty: 'oct', k: 'AAAA', kid: 'a' },
@@ -106,7 +109,7 @@ test('keys of other uses and kinds beside ours do no harm', async () => {
   )
 })
 
-test('an issuer that was never reachable has its keys unavailable, until it is there', async () => {
+test('the keys of an unreachable issuer are unavailable until it is reachable', async () => {
   const key = await makeKey()
   const web = await startWeb((_, res) => res.end())
   await web.close()
@@ -125,11 +128,11 @@ const bad: [what: string, listener: RequestListener][] = [
   ['a 429', (_, res) => res.writeHead(429).end('Too many requests')],
   ['a redirect', (_, res) => res.writeHead(302, { location: 'https://example.com/' }).end()],
   ['a page', (_, res) => res.writeHead(200, { 'content-type': 'text/html' }).end('<h1>Maintenance</h1>')],
-  ['nothing', (_, res) => res.end()],
+  ['an empty body', (_, res) => res.end()],
   ['null', (_, res) => res.end('null')],
   ['a list', (_, res) => res.end('[]')],
   ['JSON without keys', (_, res) => res.end('{"message":"Not found"}')],
-  ['keys that are text', (_, res) => res.end('{"keys":"none"}')],
+  ['keys that are a string', (_, res) => res.end('{"keys":"none"}')],
   ['keys that we cannot use', (_, res) => res.end('{"keys":[{"kty":"AKP"}]}')],
   [
     'half an answer',
@@ -139,7 +142,7 @@ const bad: [what: string, listener: RequestListener][] = [
 ]
 
 test.each(bad)(
-  'with %s for an answer the keys are unavailable, and a second later they are had where they are there',
+  'if the issuer answers with %s, its keys are unavailable, and found a second later',
   async (_, listener) => {
     const key = await makeKey()
     let answers = listener
@@ -154,7 +157,7 @@ test.each(bad)(
 )
 
 test.each(bad)(
-  '%s in place of a new key is no verdict on its token, and spoils no known one',
+  '%s instead of a new key is an outage for its token, and does not affect a known key',
   async (_, listener) => {
     const [known, fresh] = await Promise.all([makeKey(), makeKey()])
     const keys = [known.jwk]
@@ -175,20 +178,20 @@ test.each(bad)(
   },
 )
 
-test('an issuer that never answers is unavailable, and holds nobody for ever', async () => {
+test('an issuer that never answers is an outage after a time limit', async () => {
   await using web = await startWeb(() => {})
   const token = await (await makeKey()).sign(claimsFrom(web.url))
   await expect(verifierFor(web).verify(token)).rejects.toMatchObject(because('keys_unavailable'))
 })
 
-test('an answer without keys does not count as keys that were fetched', async () => {
+test('an answer without keys has no age', async () => {
   await using web = await startWeb((_, res) => res.end('<h1>Maintenance</h1>'))
   const verifier = verifierFor(web)
   await expect(verifier.ready()).rejects.toMatchObject(because('keys_unavailable'))
   expect(verifier.status()).toEqual({ keys: 0, age: null, lastError: 'invalid' })
 })
 
-test('ready fetches the keys where there are none, and status tells of them', async () => {
+test('ready fetches the keys once, and status describes them', async () => {
   await using issuer = await startKeys(await makeKey(), await makeKey())
   const verifier = verifierFor(issuer)
   expect(verifier.status()).toEqual({ keys: 0, age: null, lastError: null })

@@ -4,7 +4,7 @@ import { algorithms, claimsFrom, makeKey, now } from '../../../parts/keys.js'
 import { away, here, key, keySet, other, startTold } from '../../../parts/told-issuer.js'
 import { encode } from '../../../security/scene.js'
 
-test('a flood of kids that nobody has costs five fetches at once and one in ten seconds', async () => {
+test('a flood of invented kids costs five fetches at once and one in ten seconds', async () => {
   const { state, verifier, sign, outcome } = startTold()
   await verifier.ready()
   const forge = () => sign(other, { kid: crypto.randomUUID() })
@@ -17,7 +17,7 @@ test('a flood of kids that nobody has costs five fetches at once and one in ten 
   await expect(verifier.verify(await forge())).rejects.toMatchObject({ retryAfter: 9 })
 })
 
-test('a key under the kid of another is found once the set is older than half a minute', async () => {
+test('a key that was replaced under its kid is found if the set is older than half a minute', async () => {
   const { state, sign, outcome } = startTold()
   expect(await outcome(await sign(key))).toBe('accepted')
   const replaced = await makeKey('EdDSA', key.kid)
@@ -29,7 +29,7 @@ test('a key under the kid of another is found once the set is older than half a 
   expect([await outcome(token), state.requests]).toEqual(['accepted', 2])
 })
 
-test('a token without kid counts where one key fits, also while the one before it leaves', async () => {
+test('a token without a kid is accepted if one key matches, also while an older key is being removed', async () => {
   const { state, sign, outcome, settle } = startTold({ cache: false })
   const [old, fresh] = await Promise.all([sign(key, { kid: undefined }), sign(other, { kid: undefined })])
   expect(await outcome(old)).toBe('accepted')
@@ -43,7 +43,7 @@ test('a token without kid counts where one key fits, also while the one before i
   expect(await outcome(fresh)).toBe('unknown_key')
 })
 
-test('a token without kid whose key was replaced is accepted at once, and no verdict while nobody can be asked', async () => {
+test('a token without kid whose key was replaced is accepted at once, and is an outage while the issuer is away', async () => {
   const { state, sign, outcome } = startTold()
   const [old, fresh] = await Promise.all([sign(key, { kid: undefined }), sign(other, { kid: undefined })])
   expect(await outcome(old)).toBe('accepted')
@@ -60,7 +60,7 @@ test('a token without kid whose key was replaced is accepted at once, and no ver
   expect(await outcome(unknown)).toBe('accepted')
 })
 
-test('whoever signs tokens without kid at random makes us ask as seldom as whoever invents kids', async () => {
+test('forged tokens without a kid cost as few fetches as invented kids', async () => {
   const { state, verifier, sign, outcome } = startTold()
   await verifier.ready()
   const forged = await Promise.all(
@@ -72,7 +72,7 @@ test('whoever signs tokens without kid at random makes us ask as seldom as whoev
   expect(state.requests).toBe(1 + 5)
 })
 
-test('a kid is asked about once, whatever algorithms its tokens name', async () => {
+test('an unknown kid costs one fetch for all algorithms', async () => {
   const { state, verifier, outcome } = startTold()
   await verifier.ready()
   const keys = await Promise.all(algorithms.map(alg => makeKey(alg, 'nobody')))
@@ -80,7 +80,7 @@ test('a kid is asked about once, whatever algorithms its tokens name', async () 
   expect(state.requests).toBe(1 + 1)
 })
 
-test('of more than a thousand unknown kids the oldest is asked about again', async () => {
+test('of more than a thousand unknown kids the oldest is fetched again', async () => {
   const { state, verifier, sign, outcome } = startTold()
   await verifier.ready()
   const token = await sign(key)
@@ -93,13 +93,13 @@ test('of more than a thousand unknown kids the oldest is asked about again', asy
   expect([await outcome(first), state.requests]).toEqual(['unknown_key', 3])
 })
 
-test('a log has of a kid no more than 64 characters', async () => {
+test('a log shows at most 64 characters of a kid', async () => {
   const { verifier, sign } = startTold()
   const token = await sign(other, { kid: 'k'.repeat(65) })
   await expect(verifier.verify(token)).rejects.toMatchObject({ token: { kid: 'k'.repeat(64) } })
 })
 
-test('a token without kid is tried with no key that leaves where several do', async () => {
+test('a token without a kid is not verified with removed keys if there are several', async () => {
   const { state, verifier, sign, outcome } = startTold({ cache: false })
   const last = await makeKey()
   const [named, nameless] = await Promise.all([sign(key), sign(key, { kid: undefined })])
@@ -110,7 +110,7 @@ test('a token without kid is tried with no key that leaves where several do', as
   expect(await Promise.all([named, nameless].map(outcome))).toEqual(['accepted', 'signature'])
 })
 
-test('a key that is bound to another algorithm under its kid is another key', async () => {
+test('a key whose alg changes is another key', async () => {
   const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true })
   const jwk = { ...(await exportJWK(publicKey)), kid: 'rsa' }
   const sign = async (alg: string) =>

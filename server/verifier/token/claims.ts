@@ -1,7 +1,7 @@
 import { userId } from '../../../shared/user.js'
 import { TokenError } from '../token-error.js'
 
-/** Claims of a token whose signature holds (RFC 7519 section 4). */
+/** Claims of a token with a valid signature (RFC 7519 section 4). */
 export interface Claims {
   iss: string
   sub: string
@@ -9,7 +9,7 @@ export interface Claims {
   [name: string]: unknown
 }
 
-/** What the claims of a token must be like. Times are seconds. */
+/** Rules for the claims of a token. Times are seconds. */
 export interface ClaimRules {
   issuer: string
   audience: string
@@ -18,12 +18,12 @@ export interface ClaimRules {
 }
 
 /**
- * Judges claims (RFC 7519 section 4.1, RFC 8725 sections 3.8 and 3.9, RFC 9068 section 4).
+ * Checks issuer, audience, times and subject (RFC 7519 section 4.1, RFC 8725 sections 3.8 and 3.9, RFC 9068 section 4).
  *
  * @param now seconds since the epoch
  * @throws TokenError with the reason
  */
-export function judgeClaims(
+export function checkClaims(
   claims: Record<string, unknown>,
   rules: ClaimRules,
   now: number,
@@ -46,14 +46,16 @@ export function judgeClaims(
   if (!userId.safeParse(sub).success) throw new TokenError('claims', { claim: 'sub' })
 }
 
-/** Tells a mistyped setting, which refuses everybody, from somebody else's token. */
-export function slashHint(iss: unknown, known: readonly { issuer: string }[]): string | undefined {
-  const near = known.find(({ issuer }) => isSlashApart(iss, issuer))
-  return near && `Its iss is ${near.issuer} but for the slash behind: set the issuer as the tokens have it.`
+/** For the log: a trailing slash in the `issuer` option is a common mistake, and refuses every token. */
+export function slashHint(iss: unknown, issuers: readonly { issuer: string }[]): string | undefined {
+  const match = issuers.find(({ issuer }) => differsOnlyBySlash(iss, issuer))
+  return (
+    match &&
+    `Its iss differs from ${match.issuer} only by a trailing slash. Set issuer to exactly the iss of the tokens.`
+  )
 }
 
-/** Whether one is the other with a slash behind. What is no text is neither: an object may throw where it is made one. */
-export const isSlashApart = (one: unknown, other: string) =>
+export const differsOnlyBySlash = (one: unknown, other: string) =>
   typeof one === 'string' && (one === `${other}/` || other === `${one}/`)
 
 function isFor(aud: unknown, audience: string): boolean {
@@ -64,7 +66,7 @@ function isFor(aud: unknown, audience: string): boolean {
 function timeOf(claims: Record<string, unknown>, name: string): number | undefined {
   const time = claims[name]
   if (time === undefined) return undefined
-  // 1e999 is valid JSON, and no time.
+  // 1e999 is valid JSON and becomes Infinity.
   if (typeof time !== 'number' || !Number.isFinite(time)) throw new TokenError('claims', { claim: name })
   return time
 }

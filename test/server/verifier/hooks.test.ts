@@ -38,7 +38,7 @@ test.each<[string, VerifierOptions['user']]>([
   expect(people).toEqual([here, there].map(iss => ({ id: JSON.stringify([iss, 'alice']) })))
 })
 
-test('what a function makes is copied and frozen, as what a schema makes', async () => {
+test('the user that a function makes is copied and frozen', async () => {
   const own: User & { roles: string[] } = { id: 'alice', roles: ['admin'] }
   const verifier = createVerifier({ issuer: here, audience: here, keys, user: () => own })
   const user = await verifier.verify(await tokenOf(here))
@@ -48,7 +48,7 @@ test('what a function makes is copied and frozen, as what a schema makes', async
   expect(Object.isFrozen(own)).toBe(false)
 })
 
-test('a function receives claims that it cannot change, and no token that is not signed', async () => {
+test('a function receives frozen claims, and none of a forged token', async () => {
   const seen: unknown[] = []
   const verifier = createVerifier({
     issuer: here,
@@ -68,7 +68,7 @@ test('a function receives claims that it cannot change, and no token that is not
   expect(Object.isFrozen(seen[0])).toBe(true)
 })
 
-/** What whoever writes no TypeScript may make. */
+/** Users that plain JavaScript allows. */
 const made: [what: string, answer: object][] = [
   ['no id', { user: {} }],
   ['an empty id', { user: { id: '' } }],
@@ -77,11 +77,11 @@ const made: [what: string, answer: object][] = [
   ['an id that is a number', { user: { id: 1 } }],
   ['null', { user: null }],
   ['undefined', { user: undefined }],
-  ['text', { user: 'alice' }],
+  ['a string', { user: 'alice' }],
   ['a list', { user: [{ id: 'alice' }] }],
 ]
 
-test.each(made)('a function that makes %s refuses the token for its id', async (_, answer) => {
+test.each(made)('a function that returns %s refuses the token for its id', async (_, answer) => {
   const verifier = createVerifier({
     issuer: here,
     audience: here,
@@ -100,7 +100,7 @@ test.each<[string, (claims: { sub: string }) => User | Promise<User>]>([
     },
   ],
   ['rejects', ({ sub }) => Promise.reject(new RangeError(`Nobody called ${sub}.`))],
-])('a function that %s refuses the token, and nothing quotes its claims', async (_, user) => {
+])('a function that %s refuses the token, and no error quotes its claims', async (_, user) => {
   const verifier = createVerifier({ issuer: here, audience: here, keys, user })
   const refusal: TokenError = await verifier.verify(await tokenOf(here)).catch(error => error)
   expect(refusal).toMatchObject({ name: 'TokenError', reason: 'claims' })
@@ -108,7 +108,7 @@ test.each<[string, (claims: { sub: string }) => User | Promise<User>]>([
   expect(inspect(refusal, { depth: null, showHidden: true })).not.toContain('alice')
 })
 
-test('no two pairs of issuer and sub are one person, whatever is in them', async () => {
+test('no two pairs of issuer and sub make the same user, whatever they contain', async () => {
   const bars = ['https://x.example', 'https://x.example|42'].map(issuer => ({ issuer, audience: here, keys }))
   const verifier = createVerifier({ issuers: bars, user: carriesIssuer })
   const people = await Promise.all([
@@ -121,7 +121,7 @@ test('no two pairs of issuer and sub are one person, whatever is in them', async
 const throwsAll = () => {
   throw new Error('alice')
 }
-const odd: [what: string, thrown: unknown][] = [
+const strangeErrors: [what: string, thrown: unknown][] = [
   ['a Proxy', new Proxy(new Error('alice'), { get: throwsAll, getPrototypeOf: throwsAll })],
   ['an error whose constructor is null', Object.assign(new Error('alice'), { constructor: null })],
   ...[Symbol('alice'), { toString: throwsAll }, 1].map((name): [string, unknown] => [
@@ -130,27 +130,30 @@ const odd: [what: string, thrown: unknown][] = [
   ]),
 ]
 
-test.each(odd)('hooks that throw %s refuse the token, and nothing quotes it', async (_, thrown) => {
-  const hook = () => {
-    throw thrown
-  }
-  const options = { issuer: here, audience: here, keys }
-  for (const [more, reason] of [
-    [{ user: hook }, 'claims'],
-    [{ isRevoked: hook }, 'revocation_unavailable'],
-  ] as const) {
-    const verifier = createVerifier({ ...options, ...more })
-    const refusal = await verifier.verify(await tokenOf(here)).catch(error => error)
-    expect(refusal).toMatchObject({ name: 'TokenError', reason })
-    expect(refusal.cause.message).toMatch(/option has thrown \(unknown\)\.$/)
-    expect(inspect(refusal, { depth: null, showHidden: true })).not.toContain('alice')
-  }
-})
+test.each(strangeErrors)(
+  'a hook that throws %s refuses the token, and no error quotes it',
+  async (_, thrown) => {
+    const hook = () => {
+      throw thrown
+    }
+    const options = { issuer: here, audience: here, keys }
+    for (const [more, reason] of [
+      [{ user: hook }, 'claims'],
+      [{ isRevoked: hook }, 'revocation_unavailable'],
+    ] as const) {
+      const verifier = createVerifier({ ...options, ...more })
+      const refusal = await verifier.verify(await tokenOf(here)).catch(error => error)
+      expect(refusal).toMatchObject({ name: 'TokenError', reason })
+      expect(refusal.cause.message).toMatch(/option has thrown \(unknown\)\.$/)
+      expect(inspect(refusal, { depth: null, showHidden: true })).not.toContain('alice')
+    }
+  },
+)
 
 const withThen = (then: PropertyDescriptor): User => Object.defineProperty({ id: 'alice' }, 'then', then)
 const givesAnother = (done: (user: unknown) => void) => done({ id: 7 })
 
-/** One whose `then` is there only from its second reading on. */
+/** A user whose `then` appears only when it is read again. */
 function lateThen() {
   let reads = 0
   return withThen({ get: () => (reads++ === 0 ? undefined : givesAnother) })
@@ -159,13 +162,13 @@ function lateThen() {
 test.each<[string, VerifierOptions['user']]>([
   ['a function', lateThen],
   ['a schema', z.object({}).transform(() => withThen({ value: givesAnother }))],
-])('a user with a `then` is refused, by %s: what it gives nobody has checked', async (_, user) => {
+])('a user with a `then` is refused, made by %s', async (_, user) => {
   const verifier = createVerifier({ issuer: here, audience: here, keys, user })
   const refusal: TokenError = await verifier.verify(await tokenOf(here)).catch(error => error)
   expect(refusal).toMatchObject({ name: 'TokenError', reason: 'claims', token: { claim: 'then' } })
 })
 
-test('a function that makes no user within 5 seconds is an error, and no refusal', async () => {
+test('a function that returns no user within 5 seconds is an Error, not a refusal', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const asked = vi.fn(() => new Promise<User>(() => {}))
   const verifier = createVerifier({ issuer: here, audience: here, keys, user: asked })
@@ -175,7 +178,7 @@ test('a function that makes no user within 5 seconds is an error, and no refusal
   expect(await answer).toMatchObject({ name: 'Error', message: expect.stringContaining('within 5 s') })
 })
 
-test('a user with a Date in it is made anew for each request, by a function too', async () => {
+test('a user with a Date is made again for each request', async () => {
   const user = vi.fn(() => ({ id: 'alice', since: new Date(0) }))
   const verifier = createVerifier({ issuer: here, audience: here, keys, user })
   const token = await tokenOf(here)
