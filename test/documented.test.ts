@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { root } from './parts/child.js'
+import { root } from './parts/program.js'
 
 test('the tests that docs/security.md names are there', async () => {
   const names = (await readdir(join(root, 'test'), { recursive: true })).filter(name => name.endsWith('.ts'))

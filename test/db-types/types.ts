@@ -2,7 +2,7 @@ import { symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generate, PostgresDialect } from 'kysely-codegen'
 import type { AnyKysely } from '../../db/schema.js'
-import { root, run } from '../parts/child.js'
+import { root, run } from '../parts/program.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
 
 /** What the package keeps for itself: no query names it. */

@@ -4,16 +4,16 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createClient } from '../../client/index.js'
 import { socketsOfOwner } from '../../db/embedded/data-dir.js'
-import { compile } from '../parts/compiled.js'
+import { builtCommands } from '../parts/built-commands.js'
 import { dataDir } from '../parts/database.js'
 import { listen } from '../parts/listen.js'
-import { signUp } from '../parts/people.js'
-import { startProgram, startTypeScript } from '../parts/running.js'
+import { startProgram, startTypeScript } from '../parts/program.js'
+import { signUp } from '../parts/sign-up.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
 
-let compiled: Awaited<ReturnType<typeof compile>>
+let compiled: Awaited<ReturnType<typeof builtCommands>>
 beforeAll(async () => {
-  compiled = await compile()
+  compiled = await builtCommands()
 }, 60_000)
 afterAll(() => compiled[Symbol.asyncDispose]())
 
@@ -159,7 +159,7 @@ describe('a start that is refused', () => {
   test('for a port in use says so in one line, and gives the folder free', async () => {
     await using taken = await listen(createServer())
     await using folder = await startedBefore()
-    const { port } = new URL(taken.origin)
+    const { port } = new URL(taken.url)
     await using server = compiled.start(folder.path, { ...folder.env, PORT: port })
     const { code, stdout, stderr } = await server.ended
     expect([code, stdout]).toEqual([1, ''])

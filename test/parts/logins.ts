@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { inject } from 'vitest'
 import { migrateToLatest, openDatabase, setUpFence } from '../../db/index.js'
 import { emptyDatabase } from './database.js'
-import { runStatements } from './run-statements.js'
+import { runSql } from './run-sql.js'
 
 /**
  * An empty database of an owner, a login that serves, and the name of a role that nobody has made yet. The attributes are those
@@ -13,7 +13,7 @@ export async function ownedDatabase({ owner = 'createrole', server = 'noinherit'
   const id = randomBytes(4).toString('hex')
   const names = { owner: `owner_${id}`, server: `server_${id}`, role: `role_${id}` }
   const database = new URL(empty.url).pathname.slice(1)
-  const administer = (...statements: string[]) => runStatements(empty.url, ...statements)
+  const administer = (...statements: string[]) => runSql(empty.url, ...statements)
   await administer(
     `create role ${names.owner} login ${owner} password 'owner'`,
     `create role ${names.server} login ${server} password 'server'`,
@@ -34,7 +34,7 @@ export async function ownedDatabase({ owner = 'createrole', server = 'noinherit'
     administer,
     async [Symbol.asyncDispose]() {
       await empty[Symbol.asyncDispose]()
-      await runStatements(
+      await runSql(
         inject('postgresUrl'),
         `drop role if exists ${names.role}`,
         `drop role ${names.server}, ${names.owner}`,

@@ -1,10 +1,9 @@
 import { spawn } from 'node:child_process'
 import { chmod, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
 import { join } from 'node:path'
 import pg from 'pg'
 import { inject, vi } from 'vitest'
-import { listen } from './listen.js'
+import { freePort } from './listen.js'
 import { temporaryFolder } from './temporary-folder.js'
 
 /**
@@ -52,9 +51,4 @@ max_client_conn = 500
   }
   await Promise.race([ended, vi.waitFor(answers, { timeout: 10_000, interval: 100 })])
   return bouncer
-}
-
-async function freePort(): Promise<number> {
-  await using server = await listen(createServer())
-  return Number(new URL(server.origin).port)
 }

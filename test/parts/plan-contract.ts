@@ -5,9 +5,9 @@ import { type Database, setUpFence } from '../../db/index.js'
 import { appRouter } from '../../server/index.js'
 import { encodeCursor } from '../../server/routers/task-cursor.js'
 import { type DatabaseKind, openTestDatabase } from './database.js'
-import { fillTasks, type Size } from './fill-tasks.js'
-import { type Plan, page, planKinds, planOf } from './plans.js'
-import { type Caller, statementsOf } from './sent-statements.js'
+import { fillTasks, type Size } from './many-tasks.js'
+import { type Plan, page, planKinds, planOf } from './query-plan.js'
+import { type Caller, statementsOf } from './recorded-statements.js'
 
 /** A user with what the calls need to know of their tasks. */
 interface Person {

@@ -1,5 +1,5 @@
 import { connect, createServer, type Socket } from 'node:net'
-import { listen } from './wire.js'
+import { listen } from './listen.js'
 
 /** A way to a PostgreSQL on which a test listens, keeps silent, and says the answers otherwise. */
 export async function startPostgresProxy(databaseUrl: string) {

@@ -1,18 +1,18 @@
 import { createServer } from 'node:http'
 import type { AnyTRPCRouter } from '@trpc/server'
-import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { inject } from 'vitest'
 import { openDatabase } from '../../db/index.js'
 import { createNodeHandler, createVerifier, TokenError } from '../../server/index.js'
+import { seconds } from './clock.js'
+import { claimsFrom, makeKey } from './issuer.js'
 import { listen } from './listen.js'
 
 const issuer = 'https://issuer.example.com'
 
 /** An API whose issuer is the test: tokens of any life and of either key, and every request on record. */
 export async function startTokenApi(router?: AnyTRPCRouter) {
-  const [known, unknown] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')])
-  const jwks = [{ ...(await exportJWK(known.publicKey)), kid: 'known', alg: 'ES256' }]
-  const verifier = createVerifier({ issuer, audience: issuer, keys: jwks })
+  const [known, unknown] = await Promise.all([makeKey('ES256', 'known'), makeKey('ES256', 'unknown')])
+  const verifier = createVerifier({ issuer, audience: issuer, keys: [known.jwk] })
   const revoked = new Set<string>()
   const keys = { areAway: false }
   const requests: { url: string; token: string | undefined }[] = []
@@ -35,7 +35,7 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
   })
   const host = await listen(server)
 
-  /** Signs a token of a person; no two are equal. */
+  /** Signs a token of a person; no two are equal. `life` is in seconds. */
   const mint = ({
     sub = 'alice',
     life = 900,
@@ -44,19 +44,13 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
     sub?: string
     life?: number
     kid?: string
-  }) => {
-    const now = Math.floor(Date.now() / 1000)
-    return new SignJWT({ jti: crypto.randomUUID() })
-      .setProtectedHeader({ alg: 'ES256', kid })
-      .setIssuer(issuer)
-      .setAudience(issuer)
-      .setSubject(sub)
-      .setIssuedAt(now)
-      .setExpirationTime(now + life)
-      .sign(kid === 'known' ? known.privateKey : unknown.privateKey)
-  }
+  }) =>
+    (kid === 'known' ? known : unknown).sign(
+      claimsFrom(issuer, { jti: crypto.randomUUID(), sub, exp: seconds() + life }),
+      { kid },
+    )
   return {
-    url: `${host.origin}/trpc`,
+    url: `${host.url}/trpc`,
     /** What has arrived: the path with its query, and the token of its header. */
     requests,
     /** Tokens that the API refuses as revoked. */

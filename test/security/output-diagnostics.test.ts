@@ -2,8 +2,8 @@ import { channel, subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { LRUCache } from 'lru-cache'
 import { expect, test } from 'vitest'
 import { createVerifier } from '../../server/verifier/index.js'
-import { good, issuer, keys, noon, token } from './world.js'
-import { Written } from './written.js'
+import { good, issuer, keys, noon, token } from './cases/token-fixtures.js'
+import { Written } from './secret-search.js'
 
 /** All that lru-cache, from 11.3 on, publishes to whoever in the process listens. */
 const channels = [

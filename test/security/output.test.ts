@@ -2,18 +2,19 @@ import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
-import { compile } from '../parts/compiled.js'
+import { builtCommands } from '../parts/built-commands.js'
+import { seconds as now } from '../parts/clock.js'
 import { dataDir } from '../parts/database.js'
-import { makeKey, now, startKeys } from '../parts/keys.js'
+import { bearer, json, type Sent, send } from '../parts/http-client.js'
+import { makeKey, startIssuer } from '../parts/issuer.js'
 import { ownedDatabase } from '../parts/logins.js'
-import { bearer, json, type Sent, send } from '../parts/wire.js'
-import { Written } from './written.js'
+import { Written } from './secret-search.js'
 
 type Header = [name: string, value: string]
 
 const written = new Written()
 beforeAll(async () => {
-  await using compiled = await compile()
+  await using compiled = await builtCommands()
   await using database = await ownedDatabase()
   await using data = await dataDir()
   const fenceSecret = written.secret(randomBytes(32).toString('hex'))
@@ -63,7 +64,7 @@ beforeAll(async () => {
   written.secret(await readFile(join(data.path, 'auth-secret'), 'utf8'))
   await useOwnIssuer(own)
 
-  await using issuer = await startKeys(await makeKey(), await makeKey('RS256'))
+  await using issuer = await startIssuer({ keys: [await makeKey(), await makeKey('RS256')] })
   await using remote = compiled.start(data.path, {
     ...env,
     FENCE_SECRET: written.secret(),
@@ -172,7 +173,7 @@ async function useOwnIssuer(url: string) {
 }
 
 /** Calls a server whose issuer is elsewhere, with tokens of all kinds, before and after that issuer is gone. */
-async function useElsewhere(url: string, issuer: Awaited<ReturnType<typeof startKeys>>) {
+async function useElsewhere(url: string, issuer: Awaited<ReturnType<typeof startIssuer>>) {
   const [key, rsa] = issuer.keys
   const stranger = await makeKey()
   if (key === undefined || rsa === undefined) throw new Error('The issuer has no keys.')

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
-import { makeKey } from '../parts/keys.js'
-import { type Answer, startScene } from './scene.js'
+import { makeKey } from '../parts/issuer.js'
+import { type Answer, startScene } from './cases/issuer-scenario.js'
 
 // What takes real time: an issuer is waited for three seconds. The tests wait together.
 vi.setConfig({ maxConcurrency: 20 })

@@ -5,10 +5,12 @@ import { openDatabase } from '../../db/index.js'
 import { describeError } from '../../server/http/describe-error.js'
 import { type CallReport, createNodeHandler, createVerifier, type TokenError } from '../../server/index.js'
 import { printable } from '../../shared/printable.js'
-import { claimsFrom, makeKey } from '../parts/keys.js'
-import { startTypeScript } from '../parts/running.js'
-import { here, key, startTold } from '../parts/told-issuer.js'
-import { bearer, listen, nowhere, ownIssuer, send } from '../parts/wire.js'
+import { here, key, startClockedVerifier } from '../parts/clocked-verifier.js'
+import { nowhere } from '../parts/database.js'
+import { bearer, send } from '../parts/http-client.js'
+import { claimsFrom, makeKey, startIssuer } from '../parts/issuer.js'
+import { listen } from '../parts/listen.js'
+import { startTypeScript } from '../parts/program.js'
 
 const range = (first: number, last: number) =>
   Array.from({ length: last - first + 1 }, (_, index) => String.fromCharCode(first + index))
@@ -101,7 +103,7 @@ test('the issuer of the configuration is escaped, and so is a hint that names it
 
 test('what metadata say is escaped in the problem and in its error', async () => {
   const told: [string, unknown][] = []
-  const { state, verifier } = startTold({
+  const { state, verifier } = startClockedVerifier({
     discover: true,
     onProblem: (problem, error) => void told.push([problem, error]),
   })
@@ -186,7 +188,7 @@ test('a failure names procedures of the router alone', async () => {
 })
 
 test('the log of the server has none of them, whatever a token says', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   const env = { PORT: '0', LOG_LEVEL: 'info', BETTER_AUTH_URL: issuer.url, DATABASE_URL: nowhere }
   await using server = startTypeScript('server/main.ts', env)
   const [, url = ''] = await server.said(/"url":"(http:[^"]+)"/)

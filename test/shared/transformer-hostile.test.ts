@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { transformer } from '../../shared/index.js'
-import { sharedApp } from '../parts/shared-app.js'
+import { sharedApp } from '../parts/app.js'
 
 const read = (text: string) => transformer.input.deserialize(JSON.parse(text))
 

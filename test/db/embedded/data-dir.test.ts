@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { openDataDir } from '../../../db/embedded/data-dir.js'
 import { DataDirInUseError } from '../../../db/index.js'
-import { startDatabaseChild } from '../../parts/child.js'
+import { startDatabaseChild } from '../../parts/database-process.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
 
 /** The files of the lock in a folder, whatever they are. */

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openDatabase, protectTable, shareTable } from '../../../db/index.js'
 import { databaseKinds, openTestDatabase } from '../../parts/database.js'
-import { openForGaps } from '../../parts/gaps.js'
+import { openForGaps } from '../../parts/fence-gaps.js'
 
 describe.each(databaseKinds)('the fence on %s', kind => {
   let database: Awaited<ReturnType<typeof openForGaps>>

@@ -3,8 +3,8 @@ import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import { isDatabaseUnavailable } from '../../../db/errors.js'
 import type { OpenDatabase } from '../../../db/index.js'
-import { type Breach, breaches } from '../../parts/breaches.js'
 import { type DatabaseKind, openTestDatabase } from '../../parts/database.js'
+import { type Breach, breaches } from '../../parts/isolation-mutants.js'
 
 const users = ['alice', 'bob', 'carol', 'dave'] as const
 type User = (typeof users)[number]

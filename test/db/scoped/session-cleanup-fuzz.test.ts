@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 import { mayLeaveBehind } from '../../../db/scoped/session-cleanup.js'
 import { readSessionFacts } from '../../../db/scoped/session-facts.js'
 import { openTestDatabase } from '../../parts/database.js'
-import { findMisjudged, lookBehind } from '../../parts/left-behind.js'
-import { statementsOf } from '../../parts/statements.js'
+import { statementsOf } from '../../parts/random-statements.js'
+import { findMisjudged, lookBehind } from '../../parts/session-state.js'
 
 const count = Number(process.env.FUZZ_STATEMENTS ?? 600)
 const seed = Number(process.env.FUZZ_SEED ?? 20_261_127)

@@ -4,8 +4,8 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { protectTable } from '../../../db/index.js'
 import { mayLeaveBehind } from '../../../db/scoped/session-cleanup.js'
-import { root } from '../../parts/child.js'
 import { databaseKinds, openTestDatabase } from '../../parts/database.js'
+import { root } from '../../parts/program.js'
 
 const volatileFunctions = new Set([
   'pg_advisory_lock',

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { openDatabase } from '../../../db/index.js'
-import { findCrossings } from '../../parts/crossings.js'
+import { watchMoments } from '../../parts/answer-pieces.js'
 import { openTestDatabase } from '../../parts/database.js'
-import { watchMoments } from '../../parts/moments.js'
-import { weakenedModule } from '../../security/weakened.js'
-import { cut } from '../../security/weaknesses-cut.js'
+import { findCrossings } from '../../parts/interleavings.js'
+import { weakenedModule } from '../../security/mutants/mutant.js'
+import { cut } from '../../security/mutants/token-mutant.js'
 
 test('a connection that is given back at any moment of any path serves the next caller as theirs alone', {
   timeout: 600_000,

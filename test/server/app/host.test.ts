@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startApp } from '../../parts/app.js'
-import { bearer, ownIssuer, type Sent, send, startRemote } from '../../parts/wire.js'
-import { exchange } from '../../security/wire.js'
+import { startApp, startRemote } from '../../parts/app.js'
+import { bearer, type Sent, send, sendBytes } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
 
 const allowed = 'https://app.example.com'
 
@@ -35,7 +35,7 @@ describe('the page at /', () => {
   })
 
   test('where the issuer is elsewhere names it, and nothing of a Better Auth here', async () => {
-    await using issuer = await ownIssuer()
+    await using issuer = await startIssuer()
     await using remote = await startRemote(issuer)
     const page = await (await send(remote.url, '/')).text()
     expect(page).toContain(issuer.url)
@@ -116,7 +116,7 @@ describe('CORS', () => {
   })
 
   test('without CORS_ORIGINS nobody may', async () => {
-    await using issuer = await ownIssuer()
+    await using issuer = await startIssuer()
     await using closed = await startRemote(issuer)
     const { headers } = await send(closed.url, '/trpc/health', { headers: [['origin', allowed]] })
     expect(headers.get('access-control-allow-origin')).toBeNull()
@@ -148,7 +148,7 @@ describe('while the issuer runs in this process', () => {
   })
 
   const raw = (target: string, ...hosts: string[]) =>
-    exchange(
+    sendBytes(
       app.url,
       [`GET ${target} HTTP/1.1`, ...hosts.map(name => `Host: ${name}`), 'Connection: close', '', ''].join(
         '\r\n',
@@ -191,7 +191,7 @@ describe('while the issuer runs in this process', () => {
 })
 
 test('where the issuer is elsewhere any name will do: a proxy sends its own', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using remote = await startRemote(issuer)
   const headers: Sent['headers'] = [['host', 'api.example.com'], bearer(await issuer.tokenFor('alice'))]
   expect((await send(remote.url, '/trpc/me', { headers })).status).toBe(200)

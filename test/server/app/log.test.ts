@@ -4,8 +4,8 @@ import { createRequire } from 'node:module'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { dataDir } from '../../parts/database.js'
+import { bearer, json, type Sent, send } from '../../parts/http-client.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
-import { bearer, json, type Sent, send } from '../../parts/wire.js'
 
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
 const main = fileURLToPath(new URL('../../../server/main.ts', import.meta.url))

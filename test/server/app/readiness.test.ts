@@ -1,10 +1,11 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
 
-import { startApp } from '../../parts/app.js'
-import { emptyDatabase } from '../../parts/database.js'
-import { runStatements } from '../../parts/run-statements.js'
-import { bearer, migrate, migratedDatabase, ownIssuer, send, startRemote } from '../../parts/wire.js'
+import { startApp, startRemote } from '../../parts/app.js'
+import { emptyDatabase, migrate, migratedDatabase } from '../../parts/database.js'
+import { bearer, send } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
+import { runSql } from '../../parts/run-sql.js'
 
 let database: Awaited<ReturnType<typeof migratedDatabase>>
 beforeAll(async () => {
@@ -77,7 +78,7 @@ test('with everything in place it is ready, and says how it stands with the keys
 })
 
 test('until the schema is migrated it says what to run, and then it recovers by itself', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using empty = await emptyDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: empty.url })
   expect(await isAlive(app.url)).toBe(200)
@@ -94,7 +95,7 @@ test('until the schema is migrated it says what to run, and then it recovers by 
 })
 
 test('a fence with gaps leaves it not ready, says how many, and what to run', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using own = await migratedDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: own.url })
   await recovers(app.url)
@@ -102,7 +103,7 @@ test('a fence with gaps leaves it not ready, says how many, and what to run', as
     ['table one', '1 gap'],
     ['table two', '2 gaps'],
   ]) {
-    await runStatements(own.url, `create ${object} (body text)`, `grant select on ${object} to app_user`)
+    await runSql(own.url, `create ${object} (body text)`, `grant select on ${object} to app_user`)
     expect(await readinessOf(app.url)).toMatchObject({
       status: 503,
       ready: false,
@@ -112,7 +113,7 @@ test('a fence with gaps leaves it not ready, says how many, and what to run', as
 })
 
 test('a database that comes, goes and comes back needs no restart', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using gate = await startGate(database.url)
   await using app = await startRemote(issuer, { DATABASE_URL: gate.url })
   const headers = [bearer(await issuer.tokenFor('alice'))]
@@ -138,7 +139,7 @@ test('a database that comes, goes and comes back needs no restart', async () => 
 })
 
 test('a database that is not there is told without its name', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   const url = new URL(inject('postgresUrl'))
   url.pathname = '/no_such_database_hunter2'
   await using app = await startRemote(issuer, { DATABASE_URL: url.href })
@@ -148,7 +149,7 @@ test('a database that is not there is told without its name', async () => {
 })
 
 test('until the issuer was reached it says what to look at, and then it recovers by itself', async () => {
-  await using issuer = await ownIssuer('away')
+  await using issuer = await startIssuer({ mode: 'away' })
   await using app = await startRemote(issuer, { DATABASE_URL: database.url })
   expect(await isAlive(app.url)).toBe(200)
   expect(await readinessOf(app.url)).toMatchObject({
@@ -159,30 +160,30 @@ test('until the issuer was reached it says what to look at, and then it recovers
     keySet: { keys: 0, age: null, lastError: 'unreachable' },
   })
   expect(await (await send(app.url, '/readyz')).text()).not.toMatch(/127\.0\.0\.1|http/)
-  issuer.now.state = 'up'
+  issuer.mode = 'up'
   await recovers(app.url)
 })
 
 test('it stays ready while the issuer is away, as long as the keys at hand may be used', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using app = await startRemote(issuer, { DATABASE_URL: database.url })
   await recovers(app.url)
-  issuer.now.state = 'away'
+  issuer.mode = 'away'
   expect(await readinessOf(app.url)).toMatchObject({ status: 200, ready: true })
   const headers = [bearer(await issuer.tokenFor('alice'))]
   expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
 })
 
 test('an issuer that has no keys yet is asked again', async () => {
-  await using issuer = await ownIssuer('without keys')
+  await using issuer = await startIssuer({ mode: 'without keys' })
   await using app = await startRemote(issuer, { DATABASE_URL: database.url })
   expect(await readinessOf(app.url)).toMatchObject({ status: 503, keys: expect.stringContaining('no keys') })
-  issuer.now.state = 'up'
+  issuer.mode = 'up'
   await recovers(app.url)
 })
 
 test('a JWKS_URL that finds a page and no keys leaves it not ready', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using other = await startRemote(issuer)
   await using app = await startRemote(issuer, {
     DATABASE_URL: database.url,

@@ -4,8 +4,10 @@ import { beforeEach, expect, test, vi } from 'vitest'
 import { openDatabase } from '../../../db/index.js'
 import { createNodeHandler, type HandlerOptions, publicProcedure, router } from '../../../server/index.js'
 import { transformer } from '../../../shared/index.js'
-import { refusalOf } from '../../parts/refusal.js'
-import { listen, nowhere, send } from '../../parts/wire.js'
+import { refusalOf } from '../../parts/api-error.js'
+import { nowhere } from '../../parts/database.js'
+import { send } from '../../parts/http-client.js'
+import { listen } from '../../parts/listen.js'
 
 const failing = router({
   fine: publicProcedure.query(() => 'fine'),

@@ -12,24 +12,18 @@ import {
   router,
   TokenError,
 } from '../../../server/index.js'
-import { emptyDatabase } from '../../parts/database.js'
-import {
-  bearer,
-  json,
-  listen,
-  migratedDatabase,
-  nowhere,
-  ownIssuer,
-  send,
-  startRemote,
-} from '../../parts/wire.js'
+import { startRemote } from '../../parts/app.js'
+import { emptyDatabase, migratedDatabase, nowhere } from '../../parts/database.js'
+import { bearer, json, send } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
+import { listen } from '../../parts/listen.js'
 
 const outage = (reason: string) => ({
   error: { json: { data: { code: 'SERVICE_UNAVAILABLE', httpStatus: 503, reason } } },
 })
 
 test('an issuer that was never reachable is 503, not the fault of the caller', async () => {
-  await using issuer = await ownIssuer('away')
+  await using issuer = await startIssuer({ mode: 'away' })
   await using app = await startRemote(issuer)
   const headers = [bearer(await issuer.tokenFor('alice'))]
 
@@ -48,11 +42,11 @@ test('an issuer that was never reachable is 503, not the fault of the caller', a
 })
 
 test('an issuer that comes back is asked again', async () => {
-  await using issuer = await ownIssuer('away')
+  await using issuer = await startIssuer({ mode: 'away' })
   await using app = await startRemote(issuer)
   const headers = [bearer(await issuer.tokenFor('alice'))]
   expect((await send(app.url, '/trpc/me', { headers })).status).toBe(503)
-  issuer.now.state = 'up'
+  issuer.mode = 'up'
   const me = async () => expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
   await vi.waitFor(me, { timeout: 10_000, interval: 100 })
 })
@@ -61,7 +55,7 @@ test.each<[string, TokenError, string]>([
   ['as the error says, in whole seconds', new TokenError('keys_unavailable', { retryAfter: 41.2 }), '42'],
   ['soon, where nobody knows', new TokenError('revocation_unavailable'), '5'],
 ])('an outage is 503 with Retry-After %s, the largest of a batch', async (_, error, seconds) => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   const database = await openDatabase({ url: nowhere })
   const verifier = { verify: () => Promise.reject(error) }
   const unavailable = protectedProcedure.query(() => 'never')
@@ -85,7 +79,7 @@ test.each<[string, TokenError, string]>([
 })
 
 test('a database that cannot be reached is 503, and its address stays here', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using app = await startRemote(issuer)
   const headers = [bearer(await issuer.tokenFor('alice'))]
 
@@ -106,7 +100,7 @@ test('a database that cannot be reached is 503, and its address stays here', asy
 })
 
 test('a database that takes the connection and says nothing is 503 after DATABASE_CONNECT_TIMEOUT', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using mute = await listen(createTcpServer(socket => socket.resume()))
   const env = {
     DATABASE_URL: `postgres://nobody@127.0.0.1:${mute.port}/nothing`,
@@ -120,7 +114,7 @@ test('a database that takes the connection and says nothing is 503 after DATABAS
 
 /** Procedures that ask a PostgreSQL of their own, migrated or not yet. */
 async function startAsking({ migrate }: { migrate: boolean }) {
-  const issuer = await ownIssuer()
+  const issuer = await startIssuer()
   const empty = await emptyDatabase()
   const database = await openDatabase({ url: empty.url, statementTimeout: 1, poolMax: 1 })
   if (migrate) await migrateToLatest(database.admin)
@@ -159,7 +153,7 @@ test('a statement that takes longer than it may is 504, and its connection serve
 })
 
 test('STATEMENT_TIMEOUT is the longest that a call waits for a lock', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using database = await migratedDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: database.url, STATEMENT_TIMEOUT: '1' })
   const other = await openDatabase({ url: database.url })
@@ -173,7 +167,7 @@ test('STATEMENT_TIMEOUT is the longest that a call waits for a lock', async () =
 })
 
 test('a search that takes longer than STATEMENT_TIMEOUT is 504 and says what to do, and smaller ones are answered', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using database = await migratedDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: database.url, STATEMENT_TIMEOUT: '1' })
   const admin = await openDatabase({ url: database.url })

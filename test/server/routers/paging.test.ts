@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
+import { administer, sharedApp, somebody } from '../../parts/app.js'
 import { databaseKinds } from '../../parts/database.js'
-import { administer, sharedApp, somebody } from '../../parts/shared-app.js'
 
 type Client = ReturnType<ReturnType<ReturnType<typeof sharedApp>>['as']>
 

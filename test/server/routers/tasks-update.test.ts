@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { refusalOf } from '../../parts/api-error.js'
+import { rawCall, sharedApp, somebody } from '../../parts/app.js'
 import { databaseKinds } from '../../parts/database.js'
-import { refusalOf } from '../../parts/refusal.js'
-import { rawCall, sharedApp, somebody } from '../../parts/shared-app.js'
 
 describe.each(databaseKinds)('updating a task on %s', kind => {
   const app = sharedApp(kind)

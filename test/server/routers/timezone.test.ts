@@ -2,9 +2,9 @@ import { sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { migrateToLatest, openDatabase } from '../../../db/index.js'
+import { refusalOf } from '../../parts/api-error.js'
+import { sharedApp } from '../../parts/app.js'
 import { databaseKinds, emptyDatabase } from '../../parts/database.js'
-import { refusalOf } from '../../parts/refusal.js'
-import { sharedApp } from '../../parts/shared-app.js'
 
 const zone = 'America/New_York'
 const times = [

@@ -12,8 +12,10 @@ import {
   reasonOf,
   router,
 } from '../../../server/index.js'
-import { hosts } from '../../parts/hosts.js'
-import { claimsFrom, makeKey, now, startWeb } from '../../parts/keys.js'
+import { seconds as now } from '../../parts/clock.js'
+import { claimsFrom, makeKey } from '../../parts/issuer.js'
+import { startWeb } from '../../parts/listen.js'
+import { hosts } from '../../parts/request-hosts.js'
 
 const issuer = 'https://auth.example.com'
 const options = { issuer, audience: issuer }

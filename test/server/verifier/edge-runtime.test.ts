@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
-import { algorithms, makeKey, now, startKeys } from '../../parts/keys.js'
-import { bundle, startWorker } from '../../parts/worker.js'
+import { seconds as now } from '../../parts/clock.js'
+import { algorithms, makeKey, startIssuer } from '../../parts/issuer.js'
+import { bundle, startWorker } from '../../parts/workerd.js'
 
 /** A verifier for all requests of a worker, whose clock is as far ahead (in seconds) as the request says. */
 const source = (issuer: string) => `
@@ -55,7 +56,7 @@ test.each(algorithms)(
   'in workerd a token signed with %s is verified by keys that come over HTTP',
   async alg => {
     const [key, stranger] = await Promise.all([makeKey(alg), makeKey(alg)])
-    await using issuer = await startKeys(key)
+    await using issuer = await startIssuer({ keys: [key] })
     await using worker = await startVerifier(issuer.url)
     const token = await key.sign(issuer.claims())
     const verdicts = await Promise.all([worker.verify(token), worker.verify(token)])
@@ -72,7 +73,7 @@ test.each(algorithms)(
 /** A token that holds for an hour, and a worker that has verified it. */
 async function startWarm() {
   const key = await makeKey()
-  const issuer = await startKeys(key)
+  const issuer = await startIssuer({ keys: [key] })
   const worker = await startVerifier(issuer.url)
   const token = await key.sign(issuer.claims({ exp: now() + 3600 }))
   expect(await worker.verify(token)).toMatchObject({ id: 'alice' })

@@ -2,7 +2,7 @@ import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import type { CacheOptions } from '../../../server/verifier/index.js'
 import { steadyClock } from '../../../server/verifier/steady-clock.js'
-import { away, key, keySet, other, startTold } from '../../parts/told-issuer.js'
+import { away, key, keySet, other, startClockedVerifier } from '../../parts/clocked-verifier.js'
 
 const year = 365 * 86_400
 
@@ -17,7 +17,7 @@ test('a steady clock goes on from where it was when the time is set back, howeve
 })
 
 test('a clock that is set back by a day locks nobody out', async () => {
-  const { state, verifier, sign, outcome } = startTold()
+  const { state, verifier, sign, outcome } = startClockedVerifier()
   const token = await sign(key)
   state.at = 86_400
   state.answer = away
@@ -32,7 +32,7 @@ test('a clock that is set back by a day locks nobody out', async () => {
 })
 
 test('a clock that is set back by a year prolongs nothing: not the bucket, not the freshness, not the last minute of a key', async () => {
-  const { state, sign, outcome, settle } = startTold({ cache: { maxAge: 90_000 } })
+  const { state, sign, outcome, settle } = startClockedVerifier({ cache: { maxAge: 90_000 } })
   const token = await sign(key)
   expect(await outcome(token)).toBe('accepted')
   for (let i = 0; i < 6; i++) await outcome(await sign(other, { kid: crypto.randomUUID() }))
@@ -55,7 +55,7 @@ test('a clock that is set back by a year prolongs nothing: not the bucket, not t
 })
 
 test('a clock that is set back by a year does not keep the keys of an issuer that is away for longer than a day', async () => {
-  const { state, verifier, sign, outcome } = startTold()
+  const { state, verifier, sign, outcome } = startClockedVerifier()
   const token = await sign(key)
   await verifier.ready()
   state.answer = away
@@ -71,7 +71,10 @@ test('a clock that is set back by a year does not keep the keys of an issuer tha
 function counted(options: CacheOptions) {
   const made = vi.fn(({ sub }: { sub: string }) => ({ id: sub }))
   const user = z.object({ sub: z.string() }).transform(made)
-  return { ...startTold({ keys: [key.jwk], user, cache: options }), verified: () => made.mock.calls.length }
+  return {
+    ...startClockedVerifier({ keys: [key.jwk], user, cache: options }),
+    verified: () => made.mock.calls.length,
+  }
 }
 
 test('a verdict is known for its time, and no longer when the clock is set back meanwhile', async () => {
@@ -131,7 +134,7 @@ test('half of the time that an issuer is left alone is chance', async () => {
     [0.9999, 4],
   ] as const) {
     random.mockReturnValue(chance)
-    const { state, verifier } = startTold()
+    const { state, verifier } = startClockedVerifier()
     state.answer = away
     for (state.at of [0, 10, 20]) await verifier.ready().catch(() => {})
     await expect(verifier.ready()).rejects.toMatchObject({ retryAfter: seconds })
@@ -139,7 +142,7 @@ test('half of the time that an issuer is left alone is chance', async () => {
 })
 
 test('an answer without keys is asked for again a minute later, where there are keys', async () => {
-  const { state, sign, outcome, settle } = startTold()
+  const { state, sign, outcome, settle } = startClockedVerifier()
   const token = await sign(key)
   expect(await outcome(token)).toBe('accepted')
   state.answer = async () => keySet()

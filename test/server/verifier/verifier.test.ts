@@ -2,15 +2,19 @@ import { inspect } from 'node:util'
 import { CompactSign, exportSPKI, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createVerifier, TokenError } from '../../../server/index.js'
-import { algorithms, type Key, makeKey, now, startKeys, startWeb } from '../../parts/keys.js'
+import { seconds as now } from '../../parts/clock.js'
+import { algorithms, type Key, makeKey, startIssuer } from '../../parts/issuer.js'
+import { startWeb } from '../../parts/listen.js'
 
-let issuer: Awaited<ReturnType<typeof startKeys>>
+let issuer: Awaited<ReturnType<typeof startIssuer>>
 let key: Key
 let stranger: Key
 beforeAll(async () => {
   key = await makeKey('EdDSA')
   stranger = await makeKey('EdDSA', key.kid)
-  issuer = await startKeys(key, ...(await Promise.all(algorithms.slice(1).map(alg => makeKey(alg)))))
+  issuer = await startIssuer({
+    keys: [key, ...(await Promise.all(algorithms.slice(1).map(alg => makeKey(alg))))],
+  })
 })
 afterAll(() => issuer[Symbol.asyncDispose]())
 afterEach(() => void vi.useRealTimers())

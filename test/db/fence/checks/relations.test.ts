@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, test } from 'vitest'
 import { databaseKinds } from '../../../parts/database.js'
-import { openForGaps } from '../../../parts/gaps.js'
+import { openForGaps } from '../../../parts/fence-gaps.js'
 
 describe.each(databaseKinds)('the fence round protected tables on %s', kind => {
   let database: Awaited<ReturnType<typeof openForGaps>>

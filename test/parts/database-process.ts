@@ -1,0 +1,32 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Answer, Command, Told } from './database-process-main.js'
+
+/** A process that does with a data folder what it is told, gone with the scope that made it. */
+export async function startDatabaseChild() {
+  const script = fileURLToPath(new URL('./database-process-main.js', import.meta.url))
+  const child = fork(script, {
+    execArgv: ['--import', 'tsx'],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  const exited = once(child, 'exit')
+  await once(child, 'spawn')
+  return {
+    child,
+    /** Resolves to what the command threw, or undefined. */
+    async tell(command: Command, argument = ''): Promise<Answer['error']> {
+      child.send({ command, argument } satisfies Told)
+      const [answer]: Answer[] = await once(child, 'message')
+      return answer?.error
+    },
+    async kill() {
+      child.kill('SIGKILL')
+      await exited
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL')
+      await exited
+    },
+  }
+}
