@@ -14,7 +14,7 @@ async function startIssuer(databaseUrl: string, port = '0') {
     ISSUER_PORT: port,
     ISSUER_TOKEN_LIFE: '30d',
   })
-  const [, url = ''] = await child.said(/^issuer at (\S+)$/m)
+  const [, url = ''] = await child.waitForOutput(/^issuer at (\S+)$/m)
   return { ...child, url }
 }
 

@@ -15,7 +15,7 @@ async function startIssuer(databaseUrl: string, algorithm = 'EdDSA', port = '0')
     ISSUER_ALGORITHM: algorithm,
     ISSUER_PORT: port,
   })
-  const [, url = ''] = await child.said(/^issuer at (\S+)$/m)
+  const [, url = ''] = await child.waitForOutput(/^issuer at (\S+)$/m)
   return { ...child, url }
 }
 

@@ -24,7 +24,7 @@ const runsAt = /^trpc-bearer runs at (http:\S+),/
 /** A server that is ready, on a port of its own. */
 async function start(cwd: string, env: Record<string, string> = {}) {
   const child = compiled.start(cwd, { PORT: '0', ...env })
-  const [, url = ''] = await child.said(runsAt)
+  const [, url = ''] = await child.waitForOutput(runsAt)
   return { ...child, url }
 }
 
@@ -51,7 +51,7 @@ describe('a first start in an empty folder', () => {
   beforeAll(async () => {
     folder = await temporaryFolder()
     server = await start(folder.path)
-    ;[banner] = await server.said(/^trpc-bearer runs[\s\S]+quickstart\n/)
+    ;[banner] = await server.waitForOutput(/^trpc-bearer runs[\s\S]+quickstart\n/)
   })
   afterAll(async () => {
     await server[Symbol.asyncDispose]()
@@ -174,7 +174,7 @@ describe('.env in the working folder', () => {
     const lines = Object.entries({ ...elsewhere, PORT: 'abc' }).map(([name, value]) => `${name}=${value}\n`)
     await writeFile(join(folder.path, '.env'), lines.join(''))
     await using server = compiled.start(folder.path, { PORT: '0' })
-    const [, url] = await server.said(/"url":"([^"]+)","issuer":"http:\/\/127.0.0.1:1"/)
+    const [, url] = await server.waitForOutput(/"url":"([^"]+)","issuer":"http:\/\/127.0.0.1:1"/)
     expect((await fetch(`${url}/healthz`)).status).toBe(200)
     expect(await readdir(folder.path)).toEqual(['.env'])
   })

@@ -5,7 +5,7 @@ import { onTestFinished, vi } from 'vitest'
  * Watches every connection that is opened, so that a test can do something at any moment of a statement: after so many pieces
  * of the server's answers, and so many turns of the microtask queue behind that.
  */
-export function watchMoments() {
+export function watchAnswerPieces() {
   const waiting = new Set<() => void>()
   let pieces = 0
   const { connect } = pg.Client.prototype

@@ -5,10 +5,18 @@ import { type OpenDatabase, openDatabase } from '../../db/index.js'
 import { type AppRouter, readConfig, startServer } from '../../server/index.js'
 import { transformer } from '../../shared/index.js'
 import { type DatabaseKind, dataDir, migratedDatabase, nowhere } from './database.js'
+import { startIssuer } from './issuer.js'
 import { signUp } from './sign-up.js'
 
-/** The server as `npm start` runs it: on a socket, with Better Auth and a database of this kind. */
-export async function startApp(kind: DatabaseKind = 'embedded', env: Record<string, string> = {}) {
+/**
+ * The server as `npm start` runs it: on a socket, with a database of this kind, and with Better Auth unless `env` names an
+ * issuer. Then `sign` makes the tokens.
+ */
+export async function startApp(
+  kind: DatabaseKind = 'embedded',
+  env: Record<string, string> = {},
+  sign?: (name: string) => Promise<string>,
+) {
   const folder = await dataDir()
   const database = kind === 'PostgreSQL' ? await migratedDatabase() : null
   const variables = {
@@ -22,6 +30,7 @@ export async function startApp(kind: DatabaseKind = 'embedded', env: Record<stri
 
   /** The token of a user, who is signed up the first time. */
   async function tokenOf(name: string): Promise<string> {
+    if (sign !== undefined) return sign(name)
     const user = users.get(name) ?? signUp(server.url, name)
     users.set(name, user)
     return (await user)()
@@ -49,13 +58,24 @@ export async function startRemote(issuer: { url: string }, env: Record<string, s
   return { url, close, [Symbol.asyncDispose]: close }
 }
 
-/** One app for all tests of a describe: `const app = sharedApp(kind)`, and `app()` inside the tests. */
+/**
+ * One app for all tests of a describe: `const app = sharedApp(kind)`, and `app()` inside the tests. Its issuer is the fake one,
+ * which signs a token faster than Better Auth signs a user up.
+ */
 export function sharedApp(kind: DatabaseKind, env?: () => Promise<Record<string, string>>) {
+  let issuer: Awaited<ReturnType<typeof startIssuer>> | undefined
   let app: Awaited<ReturnType<typeof startApp>> | undefined
   beforeAll(async () => {
-    app = await startApp(kind, await env?.())
+    const started = await startIssuer()
+    issuer = started
+    app = await startApp(kind, { BETTER_AUTH_URL: started.url, ...(await env?.()) }, name =>
+      started.tokenFor(name, { claims: { name, email: `${name}@example.com` } }),
+    )
   })
-  afterAll(() => app?.[Symbol.asyncDispose]())
+  afterAll(async () => {
+    await app?.[Symbol.asyncDispose]()
+    await issuer?.[Symbol.asyncDispose]()
+  })
   return () => {
     if (app === undefined) throw new Error('The app runs only while the tests of its describe run.')
     return app

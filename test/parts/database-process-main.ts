@@ -1,7 +1,7 @@
 import { type DataDir, openDataDir } from '../../db/embedded/data-dir.js'
 import { type OpenDatabase, openDatabase } from '../../db/index.js'
 
-/** What a process of its own does with a data folder when it is told to: the other end of `startDatabaseChild`. */
+/** What a process of its own does with a data folder when it is told to: the other end of `startDatabaseProcess`. */
 let held: DataDir | undefined
 let open: OpenDatabase | undefined
 
@@ -32,7 +32,7 @@ const commands = {
 }
 
 export type Command = keyof typeof commands
-export interface Told {
+export interface Order {
   command: Command
   argument: string
 }
@@ -43,7 +43,7 @@ export interface Answer {
 
 const answer = (message: Answer) => process.send?.(message)
 
-process.on('message', ({ command, argument }: Told) => {
+process.on('message', ({ command, argument }: Order) => {
   commands[command](argument).then(
     () => answer({}),
     ({ name, message }: Error) => answer({ error: { name, message } }),

@@ -1,10 +1,10 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { Answer, Command, Told } from './database-process-main.js'
+import type { Answer, Command, Order } from './database-process-main.js'
 
 /** A process that does with a data folder what it is told, gone with the scope that made it. */
-export async function startDatabaseChild() {
+export async function startDatabaseProcess() {
   const script = fileURLToPath(new URL('./database-process-main.js', import.meta.url))
   const child = fork(script, {
     execArgv: ['--import', 'tsx'],
@@ -15,8 +15,8 @@ export async function startDatabaseChild() {
   return {
     child,
     /** Resolves to what the command threw, or undefined. */
-    async tell(command: Command, argument = ''): Promise<Answer['error']> {
-      child.send({ command, argument } satisfies Told)
+    async run(command: Command, argument = ''): Promise<Answer['error']> {
+      child.send({ command, argument } satisfies Order)
       const [answer]: Answer[] = await once(child, 'message')
       return answer?.error
     },

@@ -4,7 +4,7 @@ import { FenceError, protectTable, shareTable } from '../../db/index.js'
 import { type DatabaseKind, openTestDatabase } from './database.js'
 
 /** A database in which a test opens gaps in the fence, in the schemas `gap` and `closed`. */
-export async function openForGaps(kind: DatabaseKind) {
+export async function openGapDatabase(kind: DatabaseKind) {
   const database = await openTestDatabase(kind)
   const { admin: db, fence, forUser } = database
 
@@ -29,7 +29,7 @@ export async function openForGaps(kind: DatabaseKind) {
     },
 
     /** Opens a gap, sees the calls refused, runs the SQL that the fence says, and sees them answered. */
-    async openAndMend(statements: readonly string[], object: string) {
+    async expectGapUntilFixed(statements: readonly string[], object: string) {
       for (const statement of statements) await run(statement)
       const { gaps } = await fence()
       expect(gaps).toEqual([expect.objectContaining({ object })])

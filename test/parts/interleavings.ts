@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import type { OpenDatabase, openDatabase } from '../../db/index.js'
-import type { watchMoments } from './answer-pieces.js'
-import { lookBehind } from './session-state.js'
+import type { watchAnswerPieces } from './answer-pieces.js'
+import { sessionStateQuery } from './session-state.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
@@ -51,11 +51,11 @@ export const paths: readonly (readonly [name: string, start: (alice: Handle) => 
 /** How its connection is given back in the middle. */
 export const ends = ['returns', 'fails', 'aborts'] as const
 
-/** Options of {@link findCrossings}. */
+/** Options of {@link findMixedUpUsers}. */
 export interface Crossing {
   open: typeof openDatabase
   url: string
-  moments: ReturnType<typeof watchMoments>
+  moments: ReturnType<typeof watchAnswerPieces>
   /** Turns of the microtask queue to try behind each piece of an answer. */
   turns: readonly number[]
 }
@@ -64,7 +64,12 @@ export interface Crossing {
  * Lets Alice give her connection back at every moment of every path, and Bob change all that he sees, at once on the same
  * connection. Tells each moment after which either has changed a row of the other, or has left something behind.
  */
-export async function* findCrossings({ open, url, moments, turns }: Crossing): AsyncGenerator<string, void> {
+export async function* findMixedUpUsers({
+  open,
+  url,
+  moments,
+  turns,
+}: Crossing): AsyncGenerator<string, void> {
   const database = await open({ url, poolMax: 1 })
   const watcher = await open({ url, poolMax: 1 })
   const rows = async () => {
@@ -105,7 +110,7 @@ export async function* findCrossings({ open, url, moments, turns }: Crossing): A
             await Promise.all(started)
             const seen = await rows()
             const { rows: left } = await sql
-              .raw<{ left_behind: string[] }>(lookBehind)
+              .raw<{ left_behind: string[] }>(sessionStateQuery)
               .execute(database.admin)
             const isApart = /^alice: (alice)?, bob: bob$/.test(seen) && left[0]?.left_behind.length === 0
             if (isApart && failure === null) continue

@@ -5,7 +5,7 @@ import type { Database, OpenDatabase } from '../../db/index.js'
 type Handles = Pick<OpenDatabase, 'admin' | 'forUser'>
 
 /** Takes a part of the fence away. For tests that must see it go: nothing of this is in the product. */
-export type Breach = (database: OpenDatabase & { url: string | null }) => Promise<Handles>
+export type IsolationMutant = (database: OpenDatabase & { url: string | null }) => Promise<Handles>
 
 /** A handle that sets its identity when a connection is made or taken, as one would write it by hand. */
 function byHand(url: string, identity: (userId: string) => string[]): OpenDatabase['forUser'] {
@@ -22,7 +22,7 @@ function byHand(url: string, identity: (userId: string) => string[]): OpenDataba
     })
 }
 
-export const breaches: readonly (readonly [name: string, breach: Breach])[] = [
+export const isolationMutants: readonly (readonly [name: string, breach: IsolationMutant])[] = [
   [
     'the policy were open',
     async database => {

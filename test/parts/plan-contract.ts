@@ -7,7 +7,7 @@ import { encodeCursor } from '../../server/routers/task-cursor.js'
 import { type DatabaseKind, openTestDatabase } from './database.js'
 import { fillTasks, type Size } from './many-tasks.js'
 import { type Plan, page, planKinds, planOf } from './query-plan.js'
-import { type Caller, statementsOf } from './recorded-statements.js'
+import { type Caller, recordStatements } from './recorded-statements.js'
 
 /** A user with what the calls need to know of their tasks. */
 interface Person {
@@ -98,7 +98,7 @@ export function planContract(kind: DatabaseKind, size: Size): void {
 
     /** The plans of a call: of the statements it sends, custom and generic. */
     async function plansOf([, , call]: Call, person: Person): Promise<Plan[]> {
-      const statements = await statementsOf(database, person.id, caller => call(caller, person))
+      const statements = await recordStatements(database, person.id, caller => call(caller, person))
       expect(statements).not.toEqual([])
       const plans: Plan[] = []
       for (const kind of planKinds) {

@@ -36,7 +36,7 @@ export function startProgram(
     /** How it ended, with all that it said. The code is null where a signal ended it. */
     ended,
     /** Waits until standard output holds this, and answers the match. */
-    async said(pattern: RegExp): Promise<RegExpExecArray> {
+    async waitForOutput(pattern: RegExp): Promise<RegExpExecArray> {
       const over = ended.then(() => true)
       for (let isOver = false; ; ) {
         const match = pattern.exec(stdout)

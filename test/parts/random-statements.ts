@@ -73,7 +73,7 @@ const calls = [
 ]
 
 /** Statements of every kind that a query may begin as, with what may leave something behind, and much that is no SQL at all. */
-export function statementsOf(seed: number): () => string {
+export function randomStatements(seed: number): () => string {
   const random = randomNumbers(seed)
   const one = <T>(list: readonly T[]): T => {
     const picked = list[Math.floor(random() * list.length)]

@@ -8,7 +8,7 @@ const createCaller = createCallerFactory(appRouter)
 export type Caller = ReturnType<typeof createCaller>
 
 /** The statements that procedures send when a user calls them. What they change is rolled back. */
-export async function statementsOf(
+export async function recordStatements(
   { forUser }: Pick<OpenDatabase, 'forUser'>,
   userId: string,
   call: (caller: Caller) => Promise<unknown>,

@@ -83,7 +83,7 @@ function asFetch<T>(path: string, headers: Headers, use: (req: Request) => Promi
   return use(request)
 }
 
-export const hosts: [name: string, host: Host][] = [
+export const requestHosts: [name: string, host: Host][] = [
   ['node:http', overHttp],
   ['Fastify', (path, headers, use) => overHttp(path, headers, raw => use({ raw }))],
   ['http2', overHttp2],

@@ -1,9 +1,9 @@
 import type { ClientBase } from 'pg'
 import { requireQuery } from '../../db/scoped/allowed-statements.js'
-import { statementsOf } from './random-statements.js'
+import { randomStatements } from './random-statements.js'
 
 /** What a connection has in its session, as PostgreSQL itself sees it: nothing where a caller has left nothing. */
-export const lookBehind = `
+export const sessionStateQuery = `
   select array(select relname::pg_catalog.text from pg_class where relnamespace = pg_my_temp_schema() and relkind in ('r', 'v', 'S'))
       || array(select ('lock ' || objid)::pg_catalog.text from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())
       || array(
@@ -16,11 +16,11 @@ export const lookBehind = `
     as left_behind`
 
 /** Runs generated statements as the application role, each in its transaction, and tells what was left by those that are called harmless. */
-export async function findMisjudged(
+export async function findMissedCleanups(
   client: ClientBase,
   { seed, count, judge }: { seed: number; count: number; judge: (text: string) => boolean },
 ) {
-  const next = statementsOf(seed)
+  const next = randomStatements(seed)
   const found = { ran: 0, left: 0, misjudged: [] as string[] }
   for (let n = 0; n < count; n++) {
     const text = next()
@@ -33,7 +33,7 @@ export async function findMisjudged(
       // No SQL, or refused: what it has left all the same counts too.
     }
     await client.query('commit')
-    const { rows } = await client.query<{ left_behind: string[] }>(lookBehind)
+    const { rows } = await client.query<{ left_behind: string[] }>(sessionStateQuery)
     const left = rows[0]?.left_behind ?? []
     if (left.length === 0) continue
     found.left++

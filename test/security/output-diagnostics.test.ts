@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache'
 import { expect, test } from 'vitest'
 import { createVerifier } from '../../server/verifier/index.js'
 import { good, issuer, keys, noon, token } from './cases/token-fixtures.js'
-import { Written } from './secret-search.js'
+import { OutputLog } from './secret-search.js'
 
 /** All that lru-cache, from 11.3 on, publishes to whoever in the process listens. */
 const channels = [
@@ -12,7 +12,7 @@ const channels = [
 ]
 
 test('who listens to the process hears nothing of a token', async () => {
-  const written = new Written()
+  const written = new OutputLog()
   const tokens = [good, await token({}, { kid: crypto.randomUUID() })].map(one => written.token(one))
   const listen = (message: unknown, name: string | symbol) => written.add(String(name), textOf(message))
   for (const name of channels) subscribe(name, listen)

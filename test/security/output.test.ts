@@ -8,11 +8,11 @@ import { dataDir } from '../parts/database.js'
 import { bearer, json, type Sent, send } from '../parts/http-client.js'
 import { makeKey, startIssuer } from '../parts/issuer.js'
 import { ownedDatabase } from '../parts/logins.js'
-import { Written } from './secret-search.js'
+import { OutputLog } from './secret-search.js'
 
 type Header = [name: string, value: string]
 
-const written = new Written()
+const written = new OutputLog()
 beforeAll(async () => {
   await using compiled = await builtCommands()
   await using database = await ownedDatabase()
@@ -60,7 +60,7 @@ beforeAll(async () => {
   ])
 
   await using issuing = compiled.start(data.path, env)
-  const [, own = ''] = await issuing.said(/^trpc-bearer runs at (http:\S+),/)
+  const [, own = ''] = await issuing.waitForOutput(/^trpc-bearer runs at (http:\S+),/)
   written.secret(await readFile(join(data.path, 'auth-secret'), 'utf8'))
   await useOwnIssuer(own)
 
@@ -70,7 +70,7 @@ beforeAll(async () => {
     FENCE_SECRET: written.secret(),
     BETTER_AUTH_URL: issuer.url,
   })
-  const [, url = ''] = await remote.said(/"url":"([^"]+)"/)
+  const [, url = ''] = await remote.waitForOutput(/"url":"([^"]+)"/)
   await useElsewhere(url, issuer)
 
   // The database is taken away, and both are looked at once more.
@@ -95,7 +95,7 @@ test('what stands there is found: in a log, in an answer, on standard error, and
   expect(written.find('planted-in-issuing')).toEqual(['answer to /trpc/tasks.list', 'issuing, stdout'])
   expect(written.find('planted-in-remote')).toEqual(['answer to /trpc/me', 'remote, stdout'])
   expect(written.find('planted-port')).toEqual(['start, broken settings, stderr'])
-  const leaky = new Written()
+  const leaky = new OutputLog()
   for (const secret of written.secrets) {
     leaky.secret(secret)
     leaky.add('log', `{"token":"${secret.slice(0, 30)}…"}`)

@@ -4,7 +4,7 @@ import { createVerifier } from '../../server/verifier/index.js'
 import { mutations } from './cases/random-tokens.js'
 import { stubKeySets } from './cases/token-case.js'
 import { weakened } from './mutants/mutant.js'
-import { takenAway } from './mutants/token-mutants.js'
+import { tokenMutants } from './mutants/token-mutants.js'
 
 /** A failure prints the seed with the path to the case: both together repeat it alone. */
 const often = { numRuns: 1_000, seed: 20_261_121 }
@@ -32,7 +32,7 @@ test.each([
   ['a claim of another type or value, signed by the issuer', 'aud is a text or a list of texts'],
   ['a claim of another type or value, signed by the issuer', 'nbf'],
 ])('%s: that is noticed without the rule: %s', async (name, rule) => {
-  const [, weakness] = takenAway.find(([one]) => one === rule) ?? []
+  const [, weakness] = tokenMutants.find(([one]) => one === rule) ?? []
   const mutation = mutations.find(one => one.name === name)
   if (weakness === undefined || mutation === undefined) throw new Error('There is no such rule or mutation.')
   const property = await mutation.property(await weakened(weakness), { accepted: 0, refused: 0 })

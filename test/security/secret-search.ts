@@ -2,7 +2,7 @@
 const telling = 20
 
 /** What a run has written, by where it stands, and the secrets that were used in it. */
-export class Written {
+export class OutputLog {
   readonly #secrets = new Set<string>()
   readonly #texts: { where: string; text: string }[] = []
 

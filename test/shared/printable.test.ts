@@ -191,7 +191,7 @@ test('the log of the server has none of them, whatever a token says', async () =
   await using issuer = await startIssuer()
   const env = { PORT: '0', LOG_LEVEL: 'info', BETTER_AUTH_URL: issuer.url, DATABASE_URL: nowhere }
   await using server = startTypeScript('server/main.ts', env)
-  const [, url = ''] = await server.said(/"url":"(http:[^"]+)"/)
+  const [, url = ''] = await server.waitForOutput(/"url":"(http:[^"]+)"/)
   const stranger = await makeKey()
   const storable = text.replaceAll('\0', '').toWellFormed()
   const tokens = [

@@ -115,7 +115,7 @@ test.each([
 })
 
 describe('over HTTP', () => {
-  const app = sharedApp('embedded')
+  const app = sharedApp('PostgreSQL')
   let token: string
   beforeAll(async () => {
     token = await app().tokenOf('alice')

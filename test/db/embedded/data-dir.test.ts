@@ -3,7 +3,7 @@ import { basename, join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { openDataDir } from '../../../db/embedded/data-dir.js'
 import { DataDirInUseError } from '../../../db/index.js'
-import { startDatabaseChild } from '../../parts/database-process.js'
+import { startDatabaseProcess } from '../../parts/database-process.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
 
 /** The files of the lock in a folder, whatever they are. */
@@ -16,8 +16,8 @@ async function lockFiles(folder: string): Promise<string[]> {
 let dead: { pid: string; files: { name: string; content: string }[] }
 beforeAll(async () => {
   await using folder = await temporaryFolder()
-  await using child = await startDatabaseChild()
-  expect(await child.tell('claim', folder.path)).toBeUndefined()
+  await using child = await startDatabaseProcess()
+  expect(await child.run('claim', folder.path)).toBeUndefined()
   await child.kill()
   const files = await lockFiles(folder.path)
   dead = {
@@ -90,8 +90,8 @@ describe('the lock of a data folder', () => {
 
   test('is refused as long as its owner lives, stopped or seen from another container', async () => {
     await using folder = await temporaryFolder()
-    await using child = await startDatabaseChild()
-    expect(await child.tell('claim', folder.path)).toBeUndefined()
+    await using child = await startDatabaseProcess()
+    expect(await child.run('claim', folder.path)).toBeUndefined()
     child.child.kill('SIGSTOP')
     await expect(openDataDir(folder.path)).rejects.toThrow(DataDirInUseError)
     for (const file of await lockFiles(folder.path)) {
@@ -104,9 +104,9 @@ describe('the lock of a data folder', () => {
 
   test('is taken from an owner that was killed', async () => {
     await using folder = await temporaryFolder()
-    await using child = await startDatabaseChild()
-    expect(await child.tell('claim', folder.path)).toBeUndefined()
-    expect(await child.tell('claim', folder.path)).toMatchObject({ name: 'DataDirInUseError' })
+    await using child = await startDatabaseProcess()
+    expect(await child.run('claim', folder.path)).toBeUndefined()
+    expect(await child.run('claim', folder.path)).toMatchObject({ name: 'DataDirInUseError' })
     await child.kill()
     const owner = await openDataDir(folder.path)
     await owner.release()
@@ -133,15 +133,15 @@ describe('the lock of a data folder', () => {
 
   test('is had by one of six processes that find an owner dead, and the others are refused', async () => {
     await using folder = await temporaryFolder()
-    const children = await Promise.all(Array.from({ length: 6 }, startDatabaseChild))
+    const children = await Promise.all(Array.from({ length: 6 }, startDatabaseProcess))
     try {
       for (let round = 0; round < 12; round++) {
         const path = join(folder.path, String(round))
         await leaveDeadLock(path)
-        const errors = await Promise.all(children.map(child => child.tell('claim', path)))
+        const errors = await Promise.all(children.map(child => child.run('claim', path)))
         const names = errors.map(error => error?.name ?? 'had it')
         expect(names.toSorted()).toEqual([...Array.from({ length: 5 }, () => 'DataDirInUseError'), 'had it'])
-        await Promise.all(children.map(child => child.tell('release')))
+        await Promise.all(children.map(child => child.run('release')))
       }
     } finally {
       await Promise.all(children.map(child => child.kill()))

@@ -6,7 +6,7 @@ import pg from 'pg'
 import { describe, expect, inject, test, vi } from 'vitest'
 import { openDatabase } from '../../../db/index.js'
 import { dataDir } from '../../parts/database.js'
-import { startDatabaseChild } from '../../parts/database-process.js'
+import { startDatabaseProcess } from '../../parts/database-process.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
 
 const titles = async ({ forUser }: Awaited<ReturnType<typeof openDatabase>>) =>
@@ -66,8 +66,8 @@ describe('the embedded database', () => {
       ),
     }
     await expect(openDatabase({ dataDir: folder.path })).rejects.toMatchObject(refusal)
-    await using child = await startDatabaseChild()
-    expect(await child.tell('open', folder.path)).toMatchObject(refusal)
+    await using child = await startDatabaseProcess()
+    expect(await child.run('open', folder.path)).toMatchObject(refusal)
     await write(owner, 'after')
     expect(await titles(owner)).toEqual(['after', 'before'])
     await owner.close()
@@ -78,12 +78,12 @@ describe('the embedded database', () => {
 
   test('is reclaimed from an owner that was killed, with every row that was acknowledged', async () => {
     await using folder = await dataDir()
-    await using child = await startDatabaseChild()
-    expect(await child.tell('open', folder.path)).toBeUndefined()
+    await using child = await startDatabaseProcess()
+    expect(await child.run('open', folder.path)).toBeUndefined()
     const acknowledged: string[] = []
     for (let number = 0; number < 100; number++) {
       const title = `Task ${String(number).padStart(3, '0')}`
-      expect(await child.tell('write', title)).toBeUndefined()
+      expect(await child.run('write', title)).toBeUndefined()
       acknowledged.push(title)
     }
     child.child.send({ command: 'write', argument: 'unknown' })
@@ -137,14 +137,14 @@ describe('a joined embedded database', () => {
     const owner = await openDatabase({ dataDir: folder.path })
     await write(owner, "the owner's")
     const joined = await openDatabase({ dataDir: folder.path, join: true })
-    await using child = await startDatabaseChild()
-    expect(await child.tell('join', folder.path)).toBeUndefined()
-    expect(await child.tell('write', "another process's")).toBeUndefined()
+    await using child = await startDatabaseProcess()
+    expect(await child.run('join', folder.path)).toBeUndefined()
+    expect(await child.run('write', "another process's")).toBeUndefined()
     await write(joined, "the guest's")
     const all = ["another process's", "the guest's", "the owner's"]
     expect(await titles(owner)).toEqual(all)
     await joined.close()
-    expect(await child.tell('close')).toBeUndefined()
+    expect(await child.run('close')).toBeUndefined()
     expect(await titles(owner)).toEqual(all)
     await expect(openDatabase({ dataDir: folder.path })).rejects.toMatchObject({ name: 'DataDirInUseError' })
     await owner.close()

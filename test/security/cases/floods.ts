@@ -1,8 +1,8 @@
 import { expect } from 'vitest'
 import { makeKey } from '../../parts/issuer.js'
-import { type Cases, startScene } from './issuer-scenario.js'
+import { type Cases, startScenario } from './issuer-scenario.js'
 
-type Scene = Awaited<ReturnType<typeof startScene>>
+type Scene = Awaited<ReturnType<typeof startScenario>>
 
 /** So many tokens at once, of which each names another key that nobody has. */
 const flood = async ({ invented, outcome }: Scene, count: number) =>
@@ -10,7 +10,7 @@ const flood = async ({ invented, outcome }: Scene, count: number) =>
 
 export const floods: Cases = {
   '10,000 invented kids at once cost five fetches at most': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     await scene.call()
     const outcomes = await flood(scene, 10_000)
     for (const outcome of outcomes) expect(['unknown_key', 'keys_unavailable']).toContain(outcome)
@@ -19,7 +19,7 @@ export const floods: Cases = {
     scene.expectAllServed()
   },
   '10,000 invented kids in 100 seconds cost five fetches and one in ten seconds': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     const outcomes = new Set<string>()
     await scene.call()
     while (scene.state.at < 100) {
@@ -31,14 +31,14 @@ export const floods: Cases = {
     scene.expectAllServed()
   },
   'a flood from a cold start costs no more': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     for (let i = 0; i < 100; i++) await flood(scene, 10)
     expect(scene.asked.length).toBe(1 + 5)
     await scene.call()
     scene.expectAllServed()
   },
   'keys that are too old cost no more, where the issuer has none any more': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     await scene.call()
     scene.state.at = 86_401
     scene.state.keys.length = 0
@@ -50,7 +50,7 @@ export const floods: Cases = {
     expect(await scene.outcome(await scene.sign(scene.key))).toBe('accepted')
   },
   'a kid that the issuer does not have is asked about once in ten seconds': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     const token = scene.invented()
     await scene.call()
     for (scene.state.at of [1, 2, 10]) expect(await scene.outcome(token)).toBe('unknown_key')
@@ -60,7 +60,7 @@ export const floods: Cases = {
     expect(scene.asked).toEqual([0, 1, 11])
   },
   'two keys that are minted together are both found': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     const keys = await Promise.all([makeKey(), makeKey()])
     const tokens = await Promise.all(keys.map(key => scene.sign(key)))
     await scene.call()
@@ -69,7 +69,7 @@ export const floods: Cases = {
     expect(scene.asked.length).toBe(2)
   },
   'five keys that are minted one after another are each found at once': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     await scene.call()
     for (let i = 0; i < 5; i++) {
       const key = await makeKey()
@@ -80,7 +80,7 @@ export const floods: Cases = {
   },
   'a new key in the midst of a flood is unavailable for a while, never unknown, and then found':
     async make => {
-      await using scene = await startScene(make)
+      await using scene = await startScenario(make)
       const fresh = await makeKey()
       const token = await scene.sign(fresh)
       await scene.call()
@@ -100,7 +100,7 @@ export const floods: Cases = {
       scene.expectAllServed()
     },
   'a flood of signatures that fail under a known kid costs as many fetches': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     const forger = await makeKey('EdDSA', scene.key.kid)
     const forge = (i: number) => scene.sign(forger, { cty: String(i) })
     await scene.call()
@@ -121,13 +121,13 @@ const thousand = ({ sign, key }: Scene) =>
 
 export const concurrency: Cases = {
   '1,000 callers at once before there are keys cost one fetch': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     const outcomes = await Promise.all((await thousand(scene)).map(scene.outcome))
     expect(new Set(outcomes)).toEqual(new Set(['accepted']))
     expect(scene.asked).toEqual([0])
   },
   '1,000 callers at once after a long silence cost one fetch': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     await scene.call()
     scene.state.at = 3_600
     const outcomes = await Promise.all((await thousand(scene)).map(scene.outcome))
@@ -135,7 +135,7 @@ export const concurrency: Cases = {
     expect(scene.asked).toEqual([0, 3_600])
   },
   '1,000 callers at once with a new key cost one fetch': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     const fresh = await makeKey()
     await scene.call()
     scene.state.keys.push(fresh.jwk)
@@ -144,7 +144,7 @@ export const concurrency: Cases = {
     expect(scene.asked).toEqual([0, 0])
   },
   '1,000 callers at once cost an issuer that fails one fetch': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     scene.state.answer = response => response.destroy()
     const outcomes = await Promise.all((await thousand(scene)).map(scene.outcome))
     expect(new Set(outcomes)).toEqual(new Set(['keys_unavailable']))

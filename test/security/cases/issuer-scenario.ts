@@ -22,7 +22,7 @@ export type Answer = (response: ServerResponse, keys: string) => unknown
  * An issuer on a real socket that does as it is told, a verifier on a clock that stands still until it is moved, and callers
  * whose key is known.
  */
-export async function startScene(
+export async function startScenario(
   make: Make = createVerifier,
   options: Partial<IssuerOptions & VerifierOptions> = {},
 ) {

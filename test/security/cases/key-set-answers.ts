@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib'
 import { expect } from 'vitest'
 import { type Key, makeKey } from '../../parts/issuer.js'
 import { startWeb } from '../../parts/listen.js'
-import { type Answer, type Cases, casesOf, startScene } from './issuer-scenario.js'
+import { type Answer, type Cases, casesOf, startScenario } from './issuer-scenario.js'
 
 /** Most that an answer may be long, in bytes. */
 export const maxBytes = 256 * 1024
@@ -109,7 +109,7 @@ export const badAnswers: Cases = casesOf(
   bad,
   ([lastError, answer, also = '']) =>
     async make => {
-      await using scene = await startScene(make)
+      await using scene = await startScenario(make)
       const { state, verifier, outcome, sign, pass } = scene
       const fresh = await makeKey()
       const token = await sign(fresh)
@@ -172,7 +172,7 @@ const good: Record<string, Answer> = {
 export const goodAnswers: Cases = casesOf(
   good,
   answer => async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     const fresh = await makeKey()
     await scene.call()
     scene.state.keys.push(fresh.jwk)
@@ -190,7 +190,7 @@ export const redirects: Cases = casesOf(
   code => async make => {
     const forger = await makeKey()
     await using other = await startWeb((_, response) => response.end(JSON.stringify({ keys: [forger.jwk] })))
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     await scene.call()
     scene.state.answer = response => response.writeHead(code, { location: other.url }).end()
     expect(await scene.outcome(await scene.sign(forger))).toBe('keys_unavailable')

@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
 import { claimsFrom, makeKey } from '../../parts/issuer.js'
 import { startWeb } from '../../parts/listen.js'
-import { type Cases, casesOf, startScene } from './issuer-scenario.js'
+import { type Cases, casesOf, startScenario } from './issuer-scenario.js'
 
 const caching: Record<string, [headers: Record<string, string>, freshFor: number]> = {
   'nothing said': [{}, 300],
@@ -26,7 +26,7 @@ export const cacheControl: Cases = casesOf(
   caching,
   ([headers, freshFor]) =>
     async make => {
-      await using scene = await startScene(make)
+      await using scene = await startScenario(make)
       scene.state.answer = (response, keys) => response.writeHead(200, headers).end(keys)
       await scene.call()
       const due = freshFor * 0.8
@@ -131,7 +131,7 @@ const discovered = casesOf(
 export const discovery: Cases = {
   ...discovered,
   'metadata that name another issuer from some day on cost nobody with a known key anything': async make => {
-    await using scene = await startScene(make, { discover: true })
+    await using scene = await startScenario(make, { discover: true })
     let issuer = scene.url
     scene.state.answer = (response, keys) =>
       response.req.url === '/keys'

@@ -1,6 +1,6 @@
 import { expect, vi } from 'vitest'
 import { makeKey } from '../../parts/issuer.js'
-import { type Answer, type Cases, casesOf, startScene } from './issuer-scenario.js'
+import { type Answer, type Cases, casesOf, startScenario } from './issuer-scenario.js'
 
 const hour = 3_600
 const day = 24 * hour
@@ -9,7 +9,7 @@ const away: Answer = response => response.destroy()
 export const rotations: Cases = {
   'a new key counts at once, the one before it for a minute after it left, with what it has proven':
     async make => {
-      await using scene = await startScene(make, { cache: { maxAge: day } })
+      await using scene = await startScenario(make, { cache: { maxAge: day } })
       const { state, asked, outcome, sign } = scene
       const [old, fresh] = await Promise.all([makeKey(), makeKey()])
       const [known, unseen] = [await sign(old), await sign(old, { cty: 'unseen' })]
@@ -30,7 +30,7 @@ export const rotations: Cases = {
       scene.expectAllServed()
     },
   'a key that was replaced under its kid counts for a minute more, and no longer': async make => {
-    await using scene = await startScene(make, { cache: { maxAge: day } })
+    await using scene = await startScenario(make, { cache: { maxAge: day } })
     const { state, outcome, sign } = scene
     const old = await makeKey()
     const fresh = await makeKey('EdDSA', old.kid)
@@ -47,7 +47,7 @@ export const rotations: Cases = {
     scene.expectAllServed()
   },
   'a key that comes back within its last minute stays': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     const { state, outcome, sign } = scene
     const [swung, another] = await Promise.all([makeKey(), makeKey()])
     state.keys.push(swung.jwk)
@@ -77,7 +77,7 @@ const endings: Record<string, (first: HeldAnswer) => void> = {
 export const suspended: Cases = casesOf(
   endings,
   ends => async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     const fresh = await makeKey()
     const [token, another] = [await scene.sign(fresh), await scene.sign(fresh, { cty: 'another' })]
     await scene.call()
@@ -102,7 +102,7 @@ export const suspended: Cases = casesOf(
 
 export const outages: Cases = {
   'an issuer that is stopped for 23 hours costs nobody with a known key anything': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     const { state, outcome, sign } = scene
     const fresh = await makeKey()
     const token = await sign(fresh)
@@ -125,7 +125,7 @@ export const outages: Cases = {
   },
   'a caller with a known key waits for no refresh after a silence, and its key counts a minute more where it has left':
     async make => {
-      await using scene = await startScene(make, { cache: { maxAge: day } })
+      await using scene = await startScenario(make, { cache: { maxAge: day } })
       const { state, outcome } = scene
       const old = await makeKey()
       const [known, unseen] = [await scene.sign(old), await scene.sign(old, { cty: 'unseen' })]
@@ -147,7 +147,7 @@ export const outages: Cases = {
       for (const token of [known, unseen]) expect(await outcome(token)).toBe('unknown_key')
     },
   'an issuer that has no key yet is an outage, and asked for each new token': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     const token = await scene.sign(scene.key)
     const keys = scene.state.keys.splice(0)
     for (let n = 0; n < 3; n++) expect(await scene.outcome(token)).toBe('keys_unavailable')
@@ -156,7 +156,7 @@ export const outages: Cases = {
     expect(await scene.outcome(token)).toBe('accepted')
   },
   'after a day without the issuer its keys are unavailable, until it is back': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     const token = await scene.sign(scene.key)
     await scene.call()
     await scene.stop()
@@ -170,7 +170,7 @@ export const outages: Cases = {
   },
   'an issuer that fails for an hour is asked after 1 s, then 2, 4 and so on, and each minute in the end':
     async make => {
-      await using scene = await startScene(make)
+      await using scene = await startScenario(make)
       await scene.call()
       scene.state.answer = away
       await scene.pass(239, 239)
@@ -189,7 +189,7 @@ export const outages: Cases = {
       scene.expectAllServed()
     },
   'an issuer that never answered is asked as seldom, however many ask for keys': async make => {
-    await using scene = await startScene(make)
+    await using scene = await startScenario(make)
     scene.state.answer = away
     for (scene.state.at = 0; scene.state.at < 300; scene.state.at++) {
       const tokens = Array.from({ length: 10 }, scene.invented)
@@ -222,7 +222,7 @@ export const retryAfter: Cases = casesOf(
   asks,
   ([headers, seconds]) =>
     async make => {
-      await using scene = await startScene(make)
+      await using scene = await startScenario(make)
       const { state, outcome, asked } = scene
       const dateIn = (later: number) => new Date(scene.now() + later * 1000).toUTCString()
       await scene.call()

@@ -7,7 +7,7 @@ import {
   sign as signature,
 } from 'node:crypto'
 import { expect } from 'vitest'
-import { type Cases, casesOf, encode, startScene } from './issuer-scenario.js'
+import { type Cases, casesOf, encode, startScenario } from './issuer-scenario.js'
 
 type Jwk = Record<string, unknown>
 
@@ -116,7 +116,7 @@ export const keysBeside: Cases = casesOf(
   rows,
   ({ jwk, header, sign, outcome }) =>
     async make => {
-      await using scene = await startScene(make)
+      await using scene = await startScenario(make)
       scene.state.keys.unshift(jwk)
       const [, claims] = (await scene.sign(scene.key)).split('.')
       const signed = `${encode(header)}.${claims}`

@@ -1,4 +1,4 @@
-import { cut, type TakenAway } from './token-mutant.js'
+import { mutant, type TokenMutant } from './mutant.js'
 
 const create = 'server/verifier/create-verifier.ts'
 const cache = 'server/verifier/verdict-cache.ts'
@@ -7,7 +7,7 @@ const signing = 'server/verifier/keys/signing-keys.ts'
 
 /** The cache with a part of the token for its key. */
 const cachedBy = (part: string) =>
-  cut(
+  mutant(
     cache,
     'new LRUCache<string, { verdict: Verdict; since: number }>(',
     `new (class extends LRUCache<string, { verdict: Verdict; since: number }> {
@@ -17,7 +17,7 @@ const cachedBy = (part: string) =>
   )
 
 /** Rules of what is remembered and of what an application is given. */
-export const knownTakenAway: TakenAway[] = [
+export const cacheMutants: TokenMutant[] = [
   [
     'the cache knows whole tokens',
     cachedBy("token.split('.')[1]"),
@@ -32,7 +32,7 @@ export const knownTakenAway: TakenAway[] = [
   ],
   [
     'only proofs are remembered',
-    cut(
+    mutant(
       create,
       '    const key = await signerOf(',
       "    cache?.set(token, { claims: parsed.claims, user: { id: String(parsed.claims.sub) }, key: { id: 'x' }, issuer: { ...issuer, keys: { ...issuer.keys, refresh() {}, isLive: () => true } } })\n    const key = await signerOf(",
@@ -42,55 +42,55 @@ export const knownTakenAway: TakenAway[] = [
   ],
   [
     'times are judged on every request',
-    cut(create, '    judge(verdict.claims, verdict.issuer)\n'),
+    mutant(create, '    judge(verdict.claims, verdict.issuer)\n'),
     'known: expired since',
     'accepted',
   ],
   [
     'what is under way is forgotten when it is done',
-    cut('server/verifier/once-at-a-time.ts', 'if (underWay.peek(token) === own) underWay.delete(token)'),
+    mutant('server/verifier/once-at-a-time.ts', 'if (underWay.peek(token) === own) underWay.delete(token)'),
     'known: expired since, and forgotten',
     'accepted',
   ],
   [
     'a proof falls with its key',
-    cut(cache, ' && verdict.issuer.keys.isLive(verdict.key)'),
+    mutant(cache, ' && verdict.issuer.keys.isLive(verdict.key)'),
     'known: the key has left, a minute ago',
     'accepted',
   ],
   [
     'users are frozen',
-    cut(create, 'frozenCopy(await userOf(claims, user)) ?? null', 'await userOf(claims, user)'),
+    mutant(create, 'frozenCopy(await userOf(claims, user)) ?? null', 'await userOf(claims, user)'),
     'known: a request changes its user',
     'admin, Alice',
   ],
   [
     'users are frozen through and through',
-    cut(freeze, '  for (const member of Object.values(value)) deepFreeze(member)\n'),
+    mutant(freeze, '  for (const member of Object.values(value)) deepFreeze(member)\n'),
     'known: a request changes a list deep in its user',
     'another',
   ],
   [
     'users are copied',
-    cut(freeze, 'structuredClone(value)', 'value'),
+    mutant(freeze, 'structuredClone(value)', 'value'),
     'known: what a user refers to stays its owner’s to change',
     'frozen',
   ],
   [
     'what cannot be frozen is made anew',
-    cut(freeze, 'if (seen.has(value)) return true', 'if (seen.size >= 0) return true'),
+    mutant(freeze, 'if (seen.has(value)) return true', 'if (seen.size >= 0) return true'),
     'known: a request changes a Date in its user',
     'another',
   ],
   [
     'claims are frozen',
-    cut(create, '    deepFreeze(claims)\n'),
+    mutant(create, '    deepFreeze(claims)\n'),
     'known: the hook changes its claims',
     'accepted',
   ],
   [
     'revocation is asked on every request',
-    cut(
+    mutant(
       create,
       'if (isRevoked !== undefined) await',
       'if (isRevoked !== undefined && cache?.get(token) === undefined) await',
@@ -100,13 +100,13 @@ export const knownTakenAway: TakenAway[] = [
   ],
   [
     'revocation that cannot say refuses',
-    cut(create, "if (onRevocationError === 'accept') return false", 'return false'),
+    mutant(create, "if (onRevocationError === 'accept') return false", 'return false'),
     'nobody knows whether revoked',
     'accepted',
   ],
   [
     'private keys are no public ones',
-    cut(signing, 'name => name in jwk', '() => false'),
+    mutant(signing, 'name => name in jwk', '() => false'),
     'a private key given for a public one',
     'accepted',
   ],

@@ -6,30 +6,32 @@ import type { createVerifier } from '../../../server/verifier/index.js'
 import { root } from '../../parts/program.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
 
-/** A change of the source that takes one of its rules away. */
-export interface Weakness {
+/** A change of the source that removes one of its rules. */
+export interface Mutant {
   /** Path from the root of the repository. */
   file: string
   from: string
   to: string
 }
 
+export const mutant = (file: string, from: string, to = ''): Mutant => ({ file, from, to })
+
+/** The source of a mutant: the file must contain the text exactly once. */
+export function mutate(source: string, { file, from, to }: Mutant): string {
+  if (source.split(from).length !== 2) throw new Error(`${file} does not contain exactly once: ${from}`)
+  return source.replace(from, () => to)
+}
+
 /**
- * A module with rules of the product taken away, to see that a suite would notice.
+ * Imports a module from changed source, to prove that a suite would notice.
  *
- * @param entry its path from the root of the repository
- * @throws where a file does not have its rule in this form, once and only once
+ * @param entry path of the module from the root of the repository
  */
-export async function weakenedModule<T>(entry: string, weaknesses: readonly Weakness[]): Promise<T> {
+export async function weakenedModule<T>(entry: string, mutants: readonly Mutant[]): Promise<T> {
   const sources = new Map<string, string>()
-  for (const { file, from, to } of weaknesses) {
-    const path = join(root, file)
-    const source = sources.get(path) ?? (await readFile(path, 'utf8'))
-    if (source.split(from).length !== 2) throw new Error(`${file} does not have once: ${from}`)
-    sources.set(
-      path,
-      source.replace(from, () => to),
-    )
+  for (const mutant of mutants) {
+    const path = join(root, mutant.file)
+    sources.set(path, mutate(sources.get(path) ?? (await readFile(path, 'utf8')), mutant))
   }
   const { outputFiles } = await build({
     entryPoints: [join(root, entry)],
@@ -57,9 +59,12 @@ export async function weakenedModule<T>(entry: string, weaknesses: readonly Weak
   return weakened
 }
 
-/** The verifier with a rule taken away. */
-export async function weakened(weakness: Weakness): Promise<typeof createVerifier> {
+/** `createVerifier` without one of its rules. */
+export async function weakened(mutant: Mutant): Promise<typeof createVerifier> {
   const entry = 'server/verifier/index.ts'
-  const verifier = await weakenedModule<typeof import('../../../server/verifier/index.js')>(entry, [weakness])
+  const verifier = await weakenedModule<typeof import('../../../server/verifier/index.js')>(entry, [mutant])
   return verifier.createVerifier
 }
+
+/** A rule that is removed, the case that notices, and the outcome of that case then. */
+export type TokenMutant = [rule: string, mutant: Mutant, name: string, outcome: string]

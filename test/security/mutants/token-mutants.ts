@@ -1,5 +1,5 @@
-import { knownTakenAway } from './cache-mutants.js'
-import { cut, type TakenAway } from './token-mutant.js'
+import { cacheMutants } from './cache-mutants.js'
+import { mutant, type TokenMutant } from './mutant.js'
 
 const create = 'server/verifier/create-verifier.ts'
 const rules = 'server/verifier/token/claim-rules.ts'
@@ -8,10 +8,10 @@ const json = 'server/verifier/token/json.ts'
 const source = 'server/verifier/keys/key-source.ts'
 const signing = 'server/verifier/keys/signing-keys.ts'
 
-const ofTokens: TakenAway[] = [
+const verifyMutants: TokenMutant[] = [
   [
     'the signature is verified',
-    cut(
+    mutant(
       create,
       'JWSSignatureVerificationFailed) return false',
       'JWSSignatureVerificationFailed) return true',
@@ -21,120 +21,124 @@ const ofTokens: TakenAway[] = [
   ],
   [
     'claims are judged',
-    cut(create, '    judge(claims, issuer)\n'),
+    mutant(create, '    judge(claims, issuer)\n'),
     'another iss',
     'accepted, issuer the second time',
   ],
   [
     'the list of algorithms is the issuer’s own',
-    cut(create, 'isAlgorithm(alg) && issuer.algorithms.has(alg)', 'isAlgorithm(alg)'),
+    mutant(create, 'isAlgorithm(alg) && issuer.algorithms.has(alg)', 'isAlgorithm(alg)'),
     'an algorithm that is not of the list',
     'accepted',
   ],
   [
     "a key's own alg binds it",
-    cut(signing, 'alg === undefined ? fitting : fitting.filter(algorithm => algorithm === alg)', 'fitting'),
+    mutant(
+      signing,
+      'alg === undefined ? fitting : fitting.filter(algorithm => algorithm === alg)',
+      'fitting',
+    ),
     'PS256 with a key for RS256',
     'accepted',
   ],
   [
     'the kid chooses the key',
-    cut(source, '(kid === undefined || key.kid === kid)', 'true'),
+    mutant(source, '(kid === undefined || key.kid === kid)', 'true'),
     'the kid of another key',
     'accepted',
   ],
   [
     'a missing kid counts where one key alone fits',
-    cut(source, 'hint.kid === undefined && found.length > 1', 'false'),
+    mutant(source, 'hint.kid === undefined && found.length > 1', 'false'),
     'no kid, and two keys that fit',
     'accepted',
   ],
   [
     'no crit and no b64',
-    cut(form, 'crit !== undefined || b64 !== undefined', 'false'),
+    mutant(form, 'crit !== undefined || b64 !== undefined', 'false'),
     'b64 false without crit',
     'accepted',
   ],
   [
     'base64url has one form',
-    cut(form, 'base64url.encode(bytes) !== part', 'false'),
+    mutant(form, 'base64url.encode(bytes) !== part', 'false'),
     'a signature with spare bits, EdDSA',
     'accepted',
   ],
   [
     '8,192 characters at most',
-    cut(form, 'token.length > maxTokenLength', 'false'),
+    mutant(form, 'token.length > maxTokenLength', 'false'),
     '8,193 characters',
     'accepted',
   ],
   [
     'no member twice',
-    cut(json, 'hasDuplicates(text)', 'false'),
+    mutant(json, 'hasDuplicates(text)', 'false'),
     'sub twice, once with an escape',
     'accepted',
   ],
-  ['UTF-8 only', cut(json, 'fatal: true', 'fatal: false'), 'a byte that is not UTF-8', 'accepted'],
+  ['UTF-8 only', mutant(json, 'fatal: true', 'fatal: false'), 'a byte that is not UTF-8', 'accepted'],
   [
     'no byte order mark',
-    cut(json, 'ignoreBOM: true', 'ignoreBOM: false'),
+    mutant(json, 'ignoreBOM: true', 'ignoreBOM: false'),
     'a BOM before the claims',
     'accepted',
   ],
-  ['typ is one of ours', cut(create, '!types.has(mediaType(typ))', 'false'), 'typ at+jwt', 'accepted'],
-  ['iss', cut(rules, 'iss !== rules.issuer', 'false'), 'another iss', 'accepted'],
-  ['aud', cut(rules, '!isFor(aud, rules.audience)', 'false'), 'another aud', 'accepted'],
+  ['typ is one of ours', mutant(create, '!types.has(mediaType(typ))', 'false'), 'typ at+jwt', 'accepted'],
+  ['iss', mutant(rules, 'iss !== rules.issuer', 'false'), 'another iss', 'accepted'],
+  ['aud', mutant(rules, '!isFor(aud, rules.audience)', 'false'), 'another aud', 'accepted'],
   [
     'aud is a text or a list of texts',
-    cut(rules, "aud.every(one => typeof one === 'string') && "),
+    mutant(rules, "aud.every(one => typeof one === 'string') && "),
     'our aud beside what is no text',
     'accepted',
   ],
   [
     'exp is required',
-    cut(rules, "if (exp === undefined) throw new TokenError('claims', { claim: 'exp' })"),
+    mutant(rules, "if (exp === undefined) throw new TokenError('claims', { claim: 'exp' })"),
     'no exp',
     'accepted',
   ],
-  ['exp', cut(rules, 'exp <= now - clockTolerance', 'false'), 'an exp an hour ago', 'accepted'],
+  ['exp', mutant(rules, 'exp <= now - clockTolerance', 'false'), 'an exp an hour ago', 'accepted'],
   [
     'the tolerance ends when it is over',
-    cut(rules, 'exp <= now - clockTolerance', 'exp < now - clockTolerance'),
+    mutant(rules, 'exp <= now - clockTolerance', 'exp < now - clockTolerance'),
     'an exp 5 seconds ago',
     'accepted',
   ],
   [
     'nbf',
-    cut(rules, 'nbf !== undefined && nbf > now', 'false && nbf > now'),
+    mutant(rules, 'nbf !== undefined && nbf > now', 'false && nbf > now'),
     'an nbf in 6 seconds',
     'accepted',
   ],
   [
     'iat',
-    cut(rules, 'iat !== undefined && iat > now', 'false && iat > now'),
+    mutant(rules, 'iat !== undefined && iat > now', 'false && iat > now'),
     'an iat in 6 seconds',
     'accepted',
   ],
   [
     'an age needs an iat',
-    cut(rules, "if (iat === undefined) throw new TokenError('claims', { claim: 'iat' })"),
+    mutant(rules, "if (iat === undefined) throw new TokenError('claims', { claim: 'iat' })"),
     'no iat, where its age counts',
     'accepted',
   ],
   [
     'times are finite numbers',
-    cut(rules, ' || !Number.isFinite(time)'),
+    mutant(rules, ' || !Number.isFinite(time)'),
     'an exp beyond all numbers',
     'accepted',
   ],
   [
     'sub is a text of 1 to 255 characters',
-    cut(rules, "if (!userId.safeParse(sub).success) throw new TokenError('claims', { claim: 'sub' })"),
+    mutant(rules, "if (!userId.safeParse(sub).success) throw new TokenError('claims', { claim: 'sub' })"),
     'no sub, where the user is made of another claim',
     'accepted',
   ],
   [
     'of several issuers each has its own keys',
-    cut(
+    mutant(
       create,
       'const key = await signerOf(token, { kid, alg }, issuer)',
       'const key = await Promise.any(issuers.map(one => signerOf(token, { kid, alg }, one)))',
@@ -144,7 +148,7 @@ const ofTokens: TakenAway[] = [
   ],
   [
     'of several issuers each has its own audience',
-    cut(
+    mutant(
       create,
       'const rules = { issuer, audience,',
       'const rules = { issuer, audience: issuers.find(one => one.audience === claims.aud)?.audience,',
@@ -154,11 +158,11 @@ const ofTokens: TakenAway[] = [
   ],
   [
     'an error quotes nothing of the token',
-    cut(json, "throw new SyntaxError('Not JSON.')", 'return JSON.parse(text)'),
+    mutant(json, "throw new SyntaxError('Not JSON.')", 'return JSON.parse(text)'),
     'claims that are a password',
     'malformed, and the error tells of the token',
   ],
 ]
 
 /** Rules of the verifier, each with a case that needs it. */
-export const takenAway: TakenAway[] = [...ofTokens, ...knownTakenAway]
+export const tokenMutants: TokenMutant[] = [...verifyMutants, ...cacheMutants]

@@ -35,7 +35,7 @@ test('the three statements of the README and its two commands are all that signe
       DATABASE_URL: urls.DATABASE_URL,
       BETTER_AUTH_URL: issuer.url,
     })
-    const [, url] = await server.said(/"url":"([^"]+)"/)
+    const [, url] = await server.waitForOutput(/"url":"([^"]+)"/)
     expect(await (await fetch(`${url}/readyz`)).json()).toMatchObject({ ready: true, fence: 'signed' })
   } finally {
     await runSql(

@@ -55,7 +55,7 @@ let alice: [string, string]
 beforeAll(async () => {
   issuer = await startIssuer()
   alice = bearer(await issuer.tokenFor('alice'))
-  database = await openTestDatabase('embedded')
+  database = await openTestDatabase('PostgreSQL')
   const options = { verifier: issuer.verifier, database: database, router: failing, onError, onAnswer }
   server = await listen(createServer(createNodeHandler(options)))
 })

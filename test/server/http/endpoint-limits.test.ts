@@ -8,7 +8,7 @@ let app: Awaited<ReturnType<typeof startApp>>
 let alice: [string, string]
 beforeAll(async () => {
   issuer = await startIssuer()
-  app = await startApp('embedded', { BETTER_AUTH_URL: issuer.url })
+  app = await startApp('PostgreSQL', { BETTER_AUTH_URL: issuer.url })
   alice = bearer(await issuer.tokenFor('alice'))
 })
 afterAll(async () => {

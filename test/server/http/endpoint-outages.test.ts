@@ -4,7 +4,7 @@ import { TRPCError } from '@trpc/server'
 import { sql } from 'kysely'
 import { expect, test, vi } from 'vitest'
 import { createClient } from '../../../client/index.js'
-import { migrateToLatest, openDatabase } from '../../../db/index.js'
+import { openDatabase } from '../../../db/index.js'
 import {
   createNodeHandler,
   protectedProcedure,
@@ -115,9 +115,8 @@ test('a database that takes the connection and says nothing is 503 after DATABAS
 /** Procedures that ask a PostgreSQL of their own, migrated or not yet. */
 async function startAsking({ migrate }: { migrate: boolean }) {
   const issuer = await startIssuer()
-  const empty = await emptyDatabase()
+  const empty = await (migrate ? migratedDatabase() : emptyDatabase())
   const database = await openDatabase({ url: empty.url, statementTimeout: 1, poolMax: 1 })
-  if (migrate) await migrateToLatest(database.admin)
   const asking = router({
     tasks: protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('tasks').selectAll().execute()),
     sleep: protectedProcedure.query(({ ctx }) => sql`select pg_sleep(60)`.execute(ctx.db)),

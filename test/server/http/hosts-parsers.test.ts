@@ -16,7 +16,7 @@ let unannounced: Sent['headers']
 let parts: Parameters<typeof createNodeHandler>[0]
 beforeAll(async () => {
   issuer = await startIssuer()
-  database = await openTestDatabase('embedded')
+  database = await openTestDatabase('PostgreSQL')
   parts = { verifier: issuer.verifier, database }
   const task = json({ json: { title: 'milk' } })
   sent = { ...task, headers: [bearer(await issuer.tokenFor('alice')), ...task.headers] }

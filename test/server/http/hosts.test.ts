@@ -113,7 +113,7 @@ let database: Awaited<ReturnType<typeof openTestDatabase>>
 const verify = vi.fn((token: string) => issuer.verifier.verify(token))
 beforeAll(async () => {
   issuer = await startIssuer()
-  database = await openTestDatabase('embedded')
+  database = await openTestDatabase('PostgreSQL')
 })
 beforeEach(() => void verify.mockClear())
 afterAll(async () => {

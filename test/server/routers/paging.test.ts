@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import { administer, sharedApp, somebody } from '../../parts/app.js'
-import { databaseKinds } from '../../parts/database.js'
+import { tableKinds } from '../../parts/database.js'
 
 type Client = ReturnType<ReturnType<ReturnType<typeof sharedApp>>['as']>
 
@@ -18,7 +18,7 @@ async function pageThrough({ tasks }: Client, limit: number) {
   return ids
 }
 
-describe.each(databaseKinds)('paging on %s', kind => {
+describe.each(tableKinds)('paging on %s', kind => {
   const app = sharedApp(kind)
 
   /** Tasks of a person, straight into the database: `perMoment` of them share each time of creation. */

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { refusalOf } from '../../parts/api-error.js'
 import { sharedApp, somebody } from '../../parts/app.js'
-import { databaseKinds } from '../../parts/database.js'
+import { tableKinds } from '../../parts/database.js'
 
-describe.each(databaseKinds)("creating a task with an id of the client's on %s", kind => {
+describe.each(tableKinds)("creating a task with an id of the client's on %s", kind => {
   const app = sharedApp(kind)
 
   test('the same id again answers the task as it stands and changes nothing', async () => {

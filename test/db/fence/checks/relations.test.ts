@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, test } from 'vitest'
-import { databaseKinds } from '../../../parts/database.js'
-import { openForGaps } from '../../../parts/fence-gaps.js'
+import { tableKinds } from '../../../parts/database.js'
+import { openGapDatabase } from '../../../parts/fence-gaps.js'
 
-describe.each(databaseKinds)('the fence round protected tables on %s', kind => {
-  let database: Awaited<ReturnType<typeof openForGaps>>
+describe.each(tableKinds)('the fence round protected tables on %s', kind => {
+  let database: Awaited<ReturnType<typeof openGapDatabase>>
   beforeAll(async () => {
-    database = await openForGaps(kind)
+    database = await openGapDatabase(kind)
   })
   afterAll(() => database[Symbol.asyncDispose]())
   beforeEach(() => database.reset())
@@ -118,7 +118,7 @@ describe.each(databaseKinds)('the fence round protected tables on %s', kind => {
   ])(
     'has a gap by %s, and protected statements are refused until it is fixed',
     async (_, statements, object) => {
-      await database.openAndMend(statements, object)
+      await database.expectGapUntilFixed(statements, object)
     },
   )
 })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { cases } from '../cases/token-cases.js'
-import { weakened } from './mutant.js'
-import { takenAway } from './token-mutants.js'
+import { cases } from './cases/token-cases.js'
+import { weakened } from './mutants/mutant.js'
+import { tokenMutants } from './mutants/token-mutants.js'
 
 const caseOf = (name: string) => {
   const found = cases.find(([one]) => one === name)
@@ -9,7 +9,7 @@ const caseOf = (name: string) => {
   return found
 }
 
-describe.each(takenAway)('taken away: %s', (_, weakness, name, outcome) => {
+describe.each(tokenMutants)('taken away: %s', (_, weakness, name, outcome) => {
   test(`the case turns red: ${name}`, async () => {
     const [, expected, run] = caseOf(name)
     const seen = await run(await weakened(weakness))
@@ -21,7 +21,7 @@ describe.each(takenAway)('taken away: %s', (_, weakness, name, outcome) => {
 test('a copy with no rule taken away passes the cases that the others fail', async () => {
   const rule = "'.', 4"
   const create = await weakened({ file: 'server/verifier/token/compact-token.ts', from: rule, to: rule })
-  for (const [, , name] of takenAway) {
+  for (const [, , name] of tokenMutants) {
     const [, expected, run] = caseOf(name)
     expect([name, await run(create)]).toEqual([name, expected])
   }
