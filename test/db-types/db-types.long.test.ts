@@ -4,7 +4,7 @@ import { openTestDatabase } from '../parts/database.js'
 import { run } from '../parts/program.js'
 import { differencesFrom, typesOf } from './types.js'
 
-/** `npm run db:types` with the database at a URL, or with none set up. */
+/** `npm run db:types` with the database at a URL, or without one. */
 const dbTypes = (url: string | null, ...args: string[]) =>
   run('npm', ['run', '--silent', 'db:types', '--', ...args], {
     env: { ...process.env, NODE_ENV: '', MIGRATION_DATABASE_URL: '', DATABASE_URL: url ?? '' },

@@ -2,8 +2,8 @@ import pg from 'pg'
 import { onTestFinished, vi } from 'vitest'
 
 /**
- * Watches every connection that is opened, so that a test can do something at any moment of a statement: after so many pieces
- * of the server's answers, and so many turns of the microtask queue behind that.
+ * Counts the pieces of the server's answers on every new connection. A test can then act at any moment of a statement: after
+ * a number of pieces, and a number of microtask turns after that.
  */
 export function watchAnswerPieces() {
   const waiting = new Set<() => void>()
@@ -15,7 +15,7 @@ export function watchAnswerPieces() {
   ) {
     const connecting: unknown = Reflect.apply(connect, this, args)
     const { stream } = Reflect.get(this, 'connection')
-    // Behind pg's own listener: what the piece says has been handled then, and no microtask has run yet.
+    // After pg's own listener: pg has handled the piece, and no microtask has run yet.
     stream.on('data', () => {
       pieces++
       for (const wake of waiting) wake()
@@ -27,8 +27,8 @@ export function watchAnswerPieces() {
     get pieces() {
       return pieces
     },
-    /** Resolves after so many pieces from now, or after `patience` milliseconds where so many do not come. */
-    async after(count: number, turns: number, patience = 100) {
+    /** Resolves after `count` more pieces and `turns` microtask turns, or after `timeout` milliseconds if fewer pieces come. */
+    async after(count: number, turns: number, timeout = 100) {
       const until = pieces + count
       if (count > 0) {
         await new Promise<void>(done => {
@@ -40,7 +40,7 @@ export function watchAnswerPieces() {
           const look = () => {
             if (pieces >= until) end()
           }
-          const late = setTimeout(end, patience)
+          const late = setTimeout(end, timeout)
           waiting.add(look)
         })
       }

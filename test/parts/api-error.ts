@@ -3,7 +3,7 @@ import type { AnyTRPCRouter } from '@trpc/server'
 import { isApiError } from '../../client/index.js'
 import type { AppRouter } from '../../server/index.js'
 
-/** The typed error of a call that must be refused. */
+/** The typed error of a call. Throws if the call succeeds or fails otherwise. */
 export async function refusalOf<TRouter extends AnyTRPCRouter = AppRouter>(
   call: Promise<unknown>,
 ): Promise<TRPCClientError<TRouter>> {

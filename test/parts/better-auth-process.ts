@@ -6,7 +6,7 @@ import { jwt } from 'better-auth/plugins'
 import pg from 'pg'
 import { z } from 'zod'
 
-/** A Better Auth as a team runs one: a server of its own, on a PostgreSQL of its own. Prints its URL when it is ready. */
+/** A Better Auth server on PostgreSQL. Prints its URL when it is ready. */
 const { ISSUER_DATABASE_URL, ISSUER_ALGORITHM, ISSUER_PORT, ISSUER_TOKEN_LIFE } = z
   .object({
     ISSUER_DATABASE_URL: z.url(),
@@ -40,5 +40,5 @@ await runMigrations()
 server.on('request', toNodeHandler(betterAuth(options)))
 console.log(`issuer at ${baseURL}`)
 
-// Whoever started it is gone.
+// The process that started it has ended.
 process.stdin.resume().on('end', () => process.exit())

@@ -1,7 +1,7 @@
 import { type DataDir, openDataDir } from '../../db/embedded/data-dir.js'
 import { type OpenDatabase, openDatabase } from '../../db/index.js'
 
-/** What a process of its own does with a data folder when it is told to: the other end of `startDatabaseProcess`. */
+/** The process that `startDatabaseProcess` starts. */
 let held: DataDir | undefined
 let open: OpenDatabase | undefined
 
@@ -24,7 +24,7 @@ const commands = {
     await open?.close()
     open = undefined
   },
-  /** Writes a task of alice's. */
+  /** Writes a task of alice. */
   async write(title: string) {
     const task = { id: crypto.randomUUID(), title }
     await open?.forUser('alice').insertInto('tasks').values(task).execute()

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import type { Answer, Command, Order } from './database-process-main.js'
 
-/** A process that does with a data folder what it is told, gone with the scope that made it. */
+/** Starts another process that runs commands on a data folder. It is killed at the end of the scope. */
 export async function startDatabaseProcess() {
   const script = fileURLToPath(new URL('./database-process-main.js', import.meta.url))
   const child = fork(script, {
@@ -14,7 +14,7 @@ export async function startDatabaseProcess() {
   await once(child, 'spawn')
   return {
     child,
-    /** Resolves to what the command threw, or undefined. */
+    /** Runs a command. Resolves to what it threw, or to undefined. */
     async run(command: Command, argument = ''): Promise<Answer['error']> {
       child.send({ command, argument } satisfies Order)
       const [answer]: Answer[] = await once(child, 'message')

@@ -3,7 +3,7 @@ import { expect } from 'vitest'
 import { FenceError, protectTable, shareTable } from '../../db/index.js'
 import { type DatabaseKind, openTestDatabase } from './database.js'
 
-/** A database in which a test opens gaps in the fence, in the schemas `gap` and `closed`. */
+/** A database for tests that open gaps in the fence. They use the schemas `gap` and `closed`. */
 export async function openGapDatabase(kind: DatabaseKind) {
   const database = await openTestDatabase(kind)
   const { admin: db, fence, forUser } = database
@@ -19,7 +19,7 @@ export async function openGapDatabase(kind: DatabaseKind) {
     ...database,
     run,
 
-    /** Makes the schemas anew, with a table `gap.notes` that could be protected. */
+    /** Creates both schemas again, with a table `gap.notes` that `protectTable` accepts. */
     async reset() {
       await run('drop schema if exists gap cascade; drop schema if exists closed cascade')
       await run('create schema gap; create schema closed; grant usage on schema gap to app_user')
@@ -28,7 +28,7 @@ export async function openGapDatabase(kind: DatabaseKind) {
       )
     },
 
-    /** Opens a gap, sees the calls refused, runs the SQL that the fence says, and sees them answered. */
+    /** Opens a gap, checks that calls are refused, runs the fix of the report, and checks that calls work again. */
     async expectGapUntilFixed(statements: readonly string[], object: string) {
       for (const statement of statements) await run(statement)
       const { gaps } = await fence()

@@ -6,7 +6,7 @@ import { sessionStateQuery } from './session-state.js'
 type Handle = ReturnType<OpenDatabase['forUser']>
 
 const touch = (handle: Handle) => sql`update tasks set notes = 'alice'`.execute(handle)
-/** By a function that is not known to be harmless: in a transaction of its own, and cleaned. */
+/** Calls a function that is not known to be harmless, so it gets a transaction and a cleanup. */
 const touchUncleanly = (handle: Handle) =>
   sql`update tasks set notes = 'alice' where pg_sleep(0) is not null`.execute(handle)
 
@@ -15,7 +15,7 @@ async function stream(handle: Handle, text: string) {
   for await (const _ of handle.getExecutor().stream(query, 1));
 }
 
-/** What somebody starts on a connection and does not wait for. */
+/** Work that alice starts on a connection without waiting for it. */
 export const paths: readonly (readonly [name: string, start: (alice: Handle) => Promise<unknown>])[] = [
   ['a statement', touch],
   ['a statement in its own transaction', touchUncleanly],
@@ -48,7 +48,7 @@ export const paths: readonly (readonly [name: string, start: (alice: Handle) => 
   ],
 ]
 
-/** How its connection is given back in the middle. */
+/** How she releases the connection in the middle of it. */
 export const ends = ['returns', 'fails', 'aborts'] as const
 
 /** Options of {@link findMixedUpUsers}. */
@@ -56,13 +56,13 @@ export interface Crossing {
   open: typeof openDatabase
   url: string
   moments: ReturnType<typeof watchAnswerPieces>
-  /** Turns of the microtask queue to try behind each piece of an answer. */
+  /** Numbers of microtask turns to try after each piece of an answer. */
   turns: readonly number[]
 }
 
 /**
- * Lets Alice give her connection back at every moment of every path, and Bob change all that he sees, at once on the same
- * connection. Tells each moment after which either has changed a row of the other, or has left something behind.
+ * Lets alice release her connection at every moment of every path while bob updates all rows he sees on the same connection.
+ * Yields each moment after which one has changed a row of the other, or left session state behind.
  */
 export async function* findMixedUpUsers({
   open,

@@ -4,10 +4,10 @@ import type { Database, OpenDatabase } from '../../db/index.js'
 
 type Handles = Pick<OpenDatabase, 'admin' | 'forUser'>
 
-/** Takes a part of the fence away. For tests that must see it go: nothing of this is in the product. */
+/** Removes a part of the isolation, to prove that the tests notice. */
 export type IsolationMutant = (database: OpenDatabase & { url: string | null }) => Promise<Handles>
 
-/** A handle that sets its identity when a connection is made or taken, as one would write it by hand. */
+/** A handle that sets the identity when a connection is reserved, as people often write it. */
 function byHand(url: string, identity: (userId: string) => string[]): OpenDatabase['forUser'] {
   const pool = new pg.Pool({ connectionString: url, max: 3 })
   pool.on('error', () => {})
@@ -26,7 +26,7 @@ export const isolationMutants: readonly (readonly [name: string, breach: Isolati
   [
     'the policy were open',
     async database => {
-      // Once it is proved: the proof would see it too.
+      // After the first check of the fence, which would find it too.
       await database.fence()
       await sql`drop policy own_rows on tasks`.execute(database.admin)
       await sql`create policy own_rows on tasks using (true) with check (true)`.execute(database.admin)

@@ -1,20 +1,20 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from '../../db/index.js'
 
-/** How many tasks there are, and whose. */
+/** How many tasks each user has. */
 export interface Size {
-  /** Of all users but one, who share them evenly: `user-0`, `user-1` and so on. */
+  /** Tasks of `user-0`, `user-1` and so on, the same number each. */
   tasks: number
   users: number
-  /** Of the user `many`. */
+  /** Tasks of the user `many`. */
   many: number
-  /** Of the user `importer`, who brought theirs along: all older than those of the others, and open. */
+  /** Tasks of the user `importer`: all open, and older than those of the others. */
   imported: number
 }
 
 /**
- * Fills the tasks as a year of use would, everybody's between those of the others. The status is skewed, and the other way for
- * `many` than for the rest: of their tasks the oldest hundredth is open, of all others the oldest hundredth is done.
+ * Fills the table like a year of use, with the rows of all users mixed. The status is skewed: the oldest 1% of the tasks of
+ * `many` are open, of the others the oldest 1% are done.
  */
 export async function fillTasks(db: Kysely<Database>, { tasks, users, many, imported }: Size): Promise<void> {
   await sql`

@@ -7,10 +7,10 @@ import { freePort } from './listen.js'
 import { temporaryFolder } from './temporary-folder.js'
 
 /**
- * Debian's PgBouncer, in transaction mode, over few connections to the tests' PostgreSQL.
+ * Starts PgBouncer in transaction mode.
  *
- * @param options.login URL of the login that it uses, whoever comes. @default the one of the tests
- * @param options.poolSize connections to PostgreSQL, for each database. @default 4
+ * @param options.login URL of the login for all connections to PostgreSQL. @default that of the tests
+ * @param options.poolSize connections to PostgreSQL for each database. @default 4
  */
 export async function startPgBouncer({ login = inject('postgresUrl'), poolSize = 4 } = {}) {
   const folder = await temporaryFolder()

@@ -19,7 +19,7 @@ declare module 'vitest' {
 
 const builtinLocale = ['--locale-provider=builtin', '--builtin-locale=C.UTF-8']
 
-/** A real PostgreSQL for the whole run: the one at TEST_DATABASE_URL, or one that is started here. */
+/** Uses the PostgreSQL at TEST_DATABASE_URL, or starts one for the run. */
 export default async function setup(project: TestProject) {
   const given = process.env.TEST_DATABASE_URL
   if (given) return prepare(project, given)
@@ -27,7 +27,7 @@ export default async function setup(project: TestProject) {
   const isRoot = process.getuid?.() === 0
   if (isRoot) await chmod(folder, 0o755)
   const { EmbeddedPostgres, version } = await load(isRoot ? folder : null)
-  // Its exit hook ends every run with 0, also one that failed.
+  // The exit hook of the package would end a failed run with 0.
   process.prependListener('beforeExit', () => process.exit())
   const port = await freePort()
   const log: string[] = []
@@ -39,7 +39,7 @@ export default async function setup(project: TestProject) {
     persistent: false,
     // PostgreSQL refuses to run as root.
     createPostgresUser: isRoot,
-    // Whatever LANG says: containers have none.
+    // Independent of LANG, which containers do not set.
     initdbFlags: ['--encoding=UTF8', ...(version < 17 ? ['--locale=C.UTF-8'] : builtinLocale)],
     postgresFlags: ['-c', 'max_connections=200', '-c', 'fsync=off', '-k', ''],
     onLog: line => void log.push(String(line)),
@@ -59,7 +59,7 @@ export default async function setup(project: TestProject) {
   }
 }
 
-/** Tells the tests where the server is, and migrates a database that they copy. */
+/** Provides the URL, and a migrated database for the tests to copy. */
 async function prepare(project: TestProject, postgresUrl: string) {
   const postgresTemplate = `template_${randomBytes(6).toString('hex')}`
   await runSql(postgresUrl, `create database ${postgresTemplate}`)
@@ -75,8 +75,8 @@ async function prepare(project: TestProject, postgresUrl: string) {
 }
 
 /**
- * As root the server runs as another user, who cannot enter a clone inside a folder of root's alone (mode 700): then its
- * binaries run from a copy in the temporary folder.
+ * For root the server runs as another user. If that user cannot enter the folder of the clone, the binaries run from a copy in
+ * the temporary folder.
  */
 async function load(folder: string | null) {
   const modules = fileURLToPath(new URL('../../node_modules', import.meta.url))

@@ -7,12 +7,12 @@ import { fileURLToPath } from 'node:url'
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
 interface ProgramOptions {
-  /** Its whole environment, beside PATH: what the person at this machine has set must not change a test. */
+  /** The whole environment except PATH, so that the machine's own variables cannot change a test. */
   env?: Record<string, string>
   cwd?: string
 }
 
-/** Starts a program in a process of its own, killed at the latest when the scope ends that started it. */
+/** Starts a program. It is killed at the end of the scope. */
 export function startProgram(
   command: string,
   args: readonly string[],
@@ -33,9 +33,9 @@ export function startProgram(
     return ended
   }
   return {
-    /** How it ended, with all that it said. The code is null where a signal ended it. */
+    /** Resolves at the end with the code and all output. The code is null after a signal. */
     ended,
-    /** Waits until standard output holds this, and answers the match. */
+    /** Waits until standard output matches, and returns the match. */
     async waitForOutput(pattern: RegExp): Promise<RegExpExecArray> {
       const over = ended.then(() => true)
       for (let isOver = false; ; ) {
@@ -53,7 +53,7 @@ export function startProgram(
   }
 }
 
-/** Runs TypeScript of this repository in a process of its own. */
+/** Starts a TypeScript file of this repository. */
 export function startTypeScript(file: string, env: Record<string, string>) {
   return startProgram(process.execPath, ['--import', 'tsx', file], { env })
 }

@@ -22,30 +22,30 @@ const node = z.object({
 type Node = z.output<typeof node>
 const explained = z.tuple([z.object({ 'QUERY PLAN': z.tuple([z.object({ Plan: node })]) })])
 
-/** Tasks that a page of twenty looks at: one more tells whether there is a next. */
+/** Tasks that a page of 20 reads: one more shows whether there is a next page. */
 export const page = 21
 
-/** Of a prepared statement: PostgreSQL plans it for its values at first, and after five times for any. */
+/** PostgreSQL plans a prepared statement for its values first, and may use one generic plan after five runs. */
 export const planKinds = ['custom', 'generic'] as const
 
-/** Who runs a statement, and how it is planned. */
+/** The user that runs a statement, and the kind of its plan. */
 export interface Run {
   userId: string
   secret: string
   kind: (typeof planKinds)[number]
 }
 
-/** What a statement did when it ran as a scoped handle runs it. What it changed is rolled back. */
+/** What a statement did on a scoped handle. Its changes are rolled back. */
 export interface Plan {
-  /** What is wrong with the way it found its rows: nothing, where each was found by an index of its user. */
+  /** Problems of the plan: empty if an index that starts with the user found every row. */
   faults: string[]
-  /** Rows of tables that were looked at. */
+  /** Rows that were read. */
   reads: number
-  /** Pages of 8 kB that were looked at. */
+  /** Pages of 8 kB that were read. */
   buffers: number
 }
 
-/** Runs a statement under `explain analyze`, with the identity that a scoped handle sets. */
+/** Runs a statement under `explain analyze`, with the identity of a scoped handle. */
 export async function planOf(db: Kysely<Database>, statement: CompiledQuery, run: Run): Promise<Plan> {
   const identify = createIdentify({ secret: run.secret, prepare: false, searchPath: () => 'public, pg_temp' })
   const { usual } = identify({ userId: run.userId, role: 'app_user', statementTimeout: 60_000 })

@@ -1,4 +1,4 @@
-/** Numbers that look random and are the same for the same seed (mulberry32). */
+/** Pseudo-random numbers from a seed (mulberry32). */
 export function randomNumbers(seed: number) {
   let state = seed
   return () => {
@@ -28,7 +28,7 @@ const words = [
   ],
   ...['tasks', 'notes', 'public', 'x', '1', '$1', '(', ')', ',', ';', '*', 'as', 'from', 'é', '.', '::int'],
 ]
-/** A function of one argument called as a field of a function in FROM, for which an alias is the value itself. */
+/** PostgreSQL calls a function of one argument when it is written as a field of a function in FROM. */
 const fields = [
   'g.pg_advisory_lock',
   'g . "pg_advisory_lock"',
@@ -72,7 +72,7 @@ const calls = [
   'now()',
 ]
 
-/** Statements of every kind that a query may begin as, with what may leave something behind, and much that is no SQL at all. */
+/** Statements of every allowed kind, many with side effects on the session, many with invalid SQL. */
 export function randomStatements(seed: number): () => string {
   const random = randomNumbers(seed)
   const one = <T>(list: readonly T[]): T => {
@@ -109,7 +109,7 @@ export function randomStatements(seed: number): () => string {
   const from = () =>
     join('from', one(['tasks', 'public.tasks', '(select 1) as s', 'tasks as "insert"', one(calls)]))
   const where = () => join('where', one(['true', 'title is null', one(calls), "title = 'insert into b'"]))
-  /** `1 insert into temp notes`: a column called insert, and a table that is made. */
+  /** `1 insert into temp notes` names a column `insert` and creates a table. */
   const disguised = () => `1 ${one(['insert', 'merge'])} ${into()}`
   const select = () =>
     join(

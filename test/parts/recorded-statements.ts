@@ -4,10 +4,10 @@ import { appRouter, createCallerFactory, createContextFactory } from '../../serv
 
 const createCaller = createCallerFactory(appRouter)
 
-/** Every procedure, called in this process. */
+/** Calls every procedure in this process. */
 export type Caller = ReturnType<typeof createCaller>
 
-/** The statements that procedures send when a user calls them. What they change is rolled back. */
+/** The statements that a call of a user sends. Their changes are rolled back. */
 export async function recordStatements(
   { forUser }: Pick<OpenDatabase, 'forUser'>,
   userId: string,

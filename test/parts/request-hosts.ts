@@ -6,7 +6,7 @@ import type { createContextFactory } from '../../server/index.js'
 type Req = Parameters<ReturnType<typeof createContextFactory>>[0]['req']
 type Headers = [name: string, value: string][]
 
-/** Sends a request exactly as said (no library sends a name twice) and lends it as the host has it. */
+/** Sends exactly these headers, also duplicates, and passes the request object of the host on. */
 type Host = <T>(path: string, headers: Headers, use: (req: Req) => Promise<T>) => Promise<T>
 
 async function exchange<Request, T>(
@@ -36,7 +36,7 @@ function overHttp<T>(path: string, headers: Headers, use: (req: IncomingMessage)
   return exchange(server, arrival, Buffer.from(lines.join('\r\n')), use)
 }
 
-/** RFC 7541 section 5: a text of any length, not compressed. */
+/** RFC 7541 section 5: a string without Huffman coding. */
 function hpackText(text: string): Buffer {
   const bytes = Buffer.from(text)
   const more = (rest: number): number[] => (rest < 128 ? [rest] : [(rest % 128) + 128, ...more(rest >> 7)])

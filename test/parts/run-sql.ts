@@ -1,6 +1,6 @@
 import pg from 'pg'
 
-/** Runs statements on a connection of their own, as the login of the URL; the rows of all. */
+/** Runs statements on a new connection, and returns all their rows. */
 export async function runSql(url: string, ...statements: string[]) {
   const client = new pg.Client({ connectionString: url })
   await client.connect()

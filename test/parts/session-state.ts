@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg'
 import { requireQuery } from '../../db/scoped/allowed-statements.js'
 import { randomStatements } from './random-statements.js'
 
-/** What a connection has in its session, as PostgreSQL itself sees it: nothing where a caller has left nothing. */
+/** Lists the state that callers have left in the session of a connection. */
 export const sessionStateQuery = `
   select array(select relname::pg_catalog.text from pg_class where relnamespace = pg_my_temp_schema() and relkind in ('r', 'v', 'S'))
       || array(select ('lock ' || objid)::pg_catalog.text from pg_locks where locktype = 'advisory' and pid = pg_backend_pid())
@@ -15,7 +15,7 @@ export const sessionStateQuery = `
       || array(select ('prepared ' || name)::pg_catalog.text from pg_prepared_statements where name not like 'trpc_bearer%')
     as left_behind`
 
-/** Runs generated statements as the application role, each in its transaction, and tells what was left by those that are called harmless. */
+/** Runs random statements as the application role, and returns those that left state behind although `judge` calls them harmless. */
 export async function findMissedCleanups(
   client: ClientBase,
   { seed, count, judge }: { seed: number; count: number; judge: (text: string) => boolean },
@@ -30,7 +30,7 @@ export async function findMissedCleanups(
       await client.query({ text, values: [], queryMode: 'extended' } as object as { text: string })
       found.ran++
     } catch {
-      // No SQL, or refused: what it has left all the same counts too.
+      // Invalid or refused. State that it left behind counts too.
     }
     await client.query('commit')
     const { rows } = await client.query<{ left_behind: string[] }>(sessionStateQuery)

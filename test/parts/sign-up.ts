@@ -1,7 +1,7 @@
 import { createAuthClient } from 'better-auth/client'
 import { jwtClient } from 'better-auth/client/plugins'
 
-/** Signs somebody up at a Better Auth and answers the `getToken` of their client, as a browser with their session has it. */
+/** Signs a user up at a Better Auth and returns `getToken` with the session cookie, as in a browser. */
 export async function signUp(authUrl: string, name: string): Promise<() => Promise<string>> {
   const cookies: string[] = []
   const auth = createAuthClient({

@@ -9,14 +9,14 @@ import { listen } from './listen.js'
 
 const issuer = 'https://issuer.example.com'
 
-/** An API whose issuer is the test: tokens of any life and of either key, and every request on record. */
+/** An API whose tokens the test signs, and which records every request. */
 export async function startTokenApi(router?: AnyTRPCRouter) {
   const [known, unknown] = await Promise.all([makeKey('ES256', 'known'), makeKey('ES256', 'unknown')])
   const verifier = createVerifier({ issuer, audience: issuer, keys: [known.jwk] })
   const revoked = new Set<string>()
   const keys = { areAway: false }
   const requests: { url: string; token: string | undefined }[] = []
-  // Nothing of this API asks the database, and a pool connects when it is asked.
+  // No procedure here uses the database, so the pool never connects.
   const database = await openDatabase({ url: inject('postgresUrl') })
   const handler = createNodeHandler({
     verifier: {
@@ -35,7 +35,7 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
   })
   const host = await listen(server)
 
-  /** Signs a token of a person; no two are equal. `life` is in seconds. */
+  /** Signs a token that no other equals. `life` is in seconds. */
   const mint = ({
     sub = 'alice',
     life = 900,
@@ -51,11 +51,11 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
     )
   return {
     url: `${host.url}/trpc`,
-    /** What has arrived: the path with its query, and the token of its header. */
+    /** Path with query, and token, of every request. */
     requests,
     /** Tokens that the API refuses as revoked. */
     revoked,
-    /** While they are away no token can be verified. */
+    /** `areAway`: no token can be verified. */
     keys,
     mint,
     async [Symbol.asyncDispose]() {
@@ -65,7 +65,7 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
   }
 }
 
-/** A `getToken` that answers one after the other what it is given, the last one again and again; and how it was called. */
+/** A `getToken` that returns these answers in order and then repeats the last one, with statistics of its calls. */
 export function tokensOf(...answers: (() => Promise<string | null>)[]) {
   const calls = { count: 0, most: 0, underWay: 0 }
   const last = answers.at(-1)
@@ -73,7 +73,7 @@ export function tokensOf(...answers: (() => Promise<string | null>)[]) {
     const answer = answers[calls.count++] ?? last
     calls.most = Math.max(calls.most, ++calls.underWay)
     try {
-      // The others get their turn: two calls at once must overlap here.
+      // Gives concurrent calls the time to overlap.
       await new Promise(done => setTimeout(done, 5))
       return answer === undefined ? null : await answer()
     } finally {
@@ -83,7 +83,7 @@ export function tokensOf(...answers: (() => Promise<string | null>)[]) {
   return { calls, getToken }
 }
 
-/** A promise that the test settles itself. */
+/** A promise that the test settles. */
 export function later<T>() {
   let settle: (value: T) => void = () => {}
   const promise = new Promise<T>(done => {

@@ -9,10 +9,10 @@ import { temporaryFolder } from './temporary-folder.js'
 
 const workerd: string = createRequire(import.meta.url)('workerd').default
 
-/** What packages may have a build of their own for, of a host of workers. */
+/** Export conditions of worker hosts. */
 const workerConditions = ['workerd', 'worker', 'browser']
 
-/** A module with all that it imports, as a host of workers takes it. No module of Node can be found. */
+/** Bundles a module for a worker host. Node's own modules cannot be resolved. */
 export async function bundle(source: string, conditions = workerConditions): Promise<string> {
   const { outputFiles } = await build({
     stdin: { contents: source, resolveDir: root, loader: 'ts' },
@@ -43,7 +43,7 @@ const config :Workerd.Config = (
 );
 `
 
-/** A worker in workerd, Cloudflare's runtime: WebCrypto and fetch, and nothing of Node. */
+/** Starts a worker in workerd, Cloudflare's runtime. */
 export async function startWorker(source: string) {
   const folder = await temporaryFolder()
   await writeFile(join(folder.path, 'worker.js'), await bundle(source))

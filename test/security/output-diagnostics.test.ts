@@ -5,7 +5,7 @@ import { createVerifier } from '../../server/verifier/index.js'
 import { good, issuer, keys, noon, token } from './cases/token-fixtures.js'
 import { OutputLog } from './secret-search.js'
 
-/** All that lru-cache, from 11.3 on, publishes to whoever in the process listens. */
+/** The diagnostics channels of lru-cache from 11.3 on. */
 const channels = [
   'lru-cache:metrics',
   ...['start', 'end', 'asyncStart', 'asyncEnd', 'error'].map(step => `tracing:lru-cache:${step}`),
@@ -24,7 +24,7 @@ test('who listens to the process hears nothing of a token', async () => {
   expect(written.find('planted-in-all-channels')).toEqual(channels)
 })
 
-/** With the keys and values of the caches in it. */
+/** The message with the keys and values of caches. */
 function textOf(message: unknown): string {
   return JSON.stringify(message, (_, value) => (value instanceof LRUCache ? value.dump() : value))
 }

@@ -73,7 +73,7 @@ beforeAll(async () => {
   const [, url = ''] = await remote.waitForOutput(/"url":"([^"]+)"/)
   await useElsewhere(url, issuer)
 
-  // The database is taken away, and both are looked at once more.
+  // Both servers once more, without the database.
   await database.administer(
     `alter role ${database.server} nologin`,
     `select pg_terminate_backend(pid) from pg_stat_activity where usename = '${database.server}'`,
@@ -128,7 +128,7 @@ test('all of it was written: every refusal, the outages, and what the commands s
 
 let ownToken = ''
 
-/** Signs up, in and out at the issuer of the server itself, and calls it, well and badly. */
+/** Signs up, in and out at the server's own issuer, and sends valid and invalid calls. */
 async function useOwnIssuer(url: string) {
   const origin: Header = ['origin', url]
   const posted = (value: object) => ({ ...json(value), headers: [origin, ...json(value).headers] })
@@ -172,7 +172,7 @@ async function useOwnIssuer(url: string) {
   await look(url)
 }
 
-/** Calls a server whose issuer is elsewhere, with tokens of all kinds, before and after that issuer is gone. */
+/** Calls a server with an external issuer with tokens of all kinds, before and during an outage of the issuer. */
 async function useElsewhere(url: string, issuer: Awaited<ReturnType<typeof startIssuer>>) {
   const [key, rsa] = issuer.keys
   const stranger = await makeKey()
@@ -200,7 +200,7 @@ async function useElsewhere(url: string, issuer: Awaited<ReturnType<typeof start
   for (const token of tokens) await ask(url, '/trpc/tasks.list', [bearer(written.token(token))])
   await ask(url, '/trpc/me', [bearer(good), bearer(tokens[1] ?? '')])
   await ask(url, '/trpc/me', [['authorization', `Basic ${written.secret()}`]])
-  // Its answer quotes the path, to the one who sent it.
+  // The answer quotes the path to the sender.
   await send(url, `/trpc/${good}`, { headers: [bearer(good)] })
   await ask(url, `/${good}`)
   await ask(url, '/trpc/me', [['x-request-id', 'planted-in-remote']])
@@ -211,7 +211,7 @@ async function useElsewhere(url: string, issuer: Awaited<ReturnType<typeof start
   await look(url)
 }
 
-/** Asks, and keeps the answer as written, whoever it is for: none may hold a token, cookie or password. */
+/** Sends a request and records the answer: none may contain a token, cookie or password. */
 async function ask(url: string, path: string, sent: Sent | Header[] = []) {
   const answer = await send(url, path, Array.isArray(sent) ? { headers: sent } : sent)
   const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}`)

@@ -6,7 +6,7 @@ import { stubKeySets } from './cases/token-case.js'
 import { weakened } from './mutants/mutant.js'
 import { tokenMutants } from './mutants/token-mutants.js'
 
-/** A failure prints the seed with the path to the case: both together repeat it alone. */
+/** A failure prints the seed and the path of the case, which repeat it. */
 const often = { numRuns: 1_000, seed: 20_261_121 }
 
 let web: ReturnType<typeof stubKeySets>

@@ -1,25 +1,25 @@
-/** So many characters of a secret give it away: what is cut short in a log is found too. */
+/** A prefix of this length counts as the secret, so that truncated text is found too. */
 const telling = 20
 
-/** What a run has written, by where it stands, and the secrets that were used in it. */
+/** The output of a run by place, and the secrets used in the run. */
 export class OutputLog {
   readonly #secrets = new Set<string>()
   readonly #texts: { where: string; text: string }[] = []
 
-  /** Remembers a secret, by default a new one, and answers it. */
+  /** Adds a secret, by default a new one, and returns it. */
   secret(text: string = crypto.randomUUID()): string {
     if (text.length < 16) throw new Error(`Too short to be found for sure: ${text}`)
     this.#secrets.add(text)
     return text
   }
 
-  /** Remembers a token, whose parts are secrets each. */
+  /** Adds each part of a token as a secret. */
   token(token: string): string {
     for (const part of token.split('.')) if (part !== '') this.secret(part)
     return token
   }
 
-  /** Remembers a cookie by its value, whose parts are secrets each. */
+  /** Adds each part of the value of a cookie as a secret. */
   cookie(cookie: string): void {
     this.token(decodeURIComponent(cookie.slice(cookie.indexOf('=') + 1)))
   }
@@ -32,19 +32,19 @@ export class OutputLog {
     this.#texts.push({ where, text })
   }
 
-  /** All of what stands in one place. */
+  /** All text of one place. */
   textOf(where: string): string {
     return this.#texts.flatMap(one => (one.where === where ? one.text : [])).join('\n')
   }
 
-  /** Where a secret stands, as it is or as URLs and Base64 have it, cut short or not. */
+  /** The places that contain a secret: as it is, URL-encoded or in Base64, truncated or not. */
   find(secret: string): string[] {
     const forms = [secret, encodeURIComponent(secret), btoa(secret)].map(form => form.slice(0, telling))
     const found = this.#texts.filter(({ text }) => forms.some(form => text.includes(form)))
     return [...new Set(found.map(({ where }) => where))]
   }
 
-  /** The secrets that stand somewhere, and where. */
+  /** The secrets that were found, with their places. */
   leaks(): { secret: string; places: string[] }[] {
     return this.secrets
       .map(secret => ({ secret, places: this.find(secret) }))

@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest'
 import { makeKey } from '../parts/issuer.js'
 import { type Answer, startScenario } from './cases/issuer-scenario.js'
 
-// What takes real time: an issuer is waited for three seconds. The tests wait together.
+// A fetch times out after three seconds of real time, so these tests run concurrently.
 vi.setConfig({ maxConcurrency: 20 })
 
 const never: Answer = () => {}
@@ -65,7 +65,7 @@ test.concurrent.each(slow)('no caller with a known key waits for an issuer that 
   expect([isOver, scene.asked.length]).toEqual([false, 2])
   expect(await refused).toBe('keys_unavailable')
   await scene.settle()
-  // Each of these begins another fetch that hangs, once it may be begun.
+  // Each starts another fetch that hangs, as soon as one is allowed.
   for (let i = 0; i < 60; i++) {
     state.at += 60
     await scene.call()

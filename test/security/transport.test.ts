@@ -20,7 +20,7 @@ const urls = { node: '', server: '' }
 const stops: AsyncDisposable[] = [issuer, away]
 
 beforeAll(async () => {
-  // A pool connects when it is asked: nothing here asks.
+  // No call here uses the database, so the pool never connects.
   const database = await openDatabase({ url: nowhere })
   const verifier = createVerifier({
     issuers: [issuer, away].map(({ url }) => ({ issuer: url, audience: url })),
@@ -50,7 +50,7 @@ const bearer = (text: string) => `Authorization: Bearer ${text}`
 const form = 'application/x-www-form-urlencoded'
 const chunked = ['Content-Type: application/json', 'Transfer-Encoding: chunked', 'Trailer: Authorization']
 
-/** One line: what is sent, the reason that is answered, or the status where there is none. */
+/** What is sent, and the reason or else the status of the answer. */
 type Sent = [name: string, answer: keyof typeof reasons | number, bytes: string]
 
 const sent: Sent[] = [
@@ -137,7 +137,7 @@ describe.each(['node', 'server'] as const)('%s', host => {
   test('a second header behind 1,100 others is refused', async () => {
     const others = Array.from({ length: 1_100 }, () => 'A:')
     const { status, body } = await sendBytes(urls[host], get(bearer(token), ...others, bearer(token)))
-    // From Node 22 on it says so itself, by 431, where it does not count them all.
+    // From Node 22 on, Node itself answers 431.
     expect([401, 431]).toContain(status)
     if (status === 401) expect(body).toContain('"malformed"')
   })
@@ -156,7 +156,7 @@ test('an issuer that is away is an outage, and no challenge', async () => {
   expect(headers.get('retry-after')).toMatch(/^[1-9]\d*$/)
 })
 
-/** RFC 6750 section 3: no error where no token was sent. */
+/** RFC 6750 section 3: no error if no token was sent. */
 function challengeOf(reason: keyof typeof reasons): string {
   if (reason === 'missing') return 'Bearer'
   return `Bearer error="invalid_token", error_description="${reasons[reason].replaceAll('"', "'")}"`

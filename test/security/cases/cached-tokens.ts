@@ -13,13 +13,13 @@ import { good, issuer, keys, noon, published, token, withSignature } from './tok
 
 const { ed, p256 } = keys
 
-/** A verifier whose time the case tells. */
+/** A verifier with a clock that the case moves. */
 function atNoon(create: Create, options: Options = {}) {
   const clock = createClock(noon)
   return { clock, verifier: verifierOf(create, { now: clock.now, ...options }) }
 }
 
-/** What becomes of a token that is accepted at noon, some time later. */
+/** The outcome, some time later, of a token that was accepted at noon. */
 const later =
   (make: () => Promise<string>, seconds: number, options?: Options): Case[2] =>
   async create => {
@@ -34,7 +34,7 @@ const later =
 const short = () => token({ exp: noon + 30 })
 const cachedForAnHour: Options = { cache: { maxAge: 3_600 } }
 
-/** What a token that was accepted is worth afterwards: proofs are remembered, never what passes. */
+/** Accepted tokens, verified again: only the proof of the signature is cached. */
 export const knownCases: Case[] = [
   ['known: not yet expired', 'accepted', later(short, 34)],
   ['known: expired since', 'expired', later(short, 35)],
@@ -70,7 +70,7 @@ function afterwards(isRevoked: () => boolean | Promise<boolean>): Case[2] {
   }
 }
 
-/** The issuer takes the key of a known token out of its set, and is asked for it again when that is due. */
+/** The issuer removes the key of a cached token, and the verifier refreshes when that is due. */
 function leftFor(seconds: number): Case[2] {
   return async create => {
     const sets = { ...published }

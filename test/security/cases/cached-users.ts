@@ -21,7 +21,7 @@ const nested = z
 type Change = (user: User) => unknown
 const member = (user: User, name: string) => Reflect.get(user, name)
 
-/** What the application's schema makes, and what a request does to it. */
+/** What the schema of the application makes, and how a request changes it. */
 const changes: Record<string, [schema: NonNullable<Options['user']>, change: Change]> = {
   'a list in its user': [nested, user => member(user, 'groups').push({ roles: ['admin'] })],
   'a list deep in its user': [nested, user => member(user, 'groups')[0].roles.push('admin')],
@@ -81,7 +81,7 @@ const changes: Record<string, [schema: NonNullable<Options['user']>, change: Cha
   ],
 }
 
-/** No request changes what the next one is given. */
+/** No request can change the user of the next one. */
 export const knownUserCases: Case[] = [
   ...Object.entries(changes).map(
     ([what, [schema, change]]): Case => [
@@ -131,7 +131,7 @@ function tryTo(change: Change, user: User) {
   try {
     change(user)
   } catch (error) {
-    // What is frozen says so.
+    // Frozen objects throw a TypeError.
     if (!(error instanceof TypeError)) throw error
   }
 }

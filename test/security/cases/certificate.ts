@@ -14,7 +14,7 @@ const time = (text: string) => der(0x17, Buffer.from(text))
 const ed25519 = sequence(der(0x06, Buffer.from([0x2b, 0x65, 0x70])))
 const commonName = der(0x06, Buffer.from([0x55, 0x04, 0x03]))
 
-/** A certificate of an EdDSA key, signed with it (RFC 5280, RFC 8410), in DER. */
+/** A self-signed certificate of an EdDSA key in DER (RFC 5280, RFC 8410). */
 export async function certificateOf({ publicKey, signature }: Signer): Promise<Buffer> {
   const name = sequence(der(0x31, sequence(commonName, der(0x0c, Buffer.from('auth.example.com')))))
   const validity = sequence(time('200101000000Z'), time('491231235959Z'))
@@ -25,7 +25,7 @@ export async function certificateOf({ publicKey, signature }: Signer): Promise<B
   return sequence(body, ed25519, der(0x03, Buffer.from([0]), proof))
 }
 
-/** The same ECDSA signature as X.509 has it (RFC 3279), where JWS has its two numbers side by side (RFC 7518 section 3.4). */
+/** An ECDSA signature in the form of X.509 (RFC 3279) instead of JWS (RFC 7518 section 3.4). */
 export function ecdsaInDer(bytes: Buffer): Buffer {
   const half = bytes.length / 2
   const numbers = [bytes.subarray(0, half), bytes.subarray(half)]

@@ -4,7 +4,7 @@ import { type Cases, startScenario } from './issuer-scenario.js'
 
 type Scene = Awaited<ReturnType<typeof startScenario>>
 
-/** So many tokens at once, of which each names another key that nobody has. */
+/** Verifies many tokens at once, each with another invented kid. */
 const flood = async ({ invented, outcome }: Scene, count: number) =>
   new Set(await Promise.all(Array.from({ length: count }, () => outcome(invented()))))
 
@@ -94,7 +94,7 @@ export const floods: Cases = {
         expect(await scene.outcome(token)).toBe('keys_unavailable')
       }
       await scene.pass(refusal.retryAfter)
-      // The flood comes first again, and what it makes us ask brings every key.
+      // The flood comes first again, and its refresh brings every key.
       await flood(scene, 10)
       expect(await scene.outcome(token)).toBe('accepted')
       scene.expectAllServed()
@@ -109,7 +109,7 @@ export const floods: Cases = {
       scene.state.at += 1
       expect(await scene.outcome(await forge(i))).toBe('signature')
     }
-    // The set must be older than half a minute each time.
+    // The key set must be older than 30 s each time.
     expect(scene.asked.length).toBeLessThanOrEqual(1 + 4)
     await scene.call()
     scene.expectAllServed()

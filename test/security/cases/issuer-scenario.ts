@@ -9,19 +9,16 @@ import {
 import { createClock } from '../../parts/clock.js'
 import { claimsFrom, type Key, makeKey, startIssuer } from '../../parts/issuer.js'
 
-/** Makes the verifier: as it is, or with a rule taken away. */
+/** `createVerifier`, or a mutant of it. */
 export type Make = typeof createVerifier
 
-/** Sentences about the verifier, each with the check that it holds. */
+/** Named checks of a verifier. */
 export type Cases = Record<string, (make: Make) => Promise<void>>
 
-/** Answers in the issuer's place; `keys` is what it would have said. */
+/** Answers in the issuer's place. `keys` is its usual answer. */
 export type Answer = (response: ServerResponse, keys: string) => unknown
 
-/**
- * An issuer on a real socket that does as it is told, a verifier on a clock that stands still until it is moved, and callers
- * whose key is known.
- */
+/** An issuer, a verifier on a clock that only the test moves, and callers whose key is known. */
 export async function startScenario(
   make: Make = createVerifier,
   options: Partial<IssuerOptions & VerifierOptions> = {},
@@ -57,14 +54,14 @@ export async function startScenario(
     verifier.verify(token).then(
       () => 'accepted',
       ({ reason, retryAfter = 0 }: TokenError) => {
-        // Whoever is sent away for our sake is told when to come back.
+        // An outage must say when to try again.
         if (reason === 'keys_unavailable') expect(retryAfter).toBeGreaterThanOrEqual(1)
         return reason
       },
     )
 
   const served: Record<string, number> = {}
-  /** Callers with a known key: with the token that they have had all the time, and with a new one. */
+  /** Verifies two tokens with a known key: an old one and a new one. */
   async function call() {
     for (const token of [oldToken, await sign(key, { cty: String(state.at) })]) {
       const how = await outcome(token)
@@ -72,7 +69,7 @@ export async function startScenario(
     }
   }
 
-  /** Waits for what the verifier does in the background. */
+  /** Waits for background refreshes. */
   const settle = () => Promise.all(background)
 
   return {
@@ -88,9 +85,9 @@ export async function startScenario(
     settle,
     answerWell,
     url,
-    /** A token that names a key which nobody has. It costs no signature. */
+    /** A token with an invented kid. */
     invented: () => oldToken.replace(/^[^.]*/, encode({ alg: 'EdDSA', kid: crypto.randomUUID() })),
-    /** Lets the clock go on to a second, while callers with a known key come in. */
+    /** Moves the clock to a second, in steps, with calls of known keys at each step. */
     async pass(until: number, step = 60) {
       while (state.at < until) {
         state.at = Math.min(until, state.at + step)
@@ -98,10 +95,10 @@ export async function startScenario(
         await settle()
       }
     },
-    /** Nobody listens on its port from now on. */
+    /** Closes the port of the issuer. */
     stop: issuer.close,
     startAgain: issuer.open,
-    /** Of all callers with a known key, in the whole scene, not one was refused. */
+    /** Checks that no caller with a known key was refused in the whole scenario. */
     expectAllServed() {
       expect(Object.keys(served)).toEqual(['accepted'])
     },
@@ -111,7 +108,7 @@ export async function startScenario(
 
 export const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
-/** The names of the cases of a table, with their checks. */
+/** Turns the rows of a table into named checks. */
 export function casesOf<Row>(
   rows: Record<string, Row>,
   check: (row: Row) => Cases[string],

@@ -5,7 +5,7 @@ import { type Key, makeKey } from '../../parts/issuer.js'
 import { startWeb } from '../../parts/listen.js'
 import { type Answer, type Cases, casesOf, startScenario } from './issuer-scenario.js'
 
-/** Most that an answer may be long, in bytes. */
+/** Maximum size of an answer in bytes. */
 export const maxBytes = 256 * 1024
 
 const status =
@@ -20,7 +20,7 @@ const json = (value: unknown): Answer => body(JSON.stringify(value))
 const keySet = (change: (list: Record<string, unknown>[]) => unknown): Answer => {
   return (response, keys) => response.end(JSON.stringify({ keys: change(JSON.parse(keys).keys) }))
 }
-/** The keys, and then the connection is gone. */
+/** Sends the keys and then destroys the connection. */
 const broken =
   (length?: number): Answer =>
   (response, keys) => {
@@ -28,16 +28,16 @@ const broken =
     response.write(keys, () => response.destroy())
   }
 
-/** Publishes with the last key what belongs to its owner alone. */
+/** Publishes a private member with the last key. */
 const secretValue = 'c2VjcmV0LW9mLXRoZS1vd25lcg'
 const withPrivate = (member: string, key: object = {}) =>
   keySet(list => [...list, { ...list.at(-1), kid: 'private', ...key, [member]: secretValue }])
 const rsa = { kty: 'RSA', n: 'AQAB', e: 'AQAB' }
 
-/** A list of a length, with the good keys in it. */
+/** A list of this many keys, with the good ones in it. */
 const many = (length: number) =>
   keySet(list => [...list, ...Array.from({ length: length - list.length }, () => ({ kty: 'AKP' }))])
-/** An answer of a length in bytes. Not all that is text is one byte. */
+/** An answer of this many bytes, with a character of two bytes. */
 const long = (bytes: number): Answer => {
   return (response, keys) => {
     const start = `${keys.slice(0, -1)},"":"é`
@@ -104,7 +104,7 @@ const bad: Record<string, [lastError: string, answer: Answer, also?: string]> = 
   ],
 }
 
-/** An hour of a bad answer: a key that is good but for it does not come in, and nobody with a known key notices. */
+/** An hour of a bad answer: its new key is not accepted, and callers with a known key are served. */
 export const badAnswers: Cases = casesOf(
   bad,
   ([lastError, answer, also = '']) =>
@@ -136,7 +136,7 @@ function expectNoMaterial(problems: readonly unknown[], ...keys: Key[]) {
     expect(told).not.toContain(secret)
 }
 
-/** More levels than a stack has. */
+/** Nested deeper than a recursive parser can go. */
 const deep = '['.repeat(20_000) + ']'.repeat(20_000)
 
 const good: Record<string, Answer> = {
@@ -184,7 +184,7 @@ export const goodAnswers: Cases = casesOf(
   row => `a set ${row} is a good one`,
 )
 
-/** The other host has keys as well, and they are not the issuer's. */
+/** The other host publishes keys of an attacker. */
 export const redirects: Cases = casesOf(
   { 301: 301, 302: 302, 303: 303, 307: 307, 308: 308 },
   code => async make => {

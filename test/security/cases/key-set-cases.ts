@@ -4,7 +4,7 @@ import { cacheControl, discovery, givenKeys } from './key-set-options.js'
 import { outages, retryAfter, rotations, suspended } from './outages.js'
 import { keysBeside } from './published-keys.js'
 
-/** Everything that an issuer, or its operator, may do with a key set. */
+/** What an issuer or its operator can do with a key set. */
 export const keySetCases = {
   ...keysBeside,
   ...badAnswers,
@@ -15,7 +15,7 @@ export const keySetCases = {
   ...discovery,
 }
 
-/** Everything that happens to a server while its issuer is away, or changes its keys. */
+/** What happens while the issuer is away or changes its keys. */
 export const outageCases = {
   ...rotations,
   ...outages,

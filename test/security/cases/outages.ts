@@ -68,7 +68,7 @@ interface HeldAnswer {
   fail(): void
 }
 
-/** How the first fetch ends, once there is a second one. */
+/** How the first fetch ends after a second one has started. */
 const endings: Record<string, (first: HeldAnswer) => void> = {
   fails: first => first.fail(),
   'answers after all': first => first.answer(),
@@ -87,7 +87,7 @@ export const suspended: Cases = casesOf(
       held.push({ answer: () => response.end(keys), fail: () => response.destroy() })
     const outcome = scene.outcome(token)
     const first = await vi.waitUntil(() => held[0])
-    // The machine was suspended, and whoever comes now takes the fetch for lost.
+    // The machine was suspended: the next caller takes the fetch for lost.
     scene.state.at = 60
     const other = scene.outcome(another)
     const second = await vi.waitUntil(() => held[1])
@@ -112,7 +112,7 @@ export const outages: Cases = {
     for (let at = hour; at <= 23 * hour; at += hour) {
       await scene.pass(at, 300)
       expect(await outcome(token)).toBe('keys_unavailable')
-      // What is known to be wrong is the caller's fault, also now.
+      // A bad signature is the caller's fault, also during an outage.
       expect(await outcome(forged)).toBe('signature')
     }
     expect(scene.verifier.status()).toEqual({ keys: 1, age: 23 * hour, lastError: 'unreachable' })
@@ -137,7 +137,7 @@ export const outages: Cases = {
       state.keys.splice(1, 1)
       const outcomes = Promise.all([known, unseen].map(outcome))
       const answer = await vi.waitUntil(() => held[0])
-      // The issuer answers when both were served.
+      // The issuer answers only after both were served.
       expect(await Promise.race([outcomes, scene.settle()])).toEqual(['accepted', 'accepted'])
       answer()
       await scene.settle()
@@ -207,7 +207,7 @@ export const outages: Cases = {
 
 type Asks = (dateIn: (seconds: number) => string) => Record<string, string>
 
-/** What a 429 asks for, and how many seconds the issuer is then left alone. */
+/** What a 429 asks for, and how many seconds pass until the next fetch. */
 const asks: Record<string, [headers: Asks, seconds: number]> = {
   nothing: [() => ({}), 1],
   seconds: [() => ({ 'retry-after': '120' }), 120],

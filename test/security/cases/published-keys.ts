@@ -11,7 +11,7 @@ import { type Cases, casesOf, encode, startScenario } from './issuer-scenario.js
 
 type Jwk = Record<string, unknown>
 
-/** A key as somebody publishes it, and what a token that is signed with its other half comes to. */
+/** A published key, and the outcome of a token signed with its private half. */
 interface Row {
   jwk: Jwk
   header: { alg: string; kid?: string | undefined }
@@ -38,7 +38,7 @@ function signBy(key: KeyObject, alg: string) {
   return (data: Buffer) => signature(hashes[alg] ?? 'sha256', data, { key, ...options })
 }
 
-/** A key of a kind, changed, and a token that its owner signs with `alg`. */
+/** A changed key, and a token that its owner signs with `alg`. */
 function key(kind: keyof typeof pairs, alg: string, change: Jwk, outcome: string, kid?: string | null): Row {
   const { publicKey, privateKey } = pairs[kind]
   const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'beside', ...change }
@@ -58,7 +58,7 @@ const shared = (kid: string, change: Jwk = {}): Row => ({
   outcome: 'algorithm',
 })
 
-/** With an exponent of 1 the signature is the padded message (RFC 8017 section 9.2): anybody makes it. */
+/** With an exponent of 1 the signature is the padded message (RFC 8017 section 9.2), so anybody can make it. */
 function unsigned(data: Buffer): Buffer {
   const digestInfo = Buffer.from('3031300d060960864801650304020105000420', 'hex')
   const digest = Buffer.concat([digestInfo, hashOf(data)])

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { type Create, outcomeOf, severalIssuers, verifierOf } from './token-case.js'
 import { base64url, issuer, keys, noon, theirs, token, withParts } from './token-fixtures.js'
 
-/** Tokens that hold: of each key of both issuers, for two people. */
+/** Valid tokens of each key of both issuers, for two users. */
 const tokens = await Promise.all(
   ['alice', 'bob'].flatMap(sub => [
     ...[keys.ed, keys.ed2, keys.p256, keys.p521, keys.ps, keys.rs].map(key => token({ sub }, {}, key)),
@@ -11,19 +11,19 @@ const tokens = await Promise.all(
 )
 const known = fc.constantFrom(...tokens)
 
-/** Which of what a property tries counts, and how much of both kinds it has tried. */
+/** How many valid and invalid tokens a property has tried. */
 export interface Tried {
   accepted: number
   refused: number
 }
 
-/** What is done to tokens at random, and is never accepted where it should not be. */
+/** A random change of tokens that must not be accepted unless the token is still valid. */
 export interface Mutation {
   name: string
   property(create: Create, tried: Tried): Promise<fc.IAsyncProperty<unknown>>
 }
 
-/** A token made of one or two that the verifier knows, and whether it is one of them. */
+/** A token made from one or two cached tokens, and whether it equals one of them. */
 function ofKnown(name: string, made: fc.Arbitrary<{ text: string; isGood: boolean }>): Mutation {
   return {
     name,
@@ -33,7 +33,7 @@ function ofKnown(name: string, made: fc.Arbitrary<{ text: string; isGood: boolea
       return fc.asyncProperty(made, async ({ text, isGood }) => {
         tried[isGood ? 'accepted' : 'refused']++
         if (((await outcomeOf(verifier, text)) === 'accepted') !== isGood) return false
-        // Those that were known are the same, by proof or by memory.
+        // The cached tokens still give the same users.
         const index = tried.refused % tokens.length
         return (await verifier.verify(tokens[index] ?? '')) === users[index]
       })
@@ -41,7 +41,7 @@ function ofKnown(name: string, made: fc.Arbitrary<{ text: string; isGood: boolea
   }
 }
 
-// The last characters have bits to spare, and would be met too seldom.
+// The last characters have unused bits, and random positions hit them too seldom.
 const positions = fc.oneof(fc.nat(), fc.integer({ min: -2, max: -1 }))
 const characterFlipped = fc.tuple(known, positions, fc.nat(7)).map(([text, at, bit]) => {
   const index = at < 0 ? text.length + at : at % text.length
@@ -98,7 +98,7 @@ const anything = fc.oneof(
 
 const mayBeginAt = (value: unknown) => typeof value === 'number' && value <= noon + 5
 
-/** What the rules say, once more and in another way: which values of a claim a token may have. */
+/** The claim rules, written in another way: which values a token may have. */
 const holds = new Map<string, (value: unknown) => boolean>([
   ['iss', value => value === issuer],
   ['aud', value => [value].flat().includes(issuer) && [value].flat().every(one => typeof one === 'string')],

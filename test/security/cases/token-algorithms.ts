@@ -14,11 +14,11 @@ import {
 
 const { ed, p256, p521, ps, rs } = keys
 
-/** Without a signature, as RFC 7518 section 3.6 has it. */
+/** A token without a signature (RFC 7518 section 3.6). */
 const unsecured = (header: Record<string, unknown>) =>
   `${base64url({ kid: 'ed', ...header })}.${base64url(claims({ sub: 'admin' }))}.`
 
-/** RFC 8725 section 2.1: signed by whoever knows the public key, if it is taken for a secret. */
+/** RFC 8725 section 2.1: an HMAC with the public key as the secret. */
 async function hmac(alg: 'HS256' | 'HS384' | 'HS512', secret: Uint8Array<ArrayBuffer>, { kid }: Signer) {
   const algorithm = { name: 'HMAC', hash: `SHA-${alg.slice(2)}` }
   const key = await crypto.subtle.importKey('raw', secret, algorithm, false, ['sign'])

@@ -22,15 +22,15 @@ import {
 
 export type Create = typeof createVerifier
 
-/** What an attacker does and what comes of it: `accepted`, or the reason of the refusal, with whatever harm it did. */
+/** An attack and its outcome: `accepted` or the reason of the refusal, followed by any harm it did. */
 export type Case = [name: string, expected: string, run: (create: Create) => Promise<string>]
 
-/** What a case changes of the usual options. */
+/** The options that a case changes. */
 export type Options = Partial<Extract<VerifierOptions, { issuer: string }>> & {
   issuers?: readonly IssuerOptions[]
 }
 
-/** One line: what is wrong with the token, why it is refused, how it is made, and for what verifier. */
+/** A token: what is wrong with it, the expected outcome, how it is made, and the options of the verifier. */
 export type TokenCase = [
   name: string,
   expected: string,
@@ -47,7 +47,7 @@ export const severalIssuers: Options = {
   user: carriesIssuer,
 }
 
-/** Answers with the key sets there are, and from anywhere else with the attacker's key; keeps what it was asked for. */
+/** Stubs `fetch`: answers with the published key sets, at any other URL with the attacker's key, and records the URLs. */
 export function stubKeySets(sets = published) {
   const asked: string[] = []
   const spy = vi.spyOn(globalThis, 'fetch').mockImplementation(async input => {
@@ -58,13 +58,13 @@ export function stubKeySets(sets = published) {
   return { asked, [Symbol.dispose]: () => spy.mockRestore() }
 }
 
-/** A verifier of the issuer, at noon. */
+/** A verifier whose clock stands at noon. */
 export function verifierOf(create: Create, { issuers, ...options }: Options = {}) {
   const rest = { now: () => noon * 1000, ...options }
   return create(issuers ? { ...rest, issuers } : { issuer, audience: issuer, ...rest })
 }
 
-/** `accepted`, the reason of the refusal, or what else went wrong. */
+/** `accepted`, the reason of the refusal, or another error. */
 export async function outcomeOf(verifier: Verifier, text: string): Promise<string> {
   try {
     await verifier.verify(text)
@@ -74,13 +74,13 @@ export async function outcomeOf(verifier: Verifier, text: string): Promise<strin
   }
 }
 
-/** By its form: a weakened copy of the verifier has a class of its own. */
+/** Not by `instanceof`: a mutant of the verifier has its own class. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   return 'reason' in error ? String(error.reason) : `${error.name}: ${error.message}`
 }
 
-/** The case of a token, which is tried twice while a good one is known, and must leave the verifier as it was. */
+/** Tries a token twice while a good one is cached. It must not change the state of the verifier. */
 export function ofToken([name, expected, make, options]: TokenCase): Case {
   return [name, expected, create => tryToken(create, make, options)]
 }
@@ -115,7 +115,7 @@ async function tryToken(create: Create, make: TokenCase[2], options: Options = {
   return [outcome, ...harm.filter(one => one !== false)].join(', ')
 }
 
-/** How often the issuer is asked: once about a kid that it may have minted since, and each time about a token that names none. */
+/** How many fetches are allowed: one for an unknown kid, and one each time for a token without a kid. */
 function mayAskFor(outcome: string, text: string): number {
   if (outcome === 'unknown_key') return kidOf(text) === undefined ? 0 : 1
   return outcome === 'signature' && kidOf(text) === undefined ? 2 : 0
@@ -132,7 +132,7 @@ function kidOf(text: string): unknown {
   return typeof header === 'object' && header !== null && 'kid' in header ? header.kid : undefined
 }
 
-/** Whether whoever prints the error, with its causes and all that is hidden in it, sees the token or a claim. */
+/** Whether the printed error, with causes and hidden properties, contains the token or a claim. */
 function tells(error: unknown, text: string): boolean {
   const printed = inspect(error, {
     depth: null,

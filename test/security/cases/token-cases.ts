@@ -6,7 +6,7 @@ import { claimCases } from './token-claims.js'
 import { formCases } from './token-form.js'
 import { keyAndSignatureCases } from './token-keys.js'
 
-/** Everything that is tried with a token. */
+/** All cases of tokens. */
 export const cases: Case[] = [
   ...[...algorithmCases, ...keyAndSignatureCases, ...formCases, ...claimCases].map(ofToken),
   ...knownCases,

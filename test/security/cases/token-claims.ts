@@ -3,11 +3,11 @@ import type { Options, TokenCase } from './token-case.js'
 import { claims, good, issuer, keys, noon, sealed, secret, token } from './token-fixtures.js'
 
 const head = { alg: 'EdDSA', kid: 'ed' }
-/** A claim as JSON.stringify would not write it. */
+/** A claim that JSON.stringify cannot write. */
 const written = (name: string, value: string) =>
   sealed(head, JSON.stringify(claims({ [name]: '?' })).replace('"?"', value))
 
-/** Their id is not the sub. */
+/** The id is not the sub. */
 const byUid: Options = {
   user: z.object({ uid: z.string().default('alice') }).transform(({ uid }) => ({ id: uid })),
 }
@@ -131,7 +131,7 @@ const typeCases: TokenCase[] = [
   ['typ application/jwt', 'accepted', () => token({}, { typ: 'application/jwt' })],
 ]
 
-/** The user of carol is made by code that throws, and says a claim of hers then. */
+/** The code that makes carol's user throws an error that contains a claim. */
 const throwing = (fail: (email: string) => unknown): Options => ({
   user: z.object({ sub: z.string(), email: z.string() }).transform(async ({ sub, email }) => {
     if (sub === 'carol') await fail(email)

@@ -4,7 +4,7 @@ export const issuer = 'https://auth.example.com'
 /** A second issuer, with another audience and fewer algorithms. */
 export const other = 'https://login.example.org'
 export const otherAudience = 'https://api.example.org'
-/** The time of every case, in seconds since the epoch, unless it lets time pass. */
+/** The time at the start of every case, in seconds since the epoch. */
 export const noon = Date.parse('2026-11-21T12:00:00Z') / 1000
 
 export const algorithms = ['EdDSA', 'ES256', 'ES512', 'PS256', 'RS256'] as const
@@ -18,7 +18,7 @@ const signing: Record<Algorithm, string | { name: string; hash?: string; saltLen
   RS256: 'RSASSA-PKCS1-v1_5',
 }
 
-/** A key that signs any bytes: jose would refuse most of what an attacker writes. */
+/** A key that signs any bytes. jose would refuse most of these tokens. */
 export interface Signer {
   alg: Algorithm
   kid: string
@@ -39,7 +39,7 @@ function signatureBy(alg: Algorithm, key: CryptoKey): Signer['signature'] {
   return async bytes => new Uint8Array(await crypto.subtle.sign(signing[alg], key, bytes))
 }
 
-/** The same key, used as its owner never does. */
+/** The same key, used with another algorithm than its owner's. */
 export async function usedAs(alg: Algorithm, key: Signer): Promise<Signer> {
   const imported = await importJWK(key.privateJwk, alg)
   if (imported instanceof Uint8Array) throw new TypeError('The key is a secret.')
@@ -58,10 +58,10 @@ const [ed, ed2, p256, p521, ps, rs, theirEd, theirP256, attacker] = await Promis
   signer('EdDSA', 'ed'),
 ])
 
-/** The issuer's keys, one of each algorithm and a second of EdDSA; two of the other issuer, one by the same name; an attacker's. */
+/** Keys of the issuer, of the other issuer (one with the same kid), and of an attacker. */
 export const keys = { ed, ed2, p256, p521, ps, rs, theirEd, theirP256, attacker }
 
-/** The key sets that there are, by their URL. */
+/** The published key sets, by URL. */
 export const published: Record<string, JWK[]> = {
   [`${issuer}/api/auth/jwks`]: [ed, ed2, p256, p521, ps, rs].map(({ jwk }) => jwk),
   [`${other}/api/auth/jwks`]: [theirEd, theirP256].map(({ jwk }) => jwk),
@@ -76,7 +76,7 @@ const utf8 = (value: string | Uint8Array | Json): Uint8Array => {
 
 export const base64url = (value: string | Uint8Array | Json) => Buffer.from(utf8(value)).toString('base64url')
 
-/** Signs a header and claims exactly as they are written. */
+/** Signs a header and claims exactly as given. */
 export async function sealed(
   header: string | Uint8Array | Json,
   claims: string | Uint8Array | Json,
@@ -86,10 +86,10 @@ export async function sealed(
   return `${input}.${base64url(await key.signature(new TextEncoder().encode(input)))}`
 }
 
-/** Stands in every token, and nowhere else. */
+/** A text that occurs in every token and nowhere else. */
 export const secret = 'hunter2'
 
-/** Claims that hold at noon. */
+/** Valid claims at noon. */
 export const claims = (changed: Json = {}): Json => ({
   iss: issuer,
   aud: issuer,
@@ -100,14 +100,14 @@ export const claims = (changed: Json = {}): Json => ({
   ...changed,
 })
 
-/** A token that holds, but for what is changed: undefined takes a member away. */
+/** A valid token with changes. `undefined` removes a member. */
 export const token = (changed: Json = {}, header: Json = {}, key: Signer = ed) =>
   sealed({ alg: key.alg, kid: key.kid, ...header }, claims(changed), key)
 
-/** Claims that hold for the other issuer. */
+/** Valid claims for the other issuer. */
 export const theirs = { iss: other, aud: otherAudience }
 
-/** The token that is known to the verifier when a case comes. */
+/** The token that is cached before each case. */
 export const good = await token()
 export const goodOfOther = await token(theirs, {}, theirEd)
 

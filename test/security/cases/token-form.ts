@@ -7,17 +7,17 @@ const head = '{"alg":"EdDSA","kid":"ed"}'
 const body = (members: string) =>
   `{"iss":${JSON.stringify(claims().iss)},"aud":${JSON.stringify(claims().aud)},"exp":${noon + 900},${members}}`
 
-/** Signed as they are written. */
+/** Signed exactly as given. */
 const withHeader = (text: string | Uint8Array) => sealed(text, claims())
 const withClaims = (text: string | Uint8Array) => sealed(head, text)
 
-/** The same bytes by another last character: the bits that it has to spare are not zero. */
+/** The same bytes with another last character, whose unused bits are not zero. */
 function spareBits(part: string): string {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
   return part.slice(0, -1) + alphabet[alphabet.indexOf(part.at(-1) ?? '') + 1]
 }
 
-/** A token that has both characters that base64 writes otherwise. */
+/** A token with both characters that differ between base64 and base64url. */
 async function withBoth(): Promise<string> {
   for (let jti = 0; ; jti++) {
     const text = await token({ jti })
@@ -25,9 +25,9 @@ async function withBoth(): Promise<string> {
   }
 }
 
-/** A token of exactly so many characters. */
+/** A token of exactly this many characters. */
 async function ofLength(length: number): Promise<string> {
-  // Base64url has three of any four lengths: spaces behind the header make up for the fourth.
+  // Base64url has three of any four lengths. Spaces after the header give the fourth.
   for (const more of ['', ' ', '  ']) {
     const fill = length - (await sealed(head + more, claims({ fill: '' }))).length
     for (let size = Math.floor(fill * 0.75) - 4; size < fill; size++) {
@@ -197,7 +197,7 @@ const jsonCases: TokenCase[] = [
   ],
 ]
 
-/** RFC 7515 section 4.1.11, RFC 7797: an extension that we do not know is not ours to ignore. */
+/** RFC 7515 section 4.1.11, RFC 7797: unknown extensions must not be ignored. */
 const extensionCases: TokenCase[] = [
   ['crit', 'malformed', () => token({}, { crit: ['exp'], exp: noon })],
   ['crit that is empty', 'malformed', () => token({}, { crit: [] })],

@@ -18,12 +18,12 @@ import {
 
 const { ed, ed2, p256, p521, ps, rs, theirEd, theirP256, attacker } = keys
 
-/** Signed by the attacker, with a header that says where the key is. */
+/** Signed by the attacker, with a header that names the key. */
 const forged = (header: Record<string, unknown>) => token({ sub: 'admin' }, header, attacker)
 const away = 'https://evil.example.net/keys'
 const certificate = async () => (await certificateOf(attacker)).toString('base64')
 
-/** RFC 8725 sections 3.5 and 3.10: the key is the issuer's, whatever the header brings along. */
+/** RFC 8725 sections 3.5 and 3.10: keys in the header are never used. */
 const keyCases: TokenCase[] = [
   ["somebody else's key under a known kid", 'signature', () => forged({})],
   ["somebody else's key under their own kid", 'unknown_key', () => forged({ kid: 'mine' })],
@@ -77,11 +77,11 @@ const ed25519Order = 2n ** 252n + 27742317777372353535851937790883648493n
 const number = (bytes: Uint8Array) => BigInt(`0x${Buffer.from(bytes).toString('hex')}`)
 const bytesOf = (value: bigint) => Buffer.from(value.toString(16).padStart(64, '0'), 'hex')
 
-/** The other signature that anybody can make of an ECDSA signature: it signs the same. */
+/** The second valid ECDSA signature, which anybody can compute from the first. */
 const negated = (bytes: Buffer) =>
   Buffer.concat([bytes.subarray(0, 32), bytesOf(p256Order - number(bytes.subarray(32)))])
 
-/** RFC 8032 section 5.1.7 wants S below the order of the group. */
+/** RFC 8032 section 5.1.7: S must be below the order of the group. */
 const beyondOrder = (bytes: Buffer) => {
   const s = number(bytes.subarray(32).toReversed())
   return Buffer.concat([bytes.subarray(0, 32), bytesOf(s + ed25519Order).toReversed()])
@@ -150,7 +150,7 @@ async function ofClaimsAlone() {
   )
 }
 
-/** RFC 8725 sections 3.8 and 3.9: of several issuers a token of one never passes for another's. */
+/** RFC 8725 sections 3.8 and 3.9: a token of one issuer is never accepted as another's. */
 const issuerCases: TokenCase[] = [
   ['two issuers: a token of the first', 'accepted', () => token({ jti: '1' }), severalIssuers],
   [

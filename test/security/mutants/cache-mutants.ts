@@ -5,7 +5,7 @@ const cache = 'server/verifier/verdict-cache.ts'
 const freeze = 'server/verifier/deep-freeze.ts'
 const signing = 'server/verifier/keys/signing-keys.ts'
 
-/** The cache with a part of the token for its key. */
+/** The cache with only a part of the token as its key. */
 const cachedBy = (part: string) =>
   mutant(
     cache,
@@ -16,7 +16,7 @@ const cachedBy = (part: string) =>
     })(`,
   )
 
-/** Rules of what is remembered and of what an application is given. */
+/** Rules of the cache and of the users it returns, each with a case that needs it. */
 export const cacheMutants: TokenMutant[] = [
   [
     'the cache knows whole tokens',

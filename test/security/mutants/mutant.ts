@@ -51,7 +51,7 @@ export async function weakenedModule<T>(entry: string, mutants: readonly Mutant[
       },
     ],
   })
-  // Among the packages, which it imports: there vitest leaves it as it is.
+  // Inside node_modules, so that its imports resolve and vitest does not transform it.
   await using folder = await temporaryFolder(join(root, 'node_modules'))
   const bundle = join(folder.path, 'weakened.mjs')
   await writeFile(bundle, outputFiles[0]?.contents ?? '')
