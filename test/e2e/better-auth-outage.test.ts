@@ -1,37 +1,18 @@
-import pg from 'pg'
 import { expect, test } from 'vitest'
 import { createVerifier, type TokenError } from '../../server/verifier/index.js'
+import { signUp, startBetterAuth } from '../parts/better-auth.js'
 import { emptyDatabase } from '../parts/database.js'
-import { startTypeScript } from '../parts/program.js'
-import { signUp } from '../parts/sign-up.js'
+import { runSql } from '../parts/run-sql.js'
 import { encode } from '../security/cases/issuer-scenario.js'
 
-/** A Better Auth in a process of its own, whose tokens live for a month. */
-async function startIssuer(databaseUrl: string, port = '0') {
-  const child = startTypeScript('test/parts/better-auth-process.ts', {
-    ISSUER_DATABASE_URL: databaseUrl,
-    ISSUER_ALGORITHM: 'EdDSA',
-    ISSUER_PORT: port,
-    ISSUER_TOKEN_LIFE: '30d',
-  })
-  const [, url = ''] = await child.waitForOutput(/^issuer at (\S+)$/m)
-  return { ...child, url }
-}
-
-/** What an administrator does to its table of keys. */
-async function administer(url: string, statement: string) {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  await client.query(statement)
-  await client.end()
-}
+const tokenLife = '30d'
 
 const kidOf = (token: string) =>
   JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()).kid
 
 test('a Better Auth that rotates, is killed and comes back costs nobody with a known key anything', async () => {
   await using database = await emptyDatabase()
-  await using first = await startIssuer(database.url)
+  await using first = await startBetterAuth(database.url, { tokenLife })
   const { url } = first
   const refreshes: Promise<void>[] = []
   const problems: string[] = []
@@ -63,13 +44,13 @@ test('a Better Auth that rotates, is killed and comes back costs nobody with a k
   const old = await getToken()
   await pass(300, 60, [old])
 
-  await administer(database.url, `update jwks set "expiresAt" = now() - interval '1 second'`)
+  await runSql(database.url, `update jwks set "expiresAt" = now() - interval '1 second'`)
   const fresh = await getToken()
   expect(kidOf(fresh)).not.toBe(kidOf(old))
   expect(await outcome(fresh)).toBe('accepted')
   await pass(600, 60, [old, fresh])
 
-  await administer(database.url, `delete from jwks where "expiresAt" is not null`)
+  await runSql(database.url, `delete from jwks where "expiresAt" is not null`)
   const refreshed = refreshes.length
   while (refreshes.length === refreshed) await pass(30, 30, [old, fresh])
   await pass(30, 30, [old, fresh])
@@ -89,12 +70,12 @@ test('a Better Auth that rotates, is killed and comes back costs nobody with a k
   })
   expect(problems).toEqual([expect.stringContaining('/api/auth/jwks cannot be reached.')])
 
-  await using _second = await startIssuer(database.url, new URL(url).port)
+  await using _second = await startBetterAuth(database.url, { tokenLife, port: new URL(url).port })
   await pass(60, 60, [fresh])
   expect(verifier.status()).toMatchObject({ keys: 1, lastError: null })
   expect(await outcome(unknown)).toBe('unknown_key')
   // Nobody signed in for longer than it shows keys that have expired: it has none, and mints one when it signs.
-  await administer(database.url, `update jwks set "expiresAt" = now() - interval '40 days'`)
+  await runSql(database.url, `update jwks set "expiresAt" = now() - interval '40 days'`)
   expect(await (await fetch(`${url}/api/auth/jwks`)).json()).toEqual({ keys: [] })
   await pass(600, 60, [fresh])
   expect(verifier.status()).toMatchObject({ keys: 1, lastError: 'no_keys' })

@@ -1,30 +1,15 @@
-import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createClient } from '../../client/index.js'
-import { migrateToLatest, openDatabase } from '../../db/index.js'
 import { readConfig, startServer } from '../../server/index.js'
 import { refusalOf } from '../parts/api-error.js'
-import { emptyDatabase } from '../parts/database.js'
+import { signUp, startBetterAuth } from '../parts/better-auth.js'
+import { emptyDatabase, migratedDatabase } from '../parts/database.js'
 import { startTypeScript } from '../parts/program.js'
-import { signUp } from '../parts/sign-up.js'
-
-/** A Better Auth in a process of its own, on a database of its own. */
-async function startIssuer(databaseUrl: string, algorithm = 'EdDSA', port = '0') {
-  const child = startTypeScript('test/parts/better-auth-process.ts', {
-    ISSUER_DATABASE_URL: databaseUrl,
-    ISSUER_ALGORITHM: algorithm,
-    ISSUER_PORT: port,
-  })
-  const [, url = ''] = await child.waitForOutput(/^issuer at (\S+)$/m)
-  return { ...child, url }
-}
+import { runSql } from '../parts/run-sql.js'
 
 let database: Awaited<ReturnType<typeof emptyDatabase>>
 beforeAll(async () => {
-  database = await emptyDatabase()
-  const { admin: db, close } = await openDatabase({ url: database.url })
-  await migrateToLatest(db)
-  await close()
+  database = await migratedDatabase()
 })
 afterAll(() => database[Symbol.asyncDispose]())
 
@@ -49,7 +34,7 @@ describe.each(['EdDSA', 'ES256', 'ES512', 'PS256', 'RS256'])(
   algorithm => {
     test('the quickstart passes', async () => {
       await using own = await emptyDatabase()
-      await using issuer = await startIssuer(own.url, algorithm)
+      await using issuer = await startBetterAuth(own.url, { algorithm })
       await using api = await startApi(issuer.url)
       const env = { API_URL: api.url, BETTER_AUTH_URL: issuer.url }
       await using quickstart = startTypeScript('examples/quickstart/main.ts', env)
@@ -63,7 +48,7 @@ describe.each(['EdDSA', 'ES256', 'ES512', 'PS256', 'RS256'])(
 describe('keys of a Better Auth elsewhere', () => {
   test('that rotate: the new key is accepted by the very request that brings it, and the old one still', async () => {
     await using own = await emptyDatabase()
-    await using issuer = await startIssuer(own.url)
+    await using issuer = await startBetterAuth(own.url)
     await using api = await startApi(issuer.url)
     const getToken = await signUp(issuer.url, 'rita')
     const before = await getToken()
@@ -78,7 +63,7 @@ describe('keys of a Better Auth elsewhere', () => {
 
   test('that were never fetched: 503 and not 401 while it is away, and again its users when it is back', async () => {
     await using own = await emptyDatabase()
-    await using first = await startIssuer(own.url)
+    await using first = await startBetterAuth(own.url)
     const token = await (await signUp(first.url, 'otto'))()
     await first.stop()
 
@@ -92,7 +77,7 @@ describe('keys of a Better Auth elsewhere', () => {
     expect((await fetch(`${api.url}/readyz`)).status).toBe(503)
     expect(await otto.health.query()).toEqual({ ok: true })
 
-    await using _second = await startIssuer(own.url, 'EdDSA', new URL(first.url).port)
+    await using _second = await startBetterAuth(own.url, { port: new URL(first.url).port })
     // It is asked again once the back-off is over, which may still go on.
     const me = await vi.waitFor(() => otto.me.query(), { timeout: 10_000, interval: 250 })
     expect(me).toMatchObject({ name: 'otto' })
@@ -102,11 +87,8 @@ describe('keys of a Better Auth elsewhere', () => {
 
 /** Better Auth mints a key when it signs and the latest one has expired. */
 async function expireKeys(url: string) {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  const { rowCount } = await client.query(`update jwks set "expiresAt" = now() - interval '1 second'`)
-  await client.end()
-  expect(rowCount).toBe(1)
+  const expired = await runSql(url, `update jwks set "expiresAt" = now() - interval '1 second' returning id`)
+  expect(expired).toHaveLength(1)
 }
 
 function keyOf(token: string): unknown {

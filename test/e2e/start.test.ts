@@ -4,11 +4,11 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createClient } from '../../client/index.js'
 import { socketsOfOwner } from '../../db/embedded/data-dir.js'
+import { signUp } from '../parts/better-auth.js'
 import { builtCommands } from '../parts/built-commands.js'
 import { dataDir } from '../parts/database.js'
 import { listen } from '../parts/listen.js'
 import { startProgram, startTypeScript } from '../parts/program.js'
-import { signUp } from '../parts/sign-up.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
 
 let compiled: Awaited<ReturnType<typeof builtCommands>>

@@ -4,9 +4,9 @@ import { createClient } from '../../client/index.js'
 import { type OpenDatabase, openDatabase } from '../../db/index.js'
 import { type AppRouter, readConfig, startServer } from '../../server/index.js'
 import { transformer } from '../../shared/index.js'
+import { signUp } from './better-auth.js'
 import { type DatabaseKind, dataDir, migratedDatabase, nowhere } from './database.js'
 import { startIssuer } from './issuer.js'
-import { signUp } from './sign-up.js'
 
 /**
  * The server as `npm start` runs it: on a socket, with a database of this kind, and with Better Auth unless `env` names an

@@ -5,6 +5,7 @@ import { listen } from './listen.js'
 export async function startPostgresProxy(databaseUrl: string) {
   const target = new URL(databaseUrl)
   const ways = new Set<{ isSilent: boolean; held: Buffer[]; onward: Socket }>()
+  let isClosed = false
   const proxy = {
     /** Types of the messages of clients, in order: P(arse), B(ind), E(xecute), S(ync), Q(uery) … */
     sent: '',
@@ -13,6 +14,15 @@ export async function startPostgresProxy(databaseUrl: string) {
     /** Bytes of clients that are held back. */
     heldBack: 0,
     translate: (answer: Buffer): Buffer => answer,
+    /** Drops all connections and accepts no new ones. */
+    close() {
+      isClosed = true
+      for (const way of ways) way.onward.destroy()
+    },
+    /** Accepts connections again. */
+    open() {
+      isClosed = false
+    },
     /** Stops forwarding on the open connections. */
     fallSilent() {
       for (const way of ways) way.isSilent = true
@@ -26,6 +36,7 @@ export async function startPostgresProxy(databaseUrl: string) {
     },
   }
   const server = createServer(socket => {
+    if (isClosed) return void socket.destroy()
     const onward = connect(Number(target.port || 5432), target.hostname.replace(/[[\]]/g, ''))
     const way = { isSilent: false, held: [] as Buffer[], onward }
     ways.add(way)

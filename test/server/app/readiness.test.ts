@@ -1,10 +1,10 @@
-import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
 
 import { startApp, startRemote } from '../../parts/app.js'
 import { emptyDatabase, migrate, migratedDatabase } from '../../parts/database.js'
 import { bearer, send } from '../../parts/http-client.js'
 import { startIssuer } from '../../parts/issuer.js'
+import { startPostgresProxy } from '../../parts/postgres-proxy.js'
 import { runSql } from '../../parts/run-sql.js'
 
 let database: Awaited<ReturnType<typeof migratedDatabase>>
@@ -26,44 +26,6 @@ const recovers = (url: string) =>
   })
 
 const isAlive = async (url: string) => (await send(url, '/healthz')).status
-
-/** The way to a PostgreSQL, which can be shut and opened. */
-async function startGate(databaseUrl: string) {
-  const target = new URL(databaseUrl)
-  const sockets = new Set<Socket>()
-  const gate = { open: false }
-  const server: Server = createServer(socket => {
-    if (!gate.open) return void socket.destroy()
-    const onward = connect(Number(target.port || 5432), target.hostname.replace(/[[\]]/g, ''))
-    for (const [end, other] of [
-      [socket, onward],
-      [onward, socket],
-    ] as const) {
-      sockets.add(end)
-      end.on('error', () => {}).once('close', () => other.destroy())
-    }
-    socket.pipe(onward).pipe(socket)
-  })
-  await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
-  const address = server.address()
-  const url = new URL(databaseUrl)
-  url.host = `127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`
-  const shut = () => {
-    gate.open = false
-    for (const socket of sockets) socket.destroy()
-  }
-  return {
-    url: url.href,
-    open() {
-      gate.open = true
-    },
-    shut,
-    async [Symbol.asyncDispose]() {
-      shut()
-      await new Promise(done => server.close(done))
-    },
-  }
-}
 
 test('with everything in place it is ready, and says how it stands with the keys', async () => {
   await using app = await startApp()
@@ -114,8 +76,9 @@ test('a fence with gaps leaves it not ready, says how many, and what to run', as
 
 test('a database that comes, goes and comes back needs no restart', async () => {
   await using issuer = await startIssuer()
-  await using gate = await startGate(database.url)
-  await using app = await startRemote(issuer, { DATABASE_URL: gate.url })
+  await using proxy = await startPostgresProxy(database.url)
+  proxy.close()
+  await using app = await startRemote(issuer, { DATABASE_URL: proxy.url })
   const headers = [bearer(await issuer.tokenFor('alice'))]
   const list = async () => (await send(app.url, '/trpc/tasks.list', { headers })).status
   const away = { status: 503, ready: false, database: expect.stringContaining('DATABASE_URL'), keys: 'ok' }
@@ -124,16 +87,16 @@ test('a database that comes, goes and comes back needs no restart', async () => 
   expect(await readinessOf(app.url)).toMatchObject(away)
   expect(await list()).toBe(503)
 
-  gate.open()
+  proxy.open()
   await recovers(app.url)
   expect(await list()).toBe(200)
 
-  gate.shut()
+  proxy.close()
   expect(await list()).toBe(503)
   expect(await readinessOf(app.url)).toMatchObject(away)
   expect(await isAlive(app.url)).toBe(200)
 
-  gate.open()
+  proxy.open()
   await recovers(app.url)
   expect(await list()).toBe(200)
 })
