@@ -12,6 +12,7 @@ export default defineConfig({
     include: [
       'test/**/*.long.test.ts',
       // More runs, statements and turns.
+      'test/db/embedded/data-dir.test.ts',
       'test/db/scoped/{property,session-cleanup-fuzz,tracked-connection}.test.ts',
       // Tables of cases on the other kind of database.
       'test/db/fence/{audit,checks/relations}.test.ts',

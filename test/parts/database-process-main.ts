@@ -1,9 +1,12 @@
 import { type DataDir, openDataDir } from '../../db/embedded/data-dir.js'
-import { type OpenDatabase, openDatabase } from '../../db/index.js'
+import type { OpenDatabase } from '../../db/index.js'
 
 /** The process that `startDatabaseProcess` starts. */
 let held: DataDir | undefined
 let open: OpenDatabase | undefined
+
+// Only when needed: a process that just takes the lock starts much faster.
+const loadDatabase = () => import('../../db/index.js')
 
 const commands = {
   /** Takes the lock of a folder. */
@@ -15,10 +18,10 @@ const commands = {
     held = undefined
   },
   async open(dataDir: string) {
-    open = await openDatabase({ dataDir })
+    open = await (await loadDatabase()).openDatabase({ dataDir })
   },
   async join(dataDir: string) {
-    open = await openDatabase({ dataDir, join: true })
+    open = await (await loadDatabase()).openDatabase({ dataDir, join: true })
   },
   async close() {
     await open?.close()

@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url'
 /** Root of the repository. */
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
+/** The server as `npm run build` leaves it: what `npm start` runs. */
+export const builtServer = fileURLToPath(new URL('../../dist/server/main.js', import.meta.url))
+
 interface ProgramOptions {
   /** The whole environment except PATH, so that the machine's own variables cannot change a test. */
   env?: Record<string, string>

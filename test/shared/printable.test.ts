@@ -10,7 +10,7 @@ import { nowhere } from '../parts/database.js'
 import { bearer, send } from '../parts/http-client.js'
 import { claimsFrom, makeKey, startIssuer } from '../parts/issuer.js'
 import { listen } from '../parts/listen.js'
-import { startTypeScript } from '../parts/program.js'
+import { builtServer, startProgram } from '../parts/program.js'
 
 const range = (first: number, last: number) =>
   Array.from({ length: last - first + 1 }, (_, index) => String.fromCharCode(first + index))
@@ -190,7 +190,7 @@ test('a failure names procedures of the router alone', async () => {
 test('the log of the server has none of them, whatever a token says', async () => {
   await using issuer = await startIssuer()
   const env = { PORT: '0', LOG_LEVEL: 'info', BETTER_AUTH_URL: issuer.url, DATABASE_URL: nowhere }
-  await using server = startTypeScript('server/main.ts', env)
+  await using server = startProgram(process.execPath, [builtServer], { env })
   const [, url = ''] = await server.waitForOutput(/"url":"(http:[^"]+)"/)
   const stranger = await makeKey()
   const storable = text.replaceAll('\0', '').toWellFormed()

@@ -6,6 +6,8 @@ import { DataDirInUseError } from '../../../db/index.js'
 import { startDatabaseProcess } from '../../parts/database-process.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
 
+const rounds = process.env.LONG_TESTS ? 12 : 3
+
 /** The files of the lock in a folder, whatever they are. */
 async function lockFiles(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true })
@@ -135,7 +137,7 @@ describe('the lock of a data folder', () => {
     await using folder = await temporaryFolder()
     const children = await Promise.all(Array.from({ length: 6 }, startDatabaseProcess))
     try {
-      for (let round = 0; round < 12; round++) {
+      for (let round = 0; round < rounds; round++) {
         const path = join(folder.path, String(round))
         await leaveDeadLock(path)
         const errors = await Promise.all(children.map(child => child.run('claim', path)))
@@ -153,7 +155,7 @@ describe('the lock of a data folder', () => {
     ['whose owner is dead', (path: string) => leaveDeadLock(path)],
   ])('is had by one of ten who open at once a folder %s', async (_, prepare) => {
     await using folder = await temporaryFolder()
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 2 * rounds; round++) {
       const path = join(folder.path, String(round))
       await prepare(path)
       const outcomes = await Promise.allSettled(Array.from({ length: 10 }, () => openDataDir(path)))

@@ -1,18 +1,13 @@
-import { createRequire } from 'node:module'
-import { fileURLToPath, pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { dataDir } from '../../parts/database.js'
 import { bearer, json, type Sent, send } from '../../parts/http-client.js'
-import { startProgram } from '../../parts/program.js'
+import { builtServer, startProgram } from '../../parts/program.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
-
-const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
-const main = fileURLToPath(new URL('../../../server/main.ts', import.meta.url))
 
 /** The server in a process of its own, in a folder that has no `.env`. */
 async function startProcess() {
   const [data, cwd] = [await dataDir(), await temporaryFolder()]
-  const program = startProgram(process.execPath, ['--import', tsx, main], {
+  const program = startProgram(process.execPath, [builtServer], {
     cwd: cwd.path,
     env: { PORT: '0', DATA_DIR: data.path, LOG_LEVEL: 'info' },
   })

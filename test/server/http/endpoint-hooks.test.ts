@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import { createTRPCClient, httpBatchStreamLink } from '@trpc/client'
-import { beforeEach, expect, test, vi } from 'vitest'
+import { afterAll, beforeEach, expect, test, vi } from 'vitest'
 import { openDatabase } from '../../../db/index.js'
 import { createNodeHandler, type HandlerOptions, publicProcedure, router } from '../../../server/index.js'
 import { transformer } from '../../../shared/index.js'
@@ -29,6 +29,7 @@ const logged = vi.spyOn(console, 'error')
 beforeEach(() => {
   logged.mockReset().mockImplementation(() => {})
 })
+afterAll(() => logged.mockRestore())
 
 async function startHooked(hooks: Pick<HandlerOptions, 'onError' | 'onAnswer'>) {
   // A pool connects when it is asked: nothing here asks.
