@@ -15,11 +15,17 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/long/**'],
-    globalSetup: ['test/parts/postgres.setup.ts', 'test/parts/embedded.setup.ts'],
+    exclude: ['test/**/*.long.test.ts'],
+    globalSetup: [
+      'test/parts/build.setup.ts',
+      'test/parts/postgres.setup.ts',
+      'test/parts/embedded.setup.ts',
+    ],
     testTimeout: 20_000,
     hookTimeout: 30_000,
     pool: 'forks',
+    // Each worker imports the modules once: a test takes back what it has stubbed.
+    isolate: false,
     maxWorkers: 2,
     coverage: {
       provider: 'v8',

@@ -1,19 +1,28 @@
 import { defineConfig } from 'vitest/config'
 import config from './vitest.config.js'
 
-/** `npm run test:long`: needs PgBouncer (Debian's package) and some minutes. */
+/**
+ * `npm run test:long`: the `*.long.test.ts` files, and those that try more here than in `npm test`. Needs PgBouncer (Debian's
+ * package) and some minutes.
+ */
 export default defineConfig({
   ...config,
   test: {
     ...config.test,
     include: [
-      'test/long/*.test.ts',
-      'test/db/scoped/property.test.ts',
-      'test/db/scoped/session-cleanup-fuzz.test.ts',
-      'test/db/scoped/tracked-connection.test.ts',
+      'test/**/*.long.test.ts',
+      // More runs, statements and turns.
+      'test/db/embedded/data-dir.test.ts',
+      'test/db/scoped/{property,session-cleanup-fuzz,tracked-connection}.test.ts',
+      // Tables of cases on the other kind of database.
+      'test/db/fence/{audit,checks/relations}.test.ts',
+      'test/db/scoped/{late-statements,session-cleanup,statements,temporary-tables}.test.ts',
+      'test/db/tables/side-doors.test.ts',
+      'test/server/routers/{paging,plans,task-cursor,tasks-*,timezone}.test.ts',
     ],
     env: {
-      PROPERTY_RUNS: '5000',
+      LONG_TESTS: 'yes',
+      PROPERTY_RUNS: process.env.PROPERTY_RUNS ?? '5000',
       FUZZ_STATEMENTS: process.env.FUZZ_STATEMENTS ?? '30000',
       TURNS: process.env.TURNS ?? '0 1 2 4 7 12',
     },

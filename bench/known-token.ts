@@ -9,12 +9,12 @@ import {
   router,
 } from '../server/trpc/procedures.js'
 import { createVerifier } from '../server/verifier/index.js'
-import { algorithms, makeKey, startKeys } from '../test/parts/keys.js'
+import { algorithms, makeKey, startIssuer } from '../test/parts/issuer.js'
 import { bestOf } from './best-of.js'
 
 /** Prints the cost of a known token over no authentication, and the cost of verifying compared with jose. */
 const keys = await Promise.all(algorithms.map(algorithm => makeKey(algorithm)))
-await using issuer = await startKeys(...keys)
+await using issuer = await startIssuer({ keys: [...keys] })
 const { url } = issuer
 const claims = issuer.claims({ exp: Math.floor(Date.now() / 1000) + 3600, email: 'alice@example.com' })
 const tokens = new Map(

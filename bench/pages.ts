@@ -1,8 +1,8 @@
 import type { CompiledQuery } from 'kysely'
 import { type OpenDatabase, setUpFence } from '../db/index.js'
 import { encodeCursor } from '../server/routers/task-cursor.js'
-import { fillTasks } from '../test/parts/fill-tasks.js'
-import { type Caller, statementsOf } from '../test/parts/sent-statements.js'
+import { fillTasks } from '../test/parts/many-tasks.js'
+import { type Caller, recordStatements } from '../test/parts/recorded-statements.js'
 import { benchDatabase } from './bench-database.js'
 import { bestOf } from './best-of.js'
 
@@ -43,7 +43,7 @@ async function measure(database: OpenDatabase): Promise<PageCosts> {
     .limit(1)
     .executeTakeFirstOrThrow()
   const statements = (input: Parameters<Caller['tasks']['list']>[0]) =>
-    statementsOf(database, 'many', caller => caller.tasks.list(input))
+    recordStatements(database, 'many', caller => caller.tasks.list(input))
   const run = (sent: CompiledQuery[]) => async () => {
     for (const statement of sent) await handle.executeQuery(statement)
   }

@@ -1,9 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
+import { root } from './parts/program.js'
 
-const root = fileURLToPath(new URL('..', import.meta.url))
 const folders = ['shared', 'db', 'server', 'client'] as const
 
 interface Import {

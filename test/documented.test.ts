@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { root } from './parts/child.js'
 import { readPage, readPages } from './parts/docs.js'
+import { root } from './parts/program.js'
 
 const names = (await readdir(join(root, 'test'), { recursive: true })).filter(name => name.endsWith('.ts'))
 

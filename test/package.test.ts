@@ -1,13 +1,12 @@
 import { execFile } from 'node:child_process'
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { root } from './parts/program.js'
 import { temporaryFolder } from './parts/temporary-folder.js'
 
 const run = promisify(execFile)
-const root = fileURLToPath(new URL('..', import.meta.url))
 
 const consumer = `
 import { createClient, isApiError, bearerAuth } from 'trpc-bearer/client'
@@ -58,7 +57,6 @@ let files: string[]
 
 beforeAll(async () => {
   folder = await temporaryFolder()
-  await run('npm', ['run', 'build'], { cwd: root })
   const packed = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder.path], {
     cwd: root,
   })

@@ -3,8 +3,8 @@ import { readdir, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { reasons } from '../shared/index.js'
-import { root, run } from './parts/child.js'
 import { blocksOf, readPage, readPages } from './parts/docs.js'
+import { root, run } from './parts/program.js'
 import { temporaryFolder } from './parts/temporary-folder.js'
 
 const pages = await readPages()

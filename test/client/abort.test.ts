@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { bearerAuth, createClient } from '../../client/index.js'
 import type { AppRouter } from '../../server/index.js'
 import { transformer } from '../../shared/index.js'
-import { refusalOf } from '../parts/refusal.js'
+import { refusalOf } from '../parts/api-error.js'
 import { later, startTokenApi, tokensOf } from '../parts/token-api.js'
 
 /** A client whose first token is refused, and whose renewal waits for the test. */

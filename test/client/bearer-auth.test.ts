@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { bearerAuth, createClient } from '../../client/index.js'
 import type { AppRouter } from '../../server/index.js'
 import { transformer } from '../../shared/index.js'
-import { refusalOf } from '../parts/refusal.js'
+import { refusalOf } from '../parts/api-error.js'
 import { startTokenApi, tokensOf } from '../parts/token-api.js'
 
 const noon = new Date('2030-06-01T12:00:00Z')

@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import { TRPCClientError } from '@trpc/client'
 import { describe, expect, test } from 'vitest'
 import { createClient } from '../../client/index.js'
-import { startWeb } from '../parts/keys.js'
+import { startWeb } from '../parts/listen.js'
 
 const statuses = [300, 301, 302, 303, 304, 305, 307, 308]
 const secret = 'what alice wrote'

@@ -5,8 +5,8 @@ import { z } from 'zod'
 import { createClient, isApiError } from '../../client/index.js'
 import { type AppRouter, publicProcedure, router } from '../../server/index.js'
 import type { Reason, RouterInputs, RouterOutputs, Task } from '../../shared/index.js'
+import { refusalOf } from '../parts/api-error.js'
 import { startApp } from '../parts/app.js'
-import { refusalOf } from '../parts/refusal.js'
 import { startTokenApi } from '../parts/token-api.js'
 
 let app: Awaited<ReturnType<typeof startApp>>

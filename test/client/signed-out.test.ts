@@ -4,7 +4,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { bearerAuth, createClient } from '../../client/index.js'
 import type { AppRouter } from '../../server/index.js'
 import { transformer } from '../../shared/index.js'
-import { refusalOf } from '../parts/refusal.js'
+import { refusalOf } from '../parts/api-error.js'
 import { later, startTokenApi, tokensOf } from '../parts/token-api.js'
 
 const nobody = async () => null

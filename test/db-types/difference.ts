@@ -1,10 +1,8 @@
 import type { Insertable, Selectable } from 'kysely'
 
 /**
- * Where two interfaces of one database differ, as a union of texts: a table or column that only one of them has, a column's
- * type where it is read, whether it may be null, and whether an insert may leave it out. Never where they agree.
- *
- * What the code says may be narrower than what the database says: a union of texts for `text`, no `Date` on insert.
+ * The differences between two interfaces of one database, as a union of messages: missing tables and columns, types, null,
+ * and optional columns of an insert. `never` if they agree. The interface in the code may be narrower.
  */
 export type Difference<Code, Migrated> =
   | Missing<'', Code, Migrated>
@@ -49,7 +47,7 @@ type Flag<What extends string, Code, Migrated> = Code extends Migrated
 
 type MayBeNull<Table, Column extends keyof Table> = null extends Selected<Table, Column> ? true : false
 
-/** A column that the code never inserts is left out of every insert. */
+/** A column that the code never inserts counts as optional. */
 type IsOptional<Table, Column extends keyof Table> = Column extends keyof Insertable<Table>
   ? object extends Pick<Insertable<Table>, Column>
     ? true

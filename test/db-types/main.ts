@@ -6,8 +6,8 @@ import { temporaryFolder } from '../parts/temporary-folder.js'
 import { differencesFrom, typesOf } from './types.js'
 
 /**
- * `npm run db:types`: prints the types of the database at DATABASE_URL, else of a fresh one with every migration. With
- * `--check` it says instead where `Database` differs from them, and fails where it does.
+ * `npm run db:types`: prints the types of the database at DATABASE_URL, or of a new one with every migration. With `--check`
+ * it fails and prints the differences if `Database` has other types.
  */
 await runCommand(async () => {
   const { values } = parseArgs({ options: { check: { type: 'boolean' } } })

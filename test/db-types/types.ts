@@ -2,18 +2,18 @@ import { symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { generate, PostgresDialect } from 'kysely-codegen'
 import type { AnyKysely } from '../../db/schema.js'
-import { root, run } from '../parts/child.js'
+import { root, run } from '../parts/program.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
 
-/** What the package keeps for itself: no query names it. */
+/** Tables of the package that no query uses. */
 const excludePattern = '{trpc_bearer.*,*.trpc_bearer_migration}'
 
-/** The tables of a database as TypeScript: an interface `DB`. */
+/** The tables of a database as a TypeScript interface `DB`. */
 export function typesOf(db: AnyKysely): Promise<string> {
   return generate({ db, dialect: new PostgresDialect(), excludePattern, outFile: null })
 }
 
-/** Where `Database` and such types differ, in words: none where they agree. */
+/** The differences between `Database` and these types, as messages. */
 export async function differencesFrom(types: string): Promise<string[]> {
   await using folder = await temporaryFolder()
   const { path } = folder

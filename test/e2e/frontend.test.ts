@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { betterAuthToken } from '../../client/index.js'
 import { connect } from '../../examples/frontend/api.js'
 import { startApp } from '../parts/app.js'
@@ -22,6 +22,12 @@ function browserFetch(): typeof fetch {
   }
 }
 
+let app: Awaited<ReturnType<typeof startApp>>
+beforeAll(async () => {
+  app = await startApp()
+})
+afterAll(() => app[Symbol.asyncDispose]())
+
 beforeEach(() => {
   vi.stubGlobal('fetch', browserFetch())
 })
@@ -31,7 +37,6 @@ afterEach(() => {
 })
 
 test('the frontend of the README signs up and reads its own tasks', async () => {
-  await using app = await startApp()
   const { authClient, api } = connect(app.url, app.url)
   const email = `${crypto.randomUUID()}@example.com`
   const { data } = await authClient.signUp.email({ name: 'Alice', email, password: crypto.randomUUID() })
@@ -41,7 +46,6 @@ test('the frontend of the README signs up and reads its own tasks', async () => 
 })
 
 test('the frontend of the README signs out, and the next user does not get the former token', async () => {
-  await using app = await startApp()
   const { authClient, api, signOut } = connect(app.url, app.url)
   vi.spyOn(console, 'log').mockImplementation(() => {})
   const signUp = async (name: string) => {
@@ -57,7 +61,6 @@ test('the frontend of the README signs out, and the next user does not get the f
 })
 
 test('the frontend of the README notices that nobody is signed in', async () => {
-  await using app = await startApp()
   const { api } = connect(app.url, app.url)
   const told = vi.spyOn(console, 'log').mockImplementation(() => {})
   await expect(api.me.query()).rejects.toMatchObject({ data: { reason: 'missing' } })

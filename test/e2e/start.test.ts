@@ -4,16 +4,16 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createClient } from '../../client/index.js'
 import { socketsOfOwner } from '../../db/embedded/data-dir.js'
-import { compile } from '../parts/compiled.js'
+import { signUp } from '../parts/better-auth.js'
+import { builtCommands } from '../parts/built-commands.js'
 import { dataDir } from '../parts/database.js'
 import { listen } from '../parts/listen.js'
-import { signUp } from '../parts/people.js'
-import { startProgram, startTypeScript } from '../parts/running.js'
+import { startProgram, startTypeScript } from '../parts/program.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
 
-let compiled: Awaited<ReturnType<typeof compile>>
+let compiled: Awaited<ReturnType<typeof builtCommands>>
 beforeAll(async () => {
-  compiled = await compile()
+  compiled = await builtCommands()
 }, 60_000)
 afterAll(() => compiled[Symbol.asyncDispose]())
 
@@ -24,7 +24,7 @@ const runsAt = /^trpc-bearer runs at (http:\S+),/
 /** A ready server on a free port. */
 async function start(cwd: string, env: Record<string, string> = {}) {
   const child = compiled.start(cwd, { PORT: '0', ...env })
-  const [, url = ''] = await child.said(runsAt)
+  const [, url = ''] = await child.waitForOutput(runsAt)
   return { ...child, url }
 }
 
@@ -51,7 +51,7 @@ describe('a first start in an empty folder', () => {
   beforeAll(async () => {
     folder = await temporaryFolder()
     server = await start(folder.path)
-    ;[banner] = await server.said(/^trpc-bearer runs[\s\S]+quickstart\n/)
+    ;[banner] = await server.waitForOutput(/^trpc-bearer runs[\s\S]+quickstart\n/)
   })
   afterAll(async () => {
     await server[Symbol.asyncDispose]()
@@ -159,7 +159,7 @@ describe('a start that is refused', () => {
   test('for a port in use prints one line and releases the folder', async () => {
     await using taken = await listen(createServer())
     await using folder = await startedBefore()
-    const { port } = new URL(taken.origin)
+    const { port } = new URL(taken.url)
     await using server = compiled.start(folder.path, { ...folder.env, PORT: port })
     const { code, stdout, stderr } = await server.ended
     expect([code, stdout]).toEqual([1, ''])
@@ -174,7 +174,7 @@ describe('.env in the working folder', () => {
     const lines = Object.entries({ ...elsewhere, PORT: 'abc' }).map(([name, value]) => `${name}=${value}\n`)
     await writeFile(join(folder.path, '.env'), lines.join(''))
     await using server = compiled.start(folder.path, { PORT: '0' })
-    const [, url] = await server.said(/"url":"([^"]+)","issuer":"http:\/\/127.0.0.1:1"/)
+    const [, url] = await server.waitForOutput(/"url":"([^"]+)","issuer":"http:\/\/127.0.0.1:1"/)
     expect((await fetch(`${url}/healthz`)).status).toBe(200)
     expect(await readdir(folder.path)).toEqual(['.env'])
   })

@@ -2,44 +2,59 @@ import { randomBytes } from 'node:crypto'
 import { cp } from 'node:fs/promises'
 import { inject } from 'vitest'
 import { type DatabaseOptions, migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
-import { runStatements } from './run-statements.js'
+import { runSql } from './run-sql.js'
 import { temporaryFolder } from './temporary-folder.js'
 
-/** A data folder of the embedded database as a first start leaves it. */
+/** The URL of a database that never answers: nothing listens on so low a port. */
+export const nowhere = 'postgres://nobody:hunter2@127.0.0.1:1/nothing'
+
+export const databaseKinds = ['embedded', 'PostgreSQL'] as const
+export type DatabaseKind = (typeof databaseKinds)[number]
+
+/** The kinds of this run for long tables of cases: `npm test` runs them on PostgreSQL, `npm run test:long` on the other. */
+export const tableKinds: readonly DatabaseKind[] = process.env.LONG_TESTS ? ['embedded'] : ['PostgreSQL']
+
+/** The data folder of an embedded database after its first start. */
 export async function dataDir() {
   const folder = await temporaryFolder()
   await cp(inject('dataDirTemplate'), folder.path, { recursive: true })
   return folder
 }
 
-/** An empty PostgreSQL database of one's own: its url, gone with the scope that made it. */
-export async function emptyDatabase() {
+/** A new, empty PostgreSQL database. */
+export const emptyDatabase = () => createDatabase('template1')
+
+/** A new PostgreSQL database with the schema: a copy, as to migrate each one takes longer. */
+export const migratedDatabase = () => createDatabase(inject('postgresTemplate'))
+
+async function createDatabase(template: string) {
   const name = `test_${randomBytes(6).toString('hex')}`
-  const admin = (statement: string) => runStatements(inject('postgresUrl'), statement)
-  await admin(`create database ${name}`)
+  const administer = (statement: string) => runSql(inject('postgresUrl'), statement)
+  await administer(`create database ${name} template ${template}`)
   const url = new URL(inject('postgresUrl'))
   url.pathname = `/${name}`
   return {
     url: url.href,
     async [Symbol.asyncDispose]() {
-      await admin(`drop database if exists ${name} with (force)`)
+      await administer(`drop database if exists ${name} with (force)`)
     },
   }
 }
 
-export const databaseKinds = ['embedded', 'PostgreSQL'] as const
-export type DatabaseKind = (typeof databaseKinds)[number]
+/** Migrates a database, as `npm run migrate` does. */
+export async function migrate(url: string): Promise<void> {
+  const { admin, close } = await openDatabase({ url })
+  await migrateToLatest(admin).finally(close)
+}
 
-/** An open, migrated database of either kind, gone with the scope that made it. */
+/** An open, migrated database of either kind. */
 export async function openTestDatabase(kind: DatabaseKind, options: DatabaseOptions = {}) {
   if (kind === 'embedded') {
     const folder = await dataDir()
     return disposable(await openDatabase({ ...options, dataDir: folder.path }), folder, null)
   }
-  const empty = await emptyDatabase()
-  const database = await openDatabase({ ...options, url: empty.url })
-  await migrateToLatest(database.admin)
-  return disposable(database, empty, empty.url)
+  const { url, ...created } = await migratedDatabase()
+  return disposable(await openDatabase({ ...options, url }), created, url)
 }
 
 function disposable(database: OpenDatabase, under: AsyncDisposable, url: string | null) {

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { root } from './child.js'
+import { root } from './program.js'
 
 /** A page of the documentation. */
 export interface Page {

@@ -6,7 +6,7 @@ import { readConfig, startServer } from '../../server/index.js'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** A data folder as a first start leaves it. Tests work on copies: the first start takes seconds, a copy does not. */
+    /** A data folder after its first start, which takes seconds. Tests copy it. */
     dataDirTemplate: string
   }
 }

@@ -1,4 +1,4 @@
-/** A text of SQL inside another one. */
+/** SQL as a string literal inside other SQL. */
 const quoted = (text: string) => `'${text.replaceAll("'", "''")}'`
 const xml = (text: string) => `query_to_xml(${quoted(text)}, true, true, '')`
 const bob = `set_config('app.user_id', 'bob', true)`
@@ -7,7 +7,7 @@ const none = `set_config('role', 'none', true)`
 const all = xml('select title from public.tasks')
 const then = (...expressions: string[]) => `concat(${expressions.join(", ' ', ")})`
 
-/** Expressions that an attacker puts where a value should stand, to see or change the rows of bob. */
+/** Expressions that an attacker injects in the place of a value, to read or change the rows of bob. */
 export const injections: readonly (readonly [name: string, expression: string])[] = [
   ['the id set', then(bob, all)],
   ['the id set for the session', then(`set_config('app.user_id', 'bob', false)`, all)],

@@ -2,18 +2,18 @@ import { randomBytes } from 'node:crypto'
 import { inject } from 'vitest'
 import { migrateToLatest, openDatabase, setUpFence } from '../../db/index.js'
 import { emptyDatabase } from './database.js'
-import { runStatements } from './run-statements.js'
+import { runSql } from './run-sql.js'
 
 /**
- * An empty database of an owner, a login that serves, and the name of a role that nobody has made yet. The attributes are those
- * of `create role`.
+ * An empty database with an owner, a login that serves, and the name of an application role that does not exist yet.
+ * `owner` and `server` are attributes for `create role`.
  */
 export async function ownedDatabase({ owner = 'createrole', server = 'noinherit' } = {}) {
   const empty = await emptyDatabase()
   const id = randomBytes(4).toString('hex')
   const names = { owner: `owner_${id}`, server: `server_${id}`, role: `role_${id}` }
   const database = new URL(empty.url).pathname.slice(1)
-  const administer = (...statements: string[]) => runStatements(empty.url, ...statements)
+  const administer = (...statements: string[]) => runSql(empty.url, ...statements)
   await administer(
     `create role ${names.owner} login ${owner} password 'owner'`,
     `create role ${names.server} login ${server} password 'server'`,
@@ -34,7 +34,7 @@ export async function ownedDatabase({ owner = 'createrole', server = 'noinherit'
     administer,
     async [Symbol.asyncDispose]() {
       await empty[Symbol.asyncDispose]()
-      await runStatements(
+      await runSql(
         inject('postgresUrl'),
         `drop role if exists ${names.role}`,
         `drop role ${names.server}, ${names.owner}`,
@@ -45,7 +45,7 @@ export async function ownedDatabase({ owner = 'createrole', server = 'noinherit'
 
 export type Owned = Awaited<ReturnType<typeof ownedDatabase>>
 
-/** Opens it for the login that serves, after the owner has migrated: with a secret the level is `signed`. */
+/** Migrates a database as its owner and opens it as the login that serves. With a secret the level is `signed`. */
 export async function openMigrated(
   { role, ownerUrl, serverUrl, server: login, administer }: Owned,
   secret?: string,
@@ -54,12 +54,12 @@ export async function openMigrated(
   await migrateToLatest(owner.admin, { role })
   const left = await setUpFence(owner.admin, { role, login, secret })
   await owner.close()
-  // On PostgreSQL 15 a login with CREATEROLE may do both, from 16 on the second is the administrator's.
+  // From PostgreSQL 16 on, an owner with CREATEROLE may not run all of it.
   await administer(...left)
   return openDatabase({ url: serverUrl, role, fenceSecret: secret })
 }
 
-/** What the fence of the login that serves finds. */
+/** The fence report of the login that serves. */
 export async function levelOf({ serverUrl: url, role }: Owned, fenceSecret?: string) {
   const { fence, close } = await openDatabase({ url, role, fenceSecret })
   try {

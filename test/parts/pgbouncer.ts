@@ -1,17 +1,16 @@
 import { spawn } from 'node:child_process'
 import { chmod, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
 import { join } from 'node:path'
 import pg from 'pg'
 import { inject, vi } from 'vitest'
-import { listen } from './listen.js'
+import { freePort } from './listen.js'
 import { temporaryFolder } from './temporary-folder.js'
 
 /**
- * Debian's PgBouncer, in transaction mode, over few connections to the tests' PostgreSQL.
+ * Starts PgBouncer in transaction mode.
  *
- * @param options.login URL of the login that it uses, whoever comes. @default the one of the tests
- * @param options.poolSize connections to PostgreSQL, for each database. @default 4
+ * @param options.login URL of the login for all connections to PostgreSQL. @default that of the tests
+ * @param options.poolSize connections to PostgreSQL for each database. @default 4
  */
 export async function startPgBouncer({ login = inject('postgresUrl'), poolSize = 4 } = {}) {
   const folder = await temporaryFolder()
@@ -52,9 +51,4 @@ max_client_conn = 500
   }
   await Promise.race([ended, vi.waitFor(answers, { timeout: 10_000, interval: 100 })])
   return bouncer
-}
-
-async function freePort(): Promise<number> {
-  await using server = await listen(createServer())
-  return Number(new URL(server.origin).port)
 }

@@ -5,11 +5,11 @@ import { type Database, setUpFence } from '../../db/index.js'
 import { appRouter } from '../../server/index.js'
 import { encodeCursor } from '../../server/routers/task-cursor.js'
 import { type DatabaseKind, openTestDatabase } from './database.js'
-import { fillTasks, type Size } from './fill-tasks.js'
-import { type Plan, page, planKinds, planOf } from './plans.js'
-import { type Caller, statementsOf } from './sent-statements.js'
+import { fillTasks, type Size } from './many-tasks.js'
+import { type Plan, page, planKinds, planOf } from './query-plan.js'
+import { type Caller, recordStatements } from './recorded-statements.js'
 
-/** A user with what the calls need to know of their tasks. */
+/** A user, and what the calls need to know about their tasks. */
 interface Person {
   id: string
   count: number
@@ -20,7 +20,7 @@ interface Person {
   deepest: string
 }
 
-/** A procedure, how it is called, what is done, and how many tasks it may look at for that. */
+/** A call of a procedure, and how many tasks it may read. */
 type Call = [
   procedure: string,
   how: string,
@@ -74,7 +74,7 @@ const calls: Call[] = [
   ['tasks.clearCompleted', 'all', ({ tasks }) => tasks.clearCompleted(), ({ done }) => done],
 ]
 
-/** Every statement of every procedure finds its rows by an index of its user, however many there are. */
+/** Tests that every statement of every procedure finds its rows by an index that starts with the user. */
 export function planContract(kind: DatabaseKind, size: Size): void {
   const secret = randomBytes(32).toString('hex')
   let database: Awaited<ReturnType<typeof openTestDatabase>>
@@ -96,9 +96,9 @@ export function planContract(kind: DatabaseKind, size: Size): void {
       if (level === 'signed') await setUpFence(database.admin, { role: 'app_user', secret })
     })
 
-    /** The plans of a call: of the statements it sends, custom and generic. */
+    /** The custom and the generic plan of every statement of a call. */
     async function plansOf([, , call]: Call, person: Person): Promise<Plan[]> {
-      const statements = await statementsOf(database, person.id, caller => call(caller, person))
+      const statements = await recordStatements(database, person.id, caller => call(caller, person))
       expect(statements).not.toEqual([])
       const plans: Plan[] = []
       for (const kind of planKinds) {

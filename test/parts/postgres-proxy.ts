@@ -1,23 +1,33 @@
 import { connect, createServer, type Socket } from 'node:net'
-import { listen } from './wire.js'
+import { listen } from './listen.js'
 
-/** A way to a PostgreSQL on which a test listens, keeps silent, and says the answers otherwise. */
+/** A proxy in front of PostgreSQL that can record messages, hold them back and change answers. */
 export async function startPostgresProxy(databaseUrl: string) {
   const target = new URL(databaseUrl)
   const ways = new Set<{ isSilent: boolean; held: Buffer[]; onward: Socket }>()
+  let isClosed = false
   const proxy = {
-    /** Types of the messages that clients have sent, in their order: P(arse), B(ind), E(xecute), S(ync), Q(uery) … */
+    /** Types of the messages of clients, in order: P(arse), B(ind), E(xecute), S(ync), Q(uery) … */
     sent: '',
-    /** Cancel requests that have come and been answered. */
+    /** Cancel requests that the server has received. */
     cancels: 0,
-    /** Bytes of clients that were held back. */
+    /** Bytes of clients that are held back. */
     heldBack: 0,
     translate: (answer: Buffer): Buffer => answer,
-    /** Passes nothing on any more on the connections that stand. */
+    /** Drops all connections and accepts no new ones. */
+    close() {
+      isClosed = true
+      for (const way of ways) way.onward.destroy()
+    },
+    /** Accepts connections again. */
+    open() {
+      isClosed = false
+    },
+    /** Stops forwarding on the open connections. */
     fallSilent() {
       for (const way of ways) way.isSilent = true
     },
-    /** Passes on what clients have sent meanwhile, and what comes. */
+    /** Forwards what was held back, and everything after it. */
     letGo() {
       for (const way of ways) {
         way.isSilent = false
@@ -26,6 +36,7 @@ export async function startPostgresProxy(databaseUrl: string) {
     },
   }
   const server = createServer(socket => {
+    if (isClosed) return void socket.destroy()
     const onward = connect(Number(target.port || 5432), target.hostname.replace(/[[\]]/g, ''))
     const way = { isSilent: false, held: [] as Buffer[], onward }
     ways.add(way)
@@ -59,7 +70,7 @@ export async function startPostgresProxy(databaseUrl: string) {
 
 const cancelRequest = 80_877_102
 
-/** Reads the messages of a client in the bytes that come (protocol, 55.7 Message Formats). The first has no type. */
+/** Splits bytes into messages (PostgreSQL docs, 55.7 Message Formats). The first message has no type. */
 function messageReader() {
   let rest = Buffer.alloc(0)
   let isStarted = false

@@ -1,31 +1,33 @@
+import { randomBytes } from 'node:crypto'
 import { chmod, constants, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { TestProject } from 'vitest/node'
+import { migrateToLatest, openDatabase } from '../../db/index.js'
+import { freePort } from './listen.js'
+import { runSql } from './run-sql.js'
 
 declare module 'vitest' {
   interface ProvidedContext {
     /** URL of a login that may create databases and roles. */
     postgresUrl: string
+    /** Name of a migrated database to copy. */
+    postgresTemplate: string
   }
 }
 
 const builtinLocale = ['--locale-provider=builtin', '--builtin-locale=C.UTF-8']
 
-/** A real PostgreSQL for the whole run: the one at TEST_DATABASE_URL, or one that is started here. */
+/** Uses the PostgreSQL at TEST_DATABASE_URL, or starts one for the run. */
 export default async function setup(project: TestProject) {
   const given = process.env.TEST_DATABASE_URL
-  if (given) {
-    project.provide('postgresUrl', given)
-    return
-  }
+  if (given) return prepare(project, given)
   const folder = await mkdtemp(join(tmpdir(), 'trpc-bearer-postgres-'))
   const isRoot = process.getuid?.() === 0
   if (isRoot) await chmod(folder, 0o755)
   const { EmbeddedPostgres, version } = await load(isRoot ? folder : null)
-  // Its exit hook ends every run with 0, also one that failed.
+  // The exit hook of the package would end a failed run with 0.
   process.prependListener('beforeExit', () => process.exit())
   const port = await freePort()
   const log: string[] = []
@@ -37,7 +39,7 @@ export default async function setup(project: TestProject) {
     persistent: false,
     // PostgreSQL refuses to run as root.
     createPostgresUser: isRoot,
-    // Whatever LANG says: containers have none.
+    // Independent of LANG, which containers do not set.
     initdbFlags: ['--encoding=UTF8', ...(version < 17 ? ['--locale=C.UTF-8'] : builtinLocale)],
     postgresFlags: ['-c', 'max_connections=200', '-c', 'fsync=off', '-k', ''],
     onLog: line => void log.push(String(line)),
@@ -49,16 +51,32 @@ export default async function setup(project: TestProject) {
   } catch (cause) {
     throw new Error(`PostgreSQL did not start:\n${log.join('')}`, { cause })
   }
-  project.provide('postgresUrl', `postgres://postgres:postgres@127.0.0.1:${port}/postgres`)
+  const dropTemplate = await prepare(project, `postgres://postgres:postgres@127.0.0.1:${port}/postgres`)
   return async () => {
+    await dropTemplate()
     await postgres.stop()
     await rm(folder, { recursive: true, force: true })
   }
 }
 
+/** Provides the URL, and a migrated database for the tests to copy. */
+async function prepare(project: TestProject, postgresUrl: string) {
+  const postgresTemplate = `template_${randomBytes(6).toString('hex')}`
+  await runSql(postgresUrl, `create database ${postgresTemplate}`)
+  const url = new URL(postgresUrl)
+  url.pathname = `/${postgresTemplate}`
+  const { admin, close } = await openDatabase({ url: url.href })
+  await migrateToLatest(admin).finally(close)
+  project.provide('postgresUrl', postgresUrl)
+  project.provide('postgresTemplate', postgresTemplate)
+  return async () => {
+    await runSql(postgresUrl, `drop database ${postgresTemplate} with (force)`)
+  }
+}
+
 /**
- * As root the server runs as another user, who cannot enter a clone inside a folder of root's alone (mode 700): then its
- * binaries run from a copy in the temporary folder.
+ * For root the server runs as another user. If that user cannot enter the folder of the clone, the binaries run from a copy in
+ * the temporary folder.
  */
 async function load(folder: string | null) {
   const modules = fileURLToPath(new URL('../../node_modules', import.meta.url))
@@ -87,14 +105,4 @@ async function othersMayEnter(path: string): Promise<boolean> {
     if (((await stat(folder)).mode & constants.S_IXOTH) === 0) return false
   }
   return true
-}
-
-function freePort(): Promise<number> {
-  return new Promise((done, fail) => {
-    const server = createServer().once('error', fail)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => done(typeof address === 'object' && address !== null ? address.port : 0))
-    })
-  })
 }

@@ -1,22 +1,22 @@
 import { createServer } from 'node:http'
 import type { AnyTRPCRouter } from '@trpc/server'
-import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { inject } from 'vitest'
 import { openDatabase } from '../../db/index.js'
 import { createNodeHandler, createVerifier, TokenError } from '../../server/index.js'
+import { seconds } from './clock.js'
+import { claimsFrom, makeKey } from './issuer.js'
 import { listen } from './listen.js'
 
 const issuer = 'https://issuer.example.com'
 
-/** An API whose issuer is the test: tokens of any life and of either key, and every request on record. */
+/** An API whose tokens the test signs, and which records every request. */
 export async function startTokenApi(router?: AnyTRPCRouter) {
-  const [known, unknown] = await Promise.all([generateKeyPair('ES256'), generateKeyPair('ES256')])
-  const jwks = [{ ...(await exportJWK(known.publicKey)), kid: 'known', alg: 'ES256' }]
-  const verifier = createVerifier({ issuer, audience: issuer, keys: jwks })
+  const [known, unknown] = await Promise.all([makeKey('ES256', 'known'), makeKey('ES256', 'unknown')])
+  const verifier = createVerifier({ issuer, audience: issuer, keys: [known.jwk] })
   const revoked = new Set<string>()
   const keys = { areAway: false }
   const requests: { url: string; token: string | undefined }[] = []
-  // Nothing of this API asks the database, and a pool connects when it is asked.
+  // No procedure here uses the database, so the pool never connects.
   const database = await openDatabase({ url: inject('postgresUrl') })
   const handler = createNodeHandler({
     verifier: {
@@ -35,7 +35,7 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
   })
   const host = await listen(server)
 
-  /** Signs a token of a person; no two are equal. */
+  /** Signs a token that no other equals. `life` is in seconds. */
   const mint = ({
     sub = 'alice',
     life = 900,
@@ -44,24 +44,18 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
     sub?: string
     life?: number
     kid?: string
-  }) => {
-    const now = Math.floor(Date.now() / 1000)
-    return new SignJWT({ jti: crypto.randomUUID() })
-      .setProtectedHeader({ alg: 'ES256', kid })
-      .setIssuer(issuer)
-      .setAudience(issuer)
-      .setSubject(sub)
-      .setIssuedAt(now)
-      .setExpirationTime(now + life)
-      .sign(kid === 'known' ? known.privateKey : unknown.privateKey)
-  }
+  }) =>
+    (kid === 'known' ? known : unknown).sign(
+      claimsFrom(issuer, { jti: crypto.randomUUID(), sub, exp: seconds() + life }),
+      { kid },
+    )
   return {
-    url: `${host.origin}/trpc`,
-    /** What has arrived: the path with its query, and the token of its header. */
+    url: `${host.url}/trpc`,
+    /** Path with query, and token, of every request. */
     requests,
     /** Tokens that the API refuses as revoked. */
     revoked,
-    /** While they are away no token can be verified. */
+    /** `areAway`: no token can be verified. */
     keys,
     mint,
     async [Symbol.asyncDispose]() {
@@ -71,7 +65,7 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
   }
 }
 
-/** A `getToken` that answers one after the other what it is given, the last one again and again; and how it was called. */
+/** A `getToken` that returns these answers in order and then repeats the last one, with statistics of its calls. */
 export function tokensOf(...answers: (() => Promise<string | null>)[]) {
   const calls = { count: 0, most: 0, underWay: 0 }
   const last = answers.at(-1)
@@ -79,7 +73,7 @@ export function tokensOf(...answers: (() => Promise<string | null>)[]) {
     const answer = answers[calls.count++] ?? last
     calls.most = Math.max(calls.most, ++calls.underWay)
     try {
-      // The others get their turn: two calls at once must overlap here.
+      // Gives concurrent calls the time to overlap.
       await new Promise(done => setTimeout(done, 5))
       return answer === undefined ? null : await answer()
     } finally {
@@ -89,7 +83,7 @@ export function tokensOf(...answers: (() => Promise<string | null>)[]) {
   return { calls, getToken }
 }
 
-/** A promise that the test settles itself. */
+/** A promise that the test settles. */
 export function later<T>() {
   let settle: (value: T) => void = () => {}
   const promise = new Promise<T>(done => {

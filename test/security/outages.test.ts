@@ -1,5 +1,5 @@
 import { test } from 'vitest'
 import { createVerifier } from '../../server/verifier/index.js'
-import { outageCases } from './key-set-cases.js'
+import { outageCases } from './cases/key-set-cases.js'
 
 test.each(Object.entries(outageCases))('%s', (_, check) => check(createVerifier))

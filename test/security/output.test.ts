@@ -2,18 +2,19 @@ import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
-import { compile } from '../parts/compiled.js'
+import { builtCommands } from '../parts/built-commands.js'
+import { seconds as now } from '../parts/clock.js'
 import { dataDir } from '../parts/database.js'
-import { makeKey, now, startKeys } from '../parts/keys.js'
+import { bearer, json, type Sent, send } from '../parts/http-client.js'
+import { makeKey, startIssuer } from '../parts/issuer.js'
 import { ownedDatabase } from '../parts/logins.js'
-import { bearer, json, type Sent, send } from '../parts/wire.js'
-import { Written } from './written.js'
+import { OutputLog } from './secret-search.js'
 
 type Header = [name: string, value: string]
 
-const written = new Written()
+const written = new OutputLog()
 beforeAll(async () => {
-  await using compiled = await compile()
+  await using compiled = await builtCommands()
   await using database = await ownedDatabase()
   await using data = await dataDir()
   const fenceSecret = written.secret(randomBytes(32).toString('hex'))
@@ -59,20 +60,20 @@ beforeAll(async () => {
   ])
 
   await using issuing = compiled.start(data.path, env)
-  const [, own = ''] = await issuing.said(/^trpc-bearer runs at (http:\S+),/)
+  const [, own = ''] = await issuing.waitForOutput(/^trpc-bearer runs at (http:\S+),/)
   written.secret(await readFile(join(data.path, 'auth-secret'), 'utf8'))
   await useOwnIssuer(own)
 
-  await using issuer = await startKeys(await makeKey(), await makeKey('RS256'))
+  await using issuer = await startIssuer({ keys: [await makeKey(), await makeKey('RS256')] })
   await using remote = compiled.start(data.path, {
     ...env,
     FENCE_SECRET: written.secret(),
     BETTER_AUTH_URL: issuer.url,
   })
-  const [, url = ''] = await remote.said(/"url":"([^"]+)"/)
+  const [, url = ''] = await remote.waitForOutput(/"url":"([^"]+)"/)
   await useElsewhere(url, issuer)
 
-  // The database is taken away, and both are looked at once more.
+  // Both servers once more, without the database.
   await database.administer(
     `alter role ${database.server} nologin`,
     `select pg_terminate_backend(pid) from pg_stat_activity where usename = '${database.server}'`,
@@ -94,7 +95,7 @@ test('what stands there is found: in a log, in an answer, on standard error, and
   expect(written.find('planted-in-issuing')).toEqual(['answer to /trpc/tasks.list', 'issuing, stdout'])
   expect(written.find('planted-in-remote')).toEqual(['answer to /trpc/me', 'remote, stdout'])
   expect(written.find('planted-port')).toEqual(['start, broken settings, stderr'])
-  const leaky = new Written()
+  const leaky = new OutputLog()
   for (const secret of written.secrets) {
     leaky.secret(secret)
     leaky.add('log', `{"token":"${secret.slice(0, 30)}…"}`)
@@ -127,7 +128,7 @@ test('all of it was written: every refusal, the outages, and what the commands s
 
 let ownToken = ''
 
-/** Signs up, in and out at the issuer of the server itself, and calls it, well and badly. */
+/** Signs up, in and out at the server's own issuer, and sends valid and invalid calls. */
 async function useOwnIssuer(url: string) {
   const origin: Header = ['origin', url]
   const posted = (value: object) => ({ ...json(value), headers: [origin, ...json(value).headers] })
@@ -171,8 +172,8 @@ async function useOwnIssuer(url: string) {
   await look(url)
 }
 
-/** Calls a server whose issuer is elsewhere, with tokens of all kinds, before and after that issuer is gone. */
-async function useElsewhere(url: string, issuer: Awaited<ReturnType<typeof startKeys>>) {
+/** Calls a server with an external issuer with tokens of all kinds, before and during an outage of the issuer. */
+async function useElsewhere(url: string, issuer: Awaited<ReturnType<typeof startIssuer>>) {
   const [key, rsa] = issuer.keys
   const stranger = await makeKey()
   if (key === undefined || rsa === undefined) throw new Error('The issuer has no keys.')
@@ -199,7 +200,7 @@ async function useElsewhere(url: string, issuer: Awaited<ReturnType<typeof start
   for (const token of tokens) await ask(url, '/trpc/tasks.list', [bearer(written.token(token))])
   await ask(url, '/trpc/me', [bearer(good), bearer(tokens[1] ?? '')])
   await ask(url, '/trpc/me', [['authorization', `Basic ${written.secret()}`]])
-  // Its answer quotes the path, to the one who sent it.
+  // The answer quotes the path to the sender.
   await send(url, `/trpc/${good}`, { headers: [bearer(good)] })
   await ask(url, `/${good}`)
   await ask(url, '/trpc/me', [['x-request-id', 'planted-in-remote']])
@@ -210,7 +211,7 @@ async function useElsewhere(url: string, issuer: Awaited<ReturnType<typeof start
   await look(url)
 }
 
-/** Asks, and keeps the answer as written, whoever it is for: none may hold a token, cookie or password. */
+/** Sends a request and records the answer: none may contain a token, cookie or password. */
 async function ask(url: string, path: string, sent: Sent | Header[] = []) {
   const answer = await send(url, path, Array.isArray(sent) ? { headers: sent } : sent)
   const headers = [...answer.headers].map(([name, value]) => `${name}: ${value}`)

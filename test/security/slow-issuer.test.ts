@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
-import { makeKey } from '../parts/keys.js'
-import { type Answer, startScene } from './scene.js'
+import { makeKey } from '../parts/issuer.js'
+import { type Answer, startScenario } from './cases/issuer-scenario.js'
 
-// What takes real time: an issuer is waited for three seconds. The tests wait together.
+// A fetch times out after three seconds of real time, so these tests run concurrently.
 vi.setConfig({ maxConcurrency: 20 })
 
 const never: Answer = () => {}
@@ -21,7 +21,7 @@ const stalled: Answer = (response, keys) =>
   response.writeHead(200, { 'content-length': keys.length + 1 }).write(keys)
 
 test.concurrent('an issuer that takes its time is waited for', async () => {
-  await using scene = await startScene()
+  await using scene = await startScenario()
   scene.state.answer = after(2_000)
   await scene.call()
   scene.expectAllServed()
@@ -37,7 +37,7 @@ const slow: [what: string, answer: Answer][] = [
 test.concurrent.each(slow)(
   'an issuer that %s is unavailable, and asked again when it may be',
   async (_, answer) => {
-    await using scene = await startScene()
+    await using scene = await startScenario()
     scene.state.answer = answer
     const token = await scene.sign(scene.key)
     expect(await scene.outcome(token)).toBe('keys_unavailable')
@@ -51,7 +51,7 @@ test.concurrent.each(slow)(
 )
 
 test.concurrent.each(slow)('no caller with a known key waits for an issuer that %s', async (_, answer) => {
-  await using scene = await startScene()
+  await using scene = await startScenario()
   const { state } = scene
   await scene.call()
   await scene.pass(239, 239)
@@ -65,7 +65,7 @@ test.concurrent.each(slow)('no caller with a known key waits for an issuer that 
   expect([isOver, scene.asked.length]).toEqual([false, 2])
   expect(await refused).toBe('keys_unavailable')
   await scene.settle()
-  // Each of these begins another fetch that hangs, once it may be begun.
+  // Each starts another fetch that hangs, as soon as one is allowed.
   for (let i = 0; i < 60; i++) {
     state.at += 60
     await scene.call()
@@ -76,7 +76,7 @@ test.concurrent.each(slow)('no caller with a known key waits for an issuer that 
 })
 
 test.concurrent('the first caller after a long silence is served by known keys when the issuer hangs', async () => {
-  await using scene = await startScene()
+  await using scene = await startScenario()
   await scene.call()
   scene.state.at = 3_600
   scene.state.answer = never

@@ -1,9 +1,9 @@
 import { X509Certificate } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { createVerifier } from '../../server/verifier/index.js'
-import { certificateOf } from './certificate.js'
-import { cases } from './token-cases.js'
-import { keys } from './world.js'
+import { certificateOf } from './cases/certificate.js'
+import { cases } from './cases/token-cases.js'
+import { keys } from './cases/token-fixtures.js'
 
 test.each(cases)('%s: %s', async (_, expected, run) => {
   expect(await run(createVerifier)).toBe(expected)

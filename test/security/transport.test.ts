@@ -3,12 +3,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openDatabase } from '../../db/index.js'
 import { createNodeHandler, createVerifier } from '../../server/index.js'
 import { reasons } from '../../shared/reasons.js'
-import { carriesIssuer } from '../parts/keys.js'
-import { listen, nowhere, ownIssuer, startRemote } from '../parts/wire.js'
-import { exchange } from './wire.js'
+import { startRemote } from '../parts/app.js'
+import { nowhere } from '../parts/database.js'
+import { sendBytes } from '../parts/http-client.js'
+import { carriesIssuer, startIssuer } from '../parts/issuer.js'
+import { listen } from '../parts/listen.js'
 
-const issuer = await ownIssuer()
-const away = await ownIssuer()
+const issuer = await startIssuer()
+const away = await startIssuer()
 const token = await issuer.tokenFor('alice')
 const expired = await issuer.tokenFor('alice', { claims: { exp: 1 } })
 const accessToken = await issuer.tokenFor('alice', { header: { typ: 'at+jwt' } })
@@ -18,7 +20,7 @@ const urls = { node: '', server: '' }
 const stops: AsyncDisposable[] = [issuer, away]
 
 beforeAll(async () => {
-  // A pool connects when it is asked: nothing here asks.
+  // No call here uses the database, so the pool never connects.
   const database = await openDatabase({ url: nowhere })
   const verifier = createVerifier({
     issuers: [issuer, away].map(({ url }) => ({ issuer: url, audience: url })),
@@ -48,7 +50,7 @@ const bearer = (text: string) => `Authorization: Bearer ${text}`
 const form = 'application/x-www-form-urlencoded'
 const chunked = ['Content-Type: application/json', 'Transfer-Encoding: chunked', 'Trailer: Authorization']
 
-/** One line: what is sent, the reason that is answered, or the status where there is none. */
+/** What is sent, and the reason or else the status of the answer. */
 type Sent = [name: string, answer: keyof typeof reasons | number, bytes: string]
 
 const sent: Sent[] = [
@@ -117,7 +119,7 @@ const sent: Sent[] = [
 
 describe.each(['node', 'server'] as const)('%s', host => {
   test.each(sent)('%s: %s', async (_, expected, bytes) => {
-    const { status, headers, body } = await exchange(urls[host], bytes)
+    const { status, headers, body } = await sendBytes(urls[host], bytes)
     expect(body).not.toContain(token.slice(0, 20))
     expect(headers.get('retry-after')).toBeNull()
     if (typeof expected === 'number') {
@@ -134,27 +136,27 @@ describe.each(['node', 'server'] as const)('%s', host => {
 
   test('a second header behind 1,100 others is refused', async () => {
     const others = Array.from({ length: 1_100 }, () => 'A:')
-    const { status, body } = await exchange(urls[host], get(bearer(token), ...others, bearer(token)))
-    // From Node 22 on it says so itself, by 431, where it does not count them all.
+    const { status, body } = await sendBytes(urls[host], get(bearer(token), ...others, bearer(token)))
+    // From Node 22 on, Node itself answers 431.
     expect([401, 431]).toContain(status)
     if (status === 401) expect(body).toContain('"malformed"')
   })
 })
 test('it answered as whom the token says', async () => {
-  const { body } = await exchange(urls.server, get(bearer(token)))
+  const { body } = await sendBytes(urls.server, get(bearer(token)))
   expect(body).toContain('"id":"alice"')
 })
 
 test('an issuer that is away is an outage, and no challenge', async () => {
-  away.now.state = 'away'
-  const { status, headers, body } = await exchange(urls.node, get(bearer(ofAway)))
+  away.mode = 'away'
+  const { status, headers, body } = await sendBytes(urls.node, get(bearer(ofAway)))
   expect(status).toBe(503)
   expect(body).toContain('"reason":"keys_unavailable"')
   expect(headers.get('www-authenticate')).toBeNull()
   expect(headers.get('retry-after')).toMatch(/^[1-9]\d*$/)
 })
 
-/** RFC 6750 section 3: no error where no token was sent. */
+/** RFC 6750 section 3: no error if no token was sent. */
 function challengeOf(reason: keyof typeof reasons): string {
   if (reason === 'missing') return 'Bearer'
   return `Bearer error="invalid_token", error_description="${reasons[reason].replaceAll('"', "'")}"`

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { transformer } from '../../shared/index.js'
-import { sharedApp } from '../parts/shared-app.js'
+import { sharedApp } from '../parts/app.js'
 
 const read = (text: string) => transformer.input.deserialize(JSON.parse(text))
 
@@ -118,7 +118,7 @@ test('equalities that double at each level make no input larger than what was se
 })
 
 describe('over HTTP', () => {
-  const app = sharedApp('embedded')
+  const app = sharedApp('PostgreSQL')
   let token: string
   beforeAll(async () => {
     token = await app().tokenOf('alice')

@@ -3,8 +3,10 @@ import { basename, join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { openDataDir } from '../../../db/embedded/data-dir.js'
 import { DataDirInUseError } from '../../../db/index.js'
-import { startDatabaseChild } from '../../parts/child.js'
+import { startDatabaseProcess } from '../../parts/database-process.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
+
+const rounds = process.env.LONG_TESTS ? 12 : 3
 
 /** Paths of the lock files in a folder. */
 async function lockFiles(folder: string): Promise<string[]> {
@@ -16,8 +18,8 @@ async function lockFiles(folder: string): Promise<string[]> {
 let dead: { pid: string; files: { name: string; content: string }[] }
 beforeAll(async () => {
   await using folder = await temporaryFolder()
-  await using child = await startDatabaseChild()
-  expect(await child.tell('claim', folder.path)).toBeUndefined()
+  await using child = await startDatabaseProcess()
+  expect(await child.run('claim', folder.path)).toBeUndefined()
   await child.kill()
   const files = await lockFiles(folder.path)
   dead = {
@@ -93,8 +95,8 @@ describe('the lock of a data folder', () => {
 
   test('refuses a second opener while the owner is stopped, and when its pid means nothing here (another container)', async () => {
     await using folder = await temporaryFolder()
-    await using child = await startDatabaseChild()
-    expect(await child.tell('claim', folder.path)).toBeUndefined()
+    await using child = await startDatabaseProcess()
+    expect(await child.run('claim', folder.path)).toBeUndefined()
     child.child.kill('SIGSTOP')
     await expect(openDataDir(folder.path)).rejects.toThrow(DataDirInUseError)
     for (const file of await lockFiles(folder.path)) {
@@ -107,9 +109,9 @@ describe('the lock of a data folder', () => {
 
   test('is taken over from an owner that was killed', async () => {
     await using folder = await temporaryFolder()
-    await using child = await startDatabaseChild()
-    expect(await child.tell('claim', folder.path)).toBeUndefined()
-    expect(await child.tell('claim', folder.path)).toMatchObject({ name: 'DataDirInUseError' })
+    await using child = await startDatabaseProcess()
+    expect(await child.run('claim', folder.path)).toBeUndefined()
+    expect(await child.run('claim', folder.path)).toMatchObject({ name: 'DataDirInUseError' })
     await child.kill()
     const owner = await openDataDir(folder.path)
     await owner.release()
@@ -136,15 +138,15 @@ describe('the lock of a data folder', () => {
 
   test('goes to one of six processes that find a dead owner, and the others are refused', async () => {
     await using folder = await temporaryFolder()
-    const children = await Promise.all(Array.from({ length: 6 }, startDatabaseChild))
+    const children = await Promise.all(Array.from({ length: 6 }, startDatabaseProcess))
     try {
-      for (let round = 0; round < 12; round++) {
+      for (let round = 0; round < rounds; round++) {
         const path = join(folder.path, String(round))
         await leaveDeadLock(path)
-        const errors = await Promise.all(children.map(child => child.tell('claim', path)))
+        const errors = await Promise.all(children.map(child => child.run('claim', path)))
         const names = errors.map(error => error?.name ?? 'opened')
         expect(names.toSorted()).toEqual([...Array.from({ length: 5 }, () => 'DataDirInUseError'), 'opened'])
-        await Promise.all(children.map(child => child.tell('release')))
+        await Promise.all(children.map(child => child.run('release')))
       }
     } finally {
       await Promise.all(children.map(child => child.kill()))
@@ -156,7 +158,7 @@ describe('the lock of a data folder', () => {
     ['whose owner is dead', (path: string) => leaveDeadLock(path)],
   ])('goes to one of ten simultaneous openers of a folder %s', async (_, prepare) => {
     await using folder = await temporaryFolder()
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 2 * rounds; round++) {
       const path = join(folder.path, String(round))
       await prepare(path)
       const outcomes = await Promise.allSettled(Array.from({ length: 10 }, () => openDataDir(path)))
@@ -188,7 +190,7 @@ describe('the socket folder of a data folder', () => {
 
   test('is different for two long paths that differ only at their end', async () => {
     await using folder = await temporaryFolder()
-    const long = join(folder.path, 'ü'.repeat(70))
+    const long = join(folder.path, ''.repeat(70))
     const [one, two] = [await openDataDir(`${long}1`), await openDataDir(`${long}2`)]
     expect(one.sockets).not.toBe(two.sockets)
     await Promise.all([one.release(), two.release()])

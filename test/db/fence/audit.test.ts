@@ -1,13 +1,13 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openDatabase, protectTable, shareTable } from '../../../db/index.js'
-import { databaseKinds, openTestDatabase } from '../../parts/database.js'
-import { openForGaps } from '../../parts/gaps.js'
+import { openTestDatabase, tableKinds } from '../../parts/database.js'
+import { openGapDatabase } from '../../parts/fence-gaps.js'
 
-describe.each(databaseKinds)('the fence on %s', kind => {
-  let database: Awaited<ReturnType<typeof openForGaps>>
+describe.each(tableKinds)('the fence on %s', kind => {
+  let database: Awaited<ReturnType<typeof openGapDatabase>>
   beforeAll(async () => {
-    database = await openForGaps(kind)
+    database = await openGapDatabase(kind)
   })
   afterAll(() => database[Symbol.asyncDispose]())
   beforeEach(() => database.reset())
@@ -161,7 +161,7 @@ describe.each(databaseKinds)('the fence on %s', kind => {
       'gap."inner"',
     ],
   ])('has a gap: %s. Protected statements are refused until it is fixed', async (_, statements, object) => {
-    await database.openAndMend(statements, object)
+    await database.expectGapUntilFixed(statements, object)
   })
 })
 

@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../../../db/index.js'
 import { emptyDatabase, openTestDatabase } from '../../parts/database.js'
-import { runStatements } from '../../parts/run-statements.js'
+import { runSql } from '../../parts/run-sql.js'
 
 const secret = randomBytes(32).toString('hex')
 
@@ -14,7 +14,7 @@ async function openServing() {
   const [login, other, role] = [`login_${id}`, `other_${id}`, `role_${id}`]
   const named = (text: string) =>
     text.replaceAll('LOGIN', login).replaceAll('OTHER', other).replaceAll('ROLE', role)
-  const administer = (...statements: string[]) => runStatements(empty.url, ...statements.map(named))
+  const administer = (...statements: string[]) => runSql(empty.url, ...statements.map(named))
   await administer(`create role LOGIN login noinherit password 'login'`, 'create role OTHER')
   const migration = await openDatabase({ url: empty.url, role })
   await migrateToLatest(migration.admin, { role })

@@ -1,8 +1,8 @@
 import { CamelCasePlugin, type Generated, type KyselyPlugin, sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { OpenDatabase } from '../../../db/index.js'
+import { somebody } from '../../parts/app.js'
 import { databaseKinds, openTestDatabase } from '../../parts/database.js'
-import { somebody } from '../../parts/shared-app.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 

@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import { migrateToLatest, openDatabase } from '../../../db/index.js'
 import { emptyDatabase } from '../../parts/database.js'
-import { runStatements } from '../../parts/run-statements.js'
+import { runSql } from '../../parts/run-sql.js'
 
 describe('a login that is not a superuser', () => {
   const password = randomBytes(12).toString('hex')
@@ -15,7 +15,7 @@ describe('a login that is not a superuser', () => {
     const suffix = randomBytes(6).toString('hex')
     ;[owner, server, role] = [`test_owner_${suffix}`, `test_server_${suffix}`, `test_role_${suffix}`]
     database = await emptyDatabase()
-    await runStatements(
+    await runSql(
       database.url,
       `create role ${owner} login password '${password}'`,
       `create role ${server} login noinherit password '${password}'`,
@@ -25,7 +25,7 @@ describe('a login that is not a superuser', () => {
   })
   afterEach(async () => {
     await database[Symbol.asyncDispose]()
-    await runStatements(
+    await runSql(
       inject('postgresUrl'),
       `drop role if exists ${role}`,
       `drop role ${owner}`,
@@ -69,19 +69,19 @@ describe('a login that is not a superuser', () => {
   }
 
   test('can own the database and create the role', async () => {
-    await runStatements(database.url, `alter role ${owner} createrole`)
+    await runSql(database.url, `alter role ${owner} createrole`)
     await migrate(owner)
     await serves(owner)
   })
 
   test('can own the database and be a member of the role', async () => {
-    await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
+    await runSql(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
     await migrate(owner)
     await serves(owner)
   })
 
   test('can own nothing and be a member of the role, if another login migrates', async () => {
-    await runStatements(
+    await runSql(
       database.url,
       `create role ${role} nologin`,
       `grant ${role} to ${owner}`,
@@ -92,7 +92,7 @@ describe('a login that is not a superuser', () => {
   })
 
   test('sees no rows without an identity, even as the owner of the tables', async () => {
-    await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
+    await runSql(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
     await migrate(owner)
     const { admin: db, forUser, close } = await open(owner)
     try {
@@ -117,7 +117,7 @@ describe('a login that is not a superuser', () => {
   })
 
   test('sees nothing if it is not a member of the role', async () => {
-    await runStatements(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
+    await runSql(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
     await migrate(owner)
     const { admin: db, forUser, close } = await open(server)
     try {

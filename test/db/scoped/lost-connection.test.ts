@@ -32,7 +32,7 @@ describe('a connection that PostgreSQL ends', () => {
       `.execute(database.admin)
       expect(rows).toHaveLength(1)
       return rows[0]?.pid
-    })
+    }, 10_000)
     await kill(database.admin, pid)
     expect(isDatabaseUnavailable(await failure)).toBe(true)
     await expectAnswers(database)

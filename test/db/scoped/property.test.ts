@@ -3,8 +3,8 @@ import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import { isDatabaseUnavailable } from '../../../db/errors.js'
 import type { OpenDatabase } from '../../../db/index.js'
-import { type Breach, breaches } from '../../parts/breaches.js'
 import { type DatabaseKind, openTestDatabase } from '../../parts/database.js'
+import { type IsolationMutant, isolationMutants } from '../../parts/isolation-mutants.js'
 
 const users = ['alice', 'bob', 'carol', 'dave'] as const
 type User = (typeof users)[number]
@@ -192,7 +192,7 @@ describe('several users at once over few connections', () => {
     await fc.assert(property, { numRuns: Math.ceil(runs / 3) })
   })
 
-  test.each(breaches)('the test above would fail if %s', async (_, breach: Breach) => {
+  test.each(isolationMutants)('the test above would fail if %s', async (_, breach: IsolationMutant) => {
     await using database = await openFew('PostgreSQL')
     const open = await breach(database)
     const seen = new Set<string>()

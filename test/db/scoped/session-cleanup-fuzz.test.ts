@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 import { mayLeaveBehind } from '../../../db/scoped/session-cleanup.js'
 import { readSessionFacts } from '../../../db/scoped/session-facts.js'
 import { openTestDatabase } from '../../parts/database.js'
-import { findMisjudged, lookBehind } from '../../parts/left-behind.js'
-import { statementsOf } from '../../parts/statements.js'
+import { randomStatements } from '../../parts/random-statements.js'
+import { findMissedCleanups, sessionStateQuery } from '../../parts/session-state.js'
 
 const count = Number(process.env.FUZZ_STATEMENTS ?? 600)
 const seed = Number(process.env.FUZZ_SEED ?? 20_261_127)
@@ -21,7 +21,7 @@ test('no generated statement that leaves something in its session counts as harm
   await using connection = await connect(database.url)
   const { volatileFunctions } = await readSessionFacts(database.admin, 'app_user')
   const judge = (text: string) => mayLeaveBehind(text, volatileFunctions)
-  const { ran, left, misjudged } = await findMisjudged(connection.client, { seed, count, judge })
+  const { ran, left, misjudged } = await findMissedCleanups(connection.client, { seed, count, judge })
   expect(misjudged).toEqual([])
   expect(Math.min(ran, left)).toBeGreaterThan(count / 10)
 })
@@ -35,7 +35,7 @@ const weakerCheck = (text: string) => {
 test('the test above fails with a weaker check', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await using connection = await connect(database.url)
-  const { misjudged } = await findMisjudged(connection.client, {
+  const { misjudged } = await findMissedCleanups(connection.client, {
     seed,
     count: Math.min(count, 2_000),
     judge: weakerCheck,
@@ -45,7 +45,7 @@ test('the test above fails with a weaker check', async () => {
 
 test('generated statements leave nothing for the next caller, however a scoped handle runs them', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
-  const next = statementsOf(seed + 1)
+  const next = randomStatements(seed + 1)
   const alice = database.forUser('alice')
   const ways: ((text: string) => Promise<unknown>)[] = [
     text => sql.raw(text).execute(alice),
@@ -60,7 +60,7 @@ test('generated statements leave nothing for the next caller, however a scoped h
   for (let n = 0; n < count / 5; n++) {
     const text = next()
     await ways[n % ways.length]?.(text).catch(() => {})
-    const { rows } = await sql.raw<{ left_behind: string[] }>(lookBehind).execute(database.admin)
+    const { rows } = await sql.raw<{ left_behind: string[] }>(sessionStateQuery).execute(database.admin)
     expect([text, ...(rows[0]?.left_behind ?? [])]).toEqual([text])
   }
 })

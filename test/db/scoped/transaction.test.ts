@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { somebody } from '../../parts/app.js'
 import { databaseKinds, openTestDatabase } from '../../parts/database.js'
-import { somebody } from '../../parts/shared-app.js'
 
 type Handle = ReturnType<Awaited<ReturnType<typeof openTestDatabase>>['forUser']>
 

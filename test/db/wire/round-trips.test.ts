@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type DatabaseOptions, type OpenDatabase, openDatabase } from '../../../db/index.js'
+import { migratedDatabase } from '../../parts/database.js'
 import { startPostgresProxy } from '../../parts/postgres-proxy.js'
-import { migratedDatabase } from '../../parts/wire.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 

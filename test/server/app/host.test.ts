@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startApp } from '../../parts/app.js'
-import { bearer, ownIssuer, type Sent, send, startRemote } from '../../parts/wire.js'
-import { exchange } from '../../security/wire.js'
+import { startApp, startRemote } from '../../parts/app.js'
+import { bearer, type Sent, send, sendBytes } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
 
 const allowed = 'https://app.example.com'
 
@@ -35,7 +35,7 @@ describe('the page at /', () => {
   })
 
   test('names a remote issuer, and shows no commands for the in-process one', async () => {
-    await using issuer = await ownIssuer()
+    await using issuer = await startIssuer()
     await using remote = await startRemote(issuer)
     const page = await (await send(remote.url, '/')).text()
     expect(page).toContain(issuer.url)
@@ -113,7 +113,7 @@ describe('CORS', () => {
   })
 
   test('without CORS_ORIGINS no origin may', async () => {
-    await using issuer = await ownIssuer()
+    await using issuer = await startIssuer()
     await using closed = await startRemote(issuer)
     const { headers } = await send(closed.url, '/trpc/health', { headers: [['origin', allowed]] })
     expect(headers.get('access-control-allow-origin')).toBeNull()
@@ -145,7 +145,7 @@ describe('with the in-process issuer', () => {
   })
 
   const raw = (target: string, ...hosts: string[]) =>
-    exchange(
+    sendBytes(
       app.url,
       [`GET ${target} HTTP/1.1`, ...hosts.map(name => `Host: ${name}`), 'Connection: close', '', ''].join(
         '\r\n',
@@ -188,7 +188,7 @@ describe('with the in-process issuer', () => {
 })
 
 test('with a remote issuer any host name is accepted, because a proxy sends its own', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using remote = await startRemote(issuer)
   const headers: Sent['headers'] = [['host', 'api.example.com'], bearer(await issuer.tokenFor('alice'))]
   expect((await send(remote.url, '/trpc/me', { headers })).status).toBe(200)

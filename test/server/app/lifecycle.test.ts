@@ -5,9 +5,12 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ConfigError, readConfig, startServer } from '../../../server/index.js'
-import { dataDir } from '../../parts/database.js'
+import { startRemote } from '../../parts/app.js'
+import { dataDir, migratedDatabase } from '../../parts/database.js'
+import { bearer, json, send } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
+import { listen } from '../../parts/listen.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
-import { bearer, json, listen, migratedDatabase, ownIssuer, send, startRemote } from '../../parts/wire.js'
 
 async function startOn(folder: { path: string }, env: Record<string, string> = {}) {
   const variables = { PORT: '0', LOG_LEVEL: 'silent', DATA_DIR: folder.path }
@@ -45,7 +48,7 @@ async function startCall(url: string, token: string) {
 }
 
 test('close() lets a running call finish and accepts no new one', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using database = await migratedDatabase()
   await using server = await startRemote(issuer, { DATABASE_URL: database.url })
   using call = await startCall(server.url, await issuer.tokenFor('alice'))
@@ -59,7 +62,7 @@ test('close() lets a running call finish and accepts no new one', async () => {
 })
 
 test('close() does not wait for idle connections', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using database = await migratedDatabase()
   await using server = await startRemote(issuer, { DATABASE_URL: database.url })
   const agent = new Agent({ keepAlive: true })
@@ -85,7 +88,7 @@ test('close() can be called again, during and after closing', async () => {
 })
 
 test('a stopped server can be started again with its data', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using folder = await dataDir()
   const headers = [bearer(await issuer.tokenFor('alice'))]
   await using first = await startOn(folder, { BETTER_AUTH_URL: issuer.url })
@@ -110,7 +113,7 @@ test('a port in use is a one-line error with advice, and everything is closed', 
 })
 
 test('an address of another machine is a one-line error too', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   const refused = expect.objectContaining({
     name: 'PortError',
     message: expect.stringMatching(/^Port .* HOST .*\.$/),

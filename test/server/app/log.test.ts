@@ -1,52 +1,26 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createRequire } from 'node:module'
-import { fileURLToPath, pathToFileURL } from 'node:url'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { dataDir } from '../../parts/database.js'
+import { bearer, json, type Sent, send } from '../../parts/http-client.js'
+import { builtServer, startProgram } from '../../parts/program.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
-import { bearer, json, type Sent, send } from '../../parts/wire.js'
-
-const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
-const main = fileURLToPath(new URL('../../../server/main.ts', import.meta.url))
 
 /** The server in its own process, in a folder without `.env`. */
 async function startProcess() {
   const [data, cwd] = [await dataDir(), await temporaryFolder()]
-  const env = { PATH: process.env.PATH, PORT: '0', DATA_DIR: data.path, LOG_LEVEL: 'info' }
-  const child = spawn(process.execPath, ['--import', tsx, main], { cwd: cwd.path, env })
-  const said = { stdout: '', stderr: '' }
-  const ended = once(child, 'close')
-  for (const stream of ['stdout', 'stderr'] as const) {
-    child[stream].setEncoding('utf8').on('data', chunk => {
-      said[stream] += chunk
-    })
-  }
+  const program = startProgram(process.execPath, [builtServer], {
+    cwd: cwd.path,
+    env: { PORT: '0', DATA_DIR: data.path, LOG_LEVEL: 'info' },
+  })
   const dispose = async () => {
-    child.kill('SIGKILL')
-    await ended
+    await program.stop()
     await data[Symbol.asyncDispose]()
     await cwd[Symbol.asyncDispose]()
   }
-  const runs = () => {
-    const [, found] = /runs at (http:\/\/[\d.:]+)/.exec(said.stdout) ?? []
-    if (found === undefined) throw new Error(`It does not run yet:\n${said.stdout}${said.stderr}`)
-    return found
-  }
-  const url = await vi.waitFor(runs, { timeout: 20_000 }).catch(async error => {
+  const [, url = ''] = await program.waitForOutput(/runs at (http:\/\/[\d.:]+)/).catch(async error => {
     await dispose()
     throw error
   })
-  return {
-    url,
-    /** Sends a signal and returns the whole output. */
-    async stop(signal: NodeJS.Signals) {
-      child.kill(signal)
-      const [code] = await ended
-      return { code, ...said }
-    },
-    [Symbol.asyncDispose]: dispose,
-  }
+  return { url, stop: program.stop, [Symbol.asyncDispose]: dispose }
 }
 
 interface Line {

@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { startApp } from '../../parts/app.js'
-import { bearer, json, ownIssuer, type Sent, send, startRemote } from '../../parts/wire.js'
+import { startApp, startRemote } from '../../parts/app.js'
+import { bearer, json, type Sent, send } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
 
-let issuer: Awaited<ReturnType<typeof ownIssuer>>
+let issuer: Awaited<ReturnType<typeof startIssuer>>
 let app: Awaited<ReturnType<typeof startApp>>
 let alice: [string, string]
 beforeAll(async () => {
-  issuer = await ownIssuer()
-  app = await startApp('embedded', { BETTER_AUTH_URL: issuer.url })
+  issuer = await startIssuer()
+  app = await startApp('PostgreSQL', { BETTER_AUTH_URL: issuer.url })
   alice = bearer(await issuer.tokenFor('alice'))
 })
 afterAll(async () => {
@@ -49,7 +50,7 @@ test('the format is that of Prometheus, with the pool and the age of the keys', 
 })
 
 test('the age of keys that were never fetched is NaN', async () => {
-  await using away = await ownIssuer('away')
+  await using away = await startIssuer({ mode: 'away' })
   await using remote = await startRemote(away)
   expect(await (await send(remote.url, '/metrics')).text()).toMatch(/^jwks_age_seconds Nan$/im)
 })

@@ -1,10 +1,11 @@
-import { connect, createServer, type Server, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
 
-import { startApp } from '../../parts/app.js'
-import { emptyDatabase } from '../../parts/database.js'
-import { runStatements } from '../../parts/run-statements.js'
-import { bearer, migrate, migratedDatabase, ownIssuer, send, startRemote } from '../../parts/wire.js'
+import { startApp, startRemote } from '../../parts/app.js'
+import { emptyDatabase, migrate, migratedDatabase } from '../../parts/database.js'
+import { bearer, send } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
+import { startPostgresProxy } from '../../parts/postgres-proxy.js'
+import { runSql } from '../../parts/run-sql.js'
 
 let database: Awaited<ReturnType<typeof migratedDatabase>>
 beforeAll(async () => {
@@ -26,44 +27,6 @@ const recovers = (url: string) =>
 
 const isAlive = async (url: string) => (await send(url, '/healthz')).status
 
-/** A proxy of PostgreSQL that can be closed and opened. */
-async function startGate(databaseUrl: string) {
-  const target = new URL(databaseUrl)
-  const sockets = new Set<Socket>()
-  const gate = { open: false }
-  const server: Server = createServer(socket => {
-    if (!gate.open) return void socket.destroy()
-    const onward = connect(Number(target.port || 5432), target.hostname.replace(/[[\]]/g, ''))
-    for (const [end, other] of [
-      [socket, onward],
-      [onward, socket],
-    ] as const) {
-      sockets.add(end)
-      end.on('error', () => {}).once('close', () => other.destroy())
-    }
-    socket.pipe(onward).pipe(socket)
-  })
-  await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
-  const address = server.address()
-  const url = new URL(databaseUrl)
-  url.host = `127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`
-  const shut = () => {
-    gate.open = false
-    for (const socket of sockets) socket.destroy()
-  }
-  return {
-    url: url.href,
-    open() {
-      gate.open = true
-    },
-    shut,
-    async [Symbol.asyncDispose]() {
-      shut()
-      await new Promise(done => server.close(done))
-    },
-  }
-}
-
 test('a complete server is ready and shows the state of the keys', async () => {
   await using app = await startApp()
   expect(await isAlive(app.url)).toBe(200)
@@ -77,7 +40,7 @@ test('a complete server is ready and shows the state of the keys', async () => {
 })
 
 test('before the migration it is not ready and says what to run; afterwards it recovers by itself', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using empty = await emptyDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: empty.url })
   expect(await isAlive(app.url)).toBe(200)
@@ -94,7 +57,7 @@ test('before the migration it is not ready and says what to run; afterwards it r
 })
 
 test('gaps in the isolation make it not ready, with their number and what to run', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using own = await migratedDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: own.url })
   await recovers(app.url)
@@ -102,7 +65,7 @@ test('gaps in the isolation make it not ready, with their number and what to run
     ['table one', '1 gap'],
     ['table two', '2 gaps'],
   ]) {
-    await runStatements(own.url, `create ${object} (body text)`, `grant select on ${object} to app_user`)
+    await runSql(own.url, `create ${object} (body text)`, `grant select on ${object} to app_user`)
     expect(await readinessOf(app.url)).toMatchObject({
       status: 503,
       ready: false,
@@ -112,9 +75,10 @@ test('gaps in the isolation make it not ready, with their number and what to run
 })
 
 test('a database that appears, disappears and returns needs no restart', async () => {
-  await using issuer = await ownIssuer()
-  await using gate = await startGate(database.url)
-  await using app = await startRemote(issuer, { DATABASE_URL: gate.url })
+  await using issuer = await startIssuer()
+  await using proxy = await startPostgresProxy(database.url)
+  proxy.close()
+  await using app = await startRemote(issuer, { DATABASE_URL: proxy.url })
   const headers = [bearer(await issuer.tokenFor('alice'))]
   const list = async () => (await send(app.url, '/trpc/tasks.list', { headers })).status
   const away = { status: 503, ready: false, database: expect.stringContaining('DATABASE_URL'), keys: 'ok' }
@@ -123,22 +87,22 @@ test('a database that appears, disappears and returns needs no restart', async (
   expect(await readinessOf(app.url)).toMatchObject(away)
   expect(await list()).toBe(503)
 
-  gate.open()
+  proxy.open()
   await recovers(app.url)
   expect(await list()).toBe(200)
 
-  gate.shut()
+  proxy.close()
   expect(await list()).toBe(503)
   expect(await readinessOf(app.url)).toMatchObject(away)
   expect(await isAlive(app.url)).toBe(200)
 
-  gate.open()
+  proxy.open()
   await recovers(app.url)
   expect(await list()).toBe(200)
 })
 
 test('the name of a missing database is not shown', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   const url = new URL(inject('postgresUrl'))
   url.pathname = '/no_such_database_hunter2'
   await using app = await startRemote(issuer, { DATABASE_URL: url.href })
@@ -148,7 +112,7 @@ test('the name of a missing database is not shown', async () => {
 })
 
 test('while the issuer is unreachable it says what to check; afterwards it recovers by itself', async () => {
-  await using issuer = await ownIssuer('away')
+  await using issuer = await startIssuer({ mode: 'away' })
   await using app = await startRemote(issuer, { DATABASE_URL: database.url })
   expect(await isAlive(app.url)).toBe(200)
   expect(await readinessOf(app.url)).toMatchObject({
@@ -159,30 +123,30 @@ test('while the issuer is unreachable it says what to check; afterwards it recov
     keySet: { keys: 0, age: null, lastError: 'unreachable' },
   })
   expect(await (await send(app.url, '/readyz')).text()).not.toMatch(/127\.0\.0\.1|http/)
-  issuer.now.state = 'up'
+  issuer.mode = 'up'
   await recovers(app.url)
 })
 
 test('it stays ready while the issuer is down, as long as its keys may be used', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using app = await startRemote(issuer, { DATABASE_URL: database.url })
   await recovers(app.url)
-  issuer.now.state = 'away'
+  issuer.mode = 'away'
   expect(await readinessOf(app.url)).toMatchObject({ status: 200, ready: true })
   const headers = [bearer(await issuer.tokenFor('alice'))]
   expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
 })
 
 test('an issuer without keys is asked again', async () => {
-  await using issuer = await ownIssuer('without keys')
+  await using issuer = await startIssuer({ mode: 'without keys' })
   await using app = await startRemote(issuer, { DATABASE_URL: database.url })
   expect(await readinessOf(app.url)).toMatchObject({ status: 503, keys: expect.stringContaining('no keys') })
-  issuer.now.state = 'up'
+  issuer.mode = 'up'
   await recovers(app.url)
 })
 
 test('a JWKS_URL that returns a page without keys makes it not ready', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using other = await startRemote(issuer)
   await using app = await startRemote(issuer, {
     DATABASE_URL: database.url,

@@ -16,7 +16,9 @@ import {
   TokenError,
 } from '../../../server/index.js'
 import { openTestDatabase } from '../../parts/database.js'
-import { bearer, listen, ownIssuer, send } from '../../parts/wire.js'
+import { bearer, send } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
+import { listen } from '../../parts/listen.js'
 
 const secret = 'the password is hunter2'
 const fail = (cause: unknown) => (): never => {
@@ -46,14 +48,14 @@ const failing = router({
 
 const onError = vi.fn<NonNullable<HandlerOptions['onError']>>()
 const onAnswer = vi.fn<NonNullable<HandlerOptions['onAnswer']>>()
-let issuer: Awaited<ReturnType<typeof ownIssuer>>
+let issuer: Awaited<ReturnType<typeof startIssuer>>
 let database: Awaited<ReturnType<typeof openTestDatabase>>
 let server: Awaited<ReturnType<typeof listen>>
 let alice: [string, string]
 beforeAll(async () => {
-  issuer = await ownIssuer()
+  issuer = await startIssuer()
   alice = bearer(await issuer.tokenFor('alice'))
-  database = await openTestDatabase('embedded')
+  database = await openTestDatabase('PostgreSQL')
   const options = { verifier: issuer.verifier, database: database, router: failing, onError, onAnswer }
   server = await listen(createServer(createNodeHandler(options)))
 })

@@ -1,11 +1,13 @@
 import { createServer } from 'node:http'
 import { createTRPCClient, httpBatchStreamLink } from '@trpc/client'
-import { beforeEach, expect, test, vi } from 'vitest'
+import { afterAll, beforeEach, expect, test, vi } from 'vitest'
 import { openDatabase } from '../../../db/index.js'
 import { createNodeHandler, type HandlerOptions, publicProcedure, router } from '../../../server/index.js'
 import { transformer } from '../../../shared/index.js'
-import { refusalOf } from '../../parts/refusal.js'
-import { listen, nowhere, send } from '../../parts/wire.js'
+import { refusalOf } from '../../parts/api-error.js'
+import { nowhere } from '../../parts/database.js'
+import { send } from '../../parts/http-client.js'
+import { listen } from '../../parts/listen.js'
 
 const failing = router({
   fine: publicProcedure.query(() => 'fine'),
@@ -27,6 +29,7 @@ const logged = vi.spyOn(console, 'error')
 beforeEach(() => {
   logged.mockReset().mockImplementation(() => {})
 })
+afterAll(() => logged.mockRestore())
 
 async function startHooked(hooks: Pick<HandlerOptions, 'onError' | 'onAnswer'>) {
   // The pool connects on demand, so nothing connects here.

@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startApp } from '../../parts/app.js'
-import { bearer, json, ownIssuer, type Sent, send } from '../../parts/wire.js'
+import { bearer, json, type Sent, send } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
 
-let issuer: Awaited<ReturnType<typeof ownIssuer>>
+let issuer: Awaited<ReturnType<typeof startIssuer>>
 let app: Awaited<ReturnType<typeof startApp>>
 let alice: [string, string]
 beforeAll(async () => {
-  issuer = await ownIssuer()
-  app = await startApp('embedded', { BETTER_AUTH_URL: issuer.url })
+  issuer = await startIssuer()
+  app = await startApp('PostgreSQL', { BETTER_AUTH_URL: issuer.url })
   alice = bearer(await issuer.tokenFor('alice'))
 })
 afterAll(async () => {

@@ -1,11 +1,13 @@
 import { generateKeyPair } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { bearer, json, ownIssuer, type Sent, send, startRemote, type TokenOptions } from '../../parts/wire.js'
+import { startRemote } from '../../parts/app.js'
+import { bearer, json, type Sent, send } from '../../parts/http-client.js'
+import { startIssuer, type TokenOptions } from '../../parts/issuer.js'
 
-let issuer: Awaited<ReturnType<typeof ownIssuer>>
+let issuer: Awaited<ReturnType<typeof startIssuer>>
 let app: Awaited<ReturnType<typeof startRemote>>
 beforeAll(async () => {
-  issuer = await ownIssuer()
+  issuer = await startIssuer()
   app = await startRemote(issuer)
 })
 afterAll(async () => {

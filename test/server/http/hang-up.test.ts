@@ -14,16 +14,11 @@ import {
   protectedProcedure,
   router,
 } from '../../../server/index.js'
-import { openTestDatabase } from '../../parts/database.js'
-import {
-  bearer,
-  json,
-  listen,
-  migratedDatabase,
-  ownIssuer,
-  type Sent,
-  startRemote,
-} from '../../parts/wire.js'
+import { startRemote } from '../../parts/app.js'
+import { migratedDatabase, openTestDatabase } from '../../parts/database.js'
+import { bearer, json, type Sent } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
+import { listen } from '../../parts/listen.js'
 
 /** Yields one row at once and the next after 30 seconds. */
 const slowRows = (db: OpenDatabase['admin']) =>
@@ -105,9 +100,9 @@ const becomes = (count: number, { admin: db }: Pick<OpenDatabase, 'admin'>) =>
     { timeout: 5_000 },
   )
 
-let issuer: Awaited<ReturnType<typeof ownIssuer>>
+let issuer: Awaited<ReturnType<typeof startIssuer>>
 beforeAll(async () => {
-  issuer = await ownIssuer()
+  issuer = await startIssuer()
 })
 afterAll(() => issuer[Symbol.asyncDispose]())
 

@@ -5,16 +5,18 @@ import { Hono } from 'hono'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createFetchHandler, createNodeHandler } from '../../../server/index.js'
 import { openTestDatabase } from '../../parts/database.js'
-import { bearer, json, listen, ownIssuer, type Sent, send } from '../../parts/wire.js'
+import { bearer, json, type Sent, send } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
+import { listen } from '../../parts/listen.js'
 
-let issuer: Awaited<ReturnType<typeof ownIssuer>>
+let issuer: Awaited<ReturnType<typeof startIssuer>>
 let database: Awaited<ReturnType<typeof openTestDatabase>>
 let sent: Sent
 let unannounced: Sent['headers']
 let parts: Parameters<typeof createNodeHandler>[0]
 beforeAll(async () => {
-  issuer = await ownIssuer()
-  database = await openTestDatabase('embedded')
+  issuer = await startIssuer()
+  database = await openTestDatabase('PostgreSQL')
   parts = { verifier: issuer.verifier, database }
   const task = json({ json: { title: 'milk' } })
   sent = { ...task, headers: [bearer(await issuer.tokenFor('alice')), ...task.headers] }

@@ -14,7 +14,9 @@ import {
   createNodeHandler,
 } from '../../../server/index.js'
 import { openTestDatabase } from '../../parts/database.js'
-import { bearer, json, listen, ownIssuer, type Sent, send } from '../../parts/wire.js'
+import { bearer, json, type Sent, send } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
+import { listen } from '../../parts/listen.js'
 
 /** A running host. */
 interface Host {
@@ -106,12 +108,12 @@ const adapters: [name: string, start: StartHost][] = [
   ],
 ]
 
-let issuer: Awaited<ReturnType<typeof ownIssuer>>
+let issuer: Awaited<ReturnType<typeof startIssuer>>
 let database: Awaited<ReturnType<typeof openTestDatabase>>
 const verify = vi.fn((token: string) => issuer.verifier.verify(token))
 beforeAll(async () => {
-  issuer = await ownIssuer()
-  database = await openTestDatabase('embedded')
+  issuer = await startIssuer()
+  database = await openTestDatabase('PostgreSQL')
 })
 beforeEach(() => void verify.mockClear())
 afterAll(async () => {

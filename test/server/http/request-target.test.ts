@@ -3,10 +3,13 @@ import express from 'express'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openDatabase } from '../../../db/index.js'
 import { createNodeHandler } from '../../../server/index.js'
-import { listen, nowhere, ownIssuer, startRemote } from '../../parts/wire.js'
-import { exchange } from '../../security/wire.js'
+import { startRemote } from '../../parts/app.js'
+import { nowhere } from '../../parts/database.js'
+import { sendBytes } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
+import { listen } from '../../parts/listen.js'
 
-const issuer = await ownIssuer()
+const issuer = await startIssuer()
 const token = await issuer.tokenFor('alice')
 const stops: AsyncDisposable[] = [issuer]
 const urls = { server: '', node: '', express: '' }
@@ -28,7 +31,7 @@ afterAll(async () => {
 })
 
 const ask = (url: string, target: string, method = 'GET') =>
-  exchange(
+  sendBytes(
     url,
     `${method} ${target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nConnection: close\r\n\r\n`,
   )

@@ -11,8 +11,9 @@ import {
   responseMeta,
   type Verifier,
 } from '../../../server/index.js'
-import { claimsFrom, makeKey, now, startWeb } from '../../parts/keys.js'
-import { listen } from '../../parts/listen.js'
+import { seconds as now } from '../../parts/clock.js'
+import { claimsFrom, makeKey } from '../../parts/issuer.js'
+import { listen, startWeb } from '../../parts/listen.js'
 
 const issuer = 'https://auth.example.com'
 const key = await makeKey()
@@ -45,7 +46,7 @@ async function ask(path: string, token: string | null, by: Verifier = verifier) 
   const createContext = createContextFactory({ verifier: by, database })
   await using host = await listen(createHTTPServer({ router, createContext, responseMeta }))
   const init = token === null ? {} : { headers: { authorization: `Bearer ${token}` } }
-  const response = await fetch(`${host.origin}/${path}`, init)
+  const response = await fetch(`${host.url}/${path}`, init)
   return {
     status: response.status,
     challenge: response.headers.get('www-authenticate'),

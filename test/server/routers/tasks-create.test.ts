@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { databaseKinds } from '../../parts/database.js'
-import { refusalOf } from '../../parts/refusal.js'
-import { sharedApp, somebody } from '../../parts/shared-app.js'
+import { refusalOf } from '../../parts/api-error.js'
+import { sharedApp, somebody } from '../../parts/app.js'
+import { tableKinds } from '../../parts/database.js'
 
-describe.each(databaseKinds)("creating a task with a client's id on %s", kind => {
+describe.each(tableKinds)("creating a task with a client's id on %s", kind => {
   const app = sharedApp(kind)
 
   test('the same id again returns the current task and changes nothing', async () => {

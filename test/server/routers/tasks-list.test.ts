@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { databaseKinds } from '../../parts/database.js'
-import { refusalOf } from '../../parts/refusal.js'
-import { sharedApp, somebody } from '../../parts/shared-app.js'
+import { refusalOf } from '../../parts/api-error.js'
+import { sharedApp, somebody } from '../../parts/app.js'
+import { tableKinds } from '../../parts/database.js'
 
-describe.each(databaseKinds)('listing tasks on %s', kind => {
+describe.each(tableKinds)('listing tasks on %s', kind => {
   const app = sharedApp(kind)
   const reader = somebody()
   const tasks = [

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { refusalOf } from '../../parts/api-error.js'
+import { rawCall, sharedApp, somebody } from '../../parts/app.js'
 import { databaseKinds } from '../../parts/database.js'
-import { refusalOf } from '../../parts/refusal.js'
-import { rawCall, sharedApp, somebody } from '../../parts/shared-app.js'
 
 const missing = '11111111-1111-1111-1111-111111111111'
 

@@ -2,9 +2,9 @@ import { sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { migrateToLatest, openDatabase } from '../../../db/index.js'
-import { databaseKinds, emptyDatabase } from '../../parts/database.js'
-import { refusalOf } from '../../parts/refusal.js'
-import { sharedApp } from '../../parts/shared-app.js'
+import { refusalOf } from '../../parts/api-error.js'
+import { sharedApp } from '../../parts/app.js'
+import { emptyDatabase, tableKinds } from '../../parts/database.js'
 
 const zone = 'America/New_York'
 const times = [
@@ -55,7 +55,7 @@ function keepsEveryTime(app: ReturnType<typeof sharedApp>) {
   })
 }
 
-describe.each(databaseKinds)('in the time of New York, on %s', kind => keepsEveryTime(sharedApp(kind)))
+describe.each(tableKinds)('in the time of New York, on %s', kind => keepsEveryTime(sharedApp(kind)))
 
 describe('in the time of New York, on a PostgreSQL in New York too', () => {
   let database: Awaited<ReturnType<typeof emptyDatabase>>

@@ -11,8 +11,10 @@ import {
   reasonOf,
   router,
 } from '../../../server/index.js'
-import { hosts } from '../../parts/hosts.js'
-import { claimsFrom, makeKey, now, startWeb } from '../../parts/keys.js'
+import { seconds as now } from '../../parts/clock.js'
+import { claimsFrom, makeKey } from '../../parts/issuer.js'
+import { startWeb } from '../../parts/listen.js'
+import { requestHosts } from '../../parts/request-hosts.js'
 
 const issuer = 'https://auth.example.com'
 const options = { issuer, audience: issuer }
@@ -40,7 +42,7 @@ const callerOf = async (req: Parameters<typeof createContext>[0]) =>
     .id()
     .catch(reasonOf)
 
-describe.each(hosts)('on %s', (_, send) => {
+describe.each(requestHosts)('on %s', (_, send) => {
   const authorizations = (...values: string[]) =>
     send(
       '/',

@@ -4,7 +4,7 @@ import { TRPCError } from '@trpc/server'
 import { sql } from 'kysely'
 import { expect, test, vi } from 'vitest'
 import { createClient } from '../../../client/index.js'
-import { migrateToLatest, openDatabase } from '../../../db/index.js'
+import { openDatabase } from '../../../db/index.js'
 import {
   createNodeHandler,
   protectedProcedure,
@@ -13,24 +13,18 @@ import {
   router,
   TokenError,
 } from '../../../server/index.js'
-import { emptyDatabase } from '../../parts/database.js'
-import {
-  bearer,
-  json,
-  listen,
-  migratedDatabase,
-  nowhere,
-  ownIssuer,
-  send,
-  startRemote,
-} from '../../parts/wire.js'
+import { startRemote } from '../../parts/app.js'
+import { emptyDatabase, migratedDatabase, nowhere } from '../../parts/database.js'
+import { bearer, json, send } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
+import { listen } from '../../parts/listen.js'
 
 const outage = (reason: string) => ({
   error: { json: { data: { code: 'SERVICE_UNAVAILABLE', httpStatus: 503, reason } } },
 })
 
 test('an issuer that was never reachable is 503, not 401', async () => {
-  await using issuer = await ownIssuer('away')
+  await using issuer = await startIssuer({ mode: 'away' })
   await using app = await startRemote(issuer)
   const headers = [bearer(await issuer.tokenFor('alice'))]
 
@@ -49,11 +43,11 @@ test('an issuer that was never reachable is 503, not 401', async () => {
 })
 
 test('an issuer that recovers is used again', async () => {
-  await using issuer = await ownIssuer('away')
+  await using issuer = await startIssuer({ mode: 'away' })
   await using app = await startRemote(issuer)
   const headers = [bearer(await issuer.tokenFor('alice'))]
   expect((await send(app.url, '/trpc/me', { headers })).status).toBe(503)
-  issuer.now.state = 'up'
+  issuer.mode = 'up'
   const me = async () => expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
   await vi.waitFor(me, { timeout: 10_000, interval: 100 })
 })
@@ -62,7 +56,7 @@ test.each<[string, TokenError, string]>([
   ['of the error, in whole seconds', new TokenError('keys_unavailable', { retryAfter: 41.2 }), '42'],
   ['of 5 seconds if the error has none', new TokenError('revocation_unavailable'), '5'],
 ])('an outage is 503 with Retry-After %s, the largest of a batch', async (_, error, seconds) => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   const database = await openDatabase({ url: nowhere })
   const verifier = { verify: () => Promise.reject(error) }
   const unavailable = protectedProcedure.query(() => 'never')
@@ -86,7 +80,7 @@ test.each<[string, TokenError, string]>([
 })
 
 test('an unreachable database is 503, and the answer does not contain its address', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using app = await startRemote(issuer)
   const headers = [bearer(await issuer.tokenFor('alice'))]
 
@@ -107,7 +101,7 @@ test('an unreachable database is 503, and the answer does not contain its addres
 })
 
 test('a database that accepts connections but does not answer is 503 after DATABASE_CONNECT_TIMEOUT', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using mute = await listen(createTcpServer(socket => socket.resume()))
   const env = {
     DATABASE_URL: `postgres://nobody@127.0.0.1:${mute.port}/nothing`,
@@ -121,10 +115,9 @@ test('a database that accepts connections but does not answer is 503 after DATAB
 
 /** A server with its own PostgreSQL database, migrated or not. */
 async function startAsking({ migrate }: { migrate: boolean }) {
-  const issuer = await ownIssuer()
-  const empty = await emptyDatabase()
+  const issuer = await startIssuer()
+  const empty = await (migrate ? migratedDatabase() : emptyDatabase())
   const database = await openDatabase({ url: empty.url, statementTimeout: 1, poolMax: 1 })
-  if (migrate) await migrateToLatest(database.admin)
   const asking = router({
     tasks: protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('tasks').selectAll().execute()),
     sleep: protectedProcedure.query(({ ctx }) => sql`select pg_sleep(60)`.execute(ctx.db)),
@@ -160,7 +153,7 @@ test('a statement over the time limit is 504, and its connection is used again',
 })
 
 test('STATEMENT_TIMEOUT limits the time that a call waits for a lock', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using database = await migratedDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: database.url, STATEMENT_TIMEOUT: '1' })
   const other = await openDatabase({ url: database.url })
@@ -174,7 +167,7 @@ test('STATEMENT_TIMEOUT limits the time that a call waits for a lock', async () 
 })
 
 test('a search that takes longer than STATEMENT_TIMEOUT is 504 with advice, and shorter ones are answered', async () => {
-  await using issuer = await ownIssuer()
+  await using issuer = await startIssuer()
   await using database = await migratedDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: database.url, STATEMENT_TIMEOUT: '1' })
   const admin = await openDatabase({ url: database.url })

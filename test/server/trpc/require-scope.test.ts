@@ -11,8 +11,8 @@ import {
   router,
   TokenError,
 } from '../../../server/index.js'
-import { claimsFrom, makeKey } from '../../parts/keys.js'
-import { refusalOf } from '../../parts/refusal.js'
+import { refusalOf } from '../../parts/api-error.js'
+import { claimsFrom, makeKey } from '../../parts/issuer.js'
 
 const issuer = 'https://auth.example.com'
 const key = await makeKey()

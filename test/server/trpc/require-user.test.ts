@@ -13,8 +13,9 @@ import {
   requireUser,
 } from '../../../server/index.js'
 import type { Reason, User } from '../../../shared/index.js'
-import { claimsFrom, makeKey, startWeb } from '../../parts/keys.js'
-import { refusalOf } from '../../parts/refusal.js'
+import { refusalOf } from '../../parts/api-error.js'
+import { claimsFrom, makeKey } from '../../parts/issuer.js'
+import { startWeb } from '../../parts/listen.js'
 
 const issuer = 'https://auth.example.com'
 const key = await makeKey()

@@ -2,7 +2,7 @@ import type { JWTPayload } from 'jose'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { createVerifier, type IssuerOptions, type TokenError } from '../../../server/index.js'
-import { carriesIssuer, claimsFrom, makeKey, startKeys } from '../../parts/keys.js'
+import { carriesIssuer, claimsFrom, makeKey, startIssuer } from '../../parts/issuer.js'
 
 const here = 'https://auth.example.com'
 const options = { issuer: here, audience: here }
@@ -62,7 +62,7 @@ test.each([
     (url: string) => ({ issuer: here, jwksUrl: new URL('/api/auth/jwks', url) }),
   ],
 ])('the keys are found %s', async (_, from) => {
-  await using issuer = await startKeys(key)
+  await using issuer = await startIssuer({ keys: [key] })
   const given = from(issuer.url)
   const verifier = createVerifier({ ...given, audience: 'us' })
   const token = await key.sign(issuer.claims({ iss: given.issuer, aud: 'us' }))

@@ -2,13 +2,14 @@ import { inspect } from 'node:util'
 import { CompactSign, type JWTPayload, SignJWT } from 'jose'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createVerifier, TokenError } from '../../../server/index.js'
-import { type Key, makeKey, now, startKeys } from '../../parts/keys.js'
+import { seconds as now } from '../../parts/clock.js'
+import { type Key, makeKey, startIssuer } from '../../parts/issuer.js'
 
-let issuer: Awaited<ReturnType<typeof startKeys>>
+let issuer: Awaited<ReturnType<typeof startIssuer>>
 let key: Key
 beforeAll(async () => {
   key = await makeKey('EdDSA')
-  issuer = await startKeys(key)
+  issuer = await startIssuer({ keys: [key] })
 })
 afterAll(() => issuer[Symbol.asyncDispose]())
 afterEach(() => void vi.useRealTimers())

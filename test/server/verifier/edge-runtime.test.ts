@@ -1,48 +1,53 @@
-import { expect, test } from 'vitest'
-import { algorithms, makeKey, now, startKeys } from '../../parts/keys.js'
-import { bundle, startWorker } from '../../parts/worker.js'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { seconds as now } from '../../parts/clock.js'
+import { algorithms, makeKey, startIssuer } from '../../parts/issuer.js'
+import { bundle, startWorker } from '../../parts/workerd.js'
 
-/** A worker with one verifier. The `ahead` header of a request sets its clock forward, in seconds. */
-const source = (issuer: string) => `
+/** A worker with one verifier per issuer that a request names. The `ahead` header sets its clock forward, in seconds. */
+const source = `
   import { createVerifier } from './server/verifier/index.ts'
-  const issuer = ${JSON.stringify(issuer)}
   let ahead = 0
   let context
-  const verifier = createVerifier({
-    issuer,
-    audience: issuer,
-    now: () => Date.now() + ahead * 1000,
-    waitUntil: refresh => context?.waitUntil(refresh),
-    onProblem() {},
-  })
+  const verifiers = new Map()
+  const verifierOf = issuer => {
+    if (!verifiers.has(issuer)) verifiers.set(issuer, createVerifier({
+      issuer,
+      audience: issuer,
+      now: () => Date.now() + ahead * 1000,
+      waitUntil: refresh => context?.waitUntil(refresh),
+      onProblem() {},
+    }))
+    return verifiers.get(issuer)
+  }
   export default {
     async fetch(request, env, ctx) {
       ahead = Number(request.headers.get('ahead'))
       context = request.headers.has('wait-until') ? ctx : undefined
+      const verifier = verifierOf(request.headers.get('issuer'))
       const verdict = await verifier.verify(await request.text()).catch(error => ({ refused: error.reason ?? String(error) }))
       return Response.json({ ...verdict, age: verifier.status().age })
     },
   }
 `
 
-async function startVerifier(issuer: string) {
-  const worker = await startWorker(source(issuer))
-  return {
-    ...worker,
-    async verify(token: string, headers: Record<string, string> = {}) {
-      const response = await fetch(worker.url, { method: 'POST', body: token, headers })
-      const text = await response.text()
-      if (!text.startsWith('{')) throw new Error(text)
-      return JSON.parse(text)
-    },
-  }
+let worker: Awaited<ReturnType<typeof startWorker>>
+beforeAll(async () => {
+  worker = await startWorker(source)
+})
+afterAll(() => worker[Symbol.asyncDispose]())
+
+async function verify(issuer: string, token: string, headers: Record<string, string> = {}) {
+  const response = await fetch(worker.url, { method: 'POST', body: token, headers: { issuer, ...headers } })
+  const text = await response.text()
+  if (!text.startsWith('{')) throw new Error(text)
+  return JSON.parse(text)
 }
 
 test.each([
   ['workers', undefined],
   ['any runtime', []],
 ])('bundled for %s, the verifier contains no Node module', async (_, conditions) => {
-  const code = await bundle(source('https://auth.example.com'), conditions)
+  const code = await bundle(source, conditions)
   expect(code).toContain('createVerifier')
   expect(code).not.toMatch(/\bnode:|\bprocess\.|\brequire\(/)
   await expect(bundle("import 'node:crypto'")).rejects.toThrow('node:crypto')
@@ -52,15 +57,14 @@ test.each(algorithms)(
   'in workerd a token signed with %s is verified with keys fetched over HTTP',
   async alg => {
     const [key, stranger] = await Promise.all([makeKey(alg), makeKey(alg)])
-    await using issuer = await startKeys(key)
-    await using worker = await startVerifier(issuer.url)
+    await using issuer = await startIssuer({ keys: [key] })
     const token = await key.sign(issuer.claims())
-    const verdicts = await Promise.all([worker.verify(token), worker.verify(token)])
+    const verdicts = await Promise.all([verify(issuer.url, token), verify(issuer.url, token)])
     expect(verdicts).toMatchObject([{ id: 'alice' }, { id: 'alice' }])
     expect(issuer.requests()).toBe(1)
     const forged = await stranger.sign(issuer.claims(), { kid: key.kid })
-    expect(await worker.verify(forged)).toMatchObject({ refused: 'signature' })
-    expect(await worker.verify(await stranger.sign(issuer.claims()))).toMatchObject({
+    expect(await verify(issuer.url, forged)).toMatchObject({ refused: 'signature' })
+    expect(await verify(issuer.url, await stranger.sign(issuer.claims()))).toMatchObject({
       refused: 'unknown_key',
     })
   },
@@ -69,17 +73,13 @@ test.each(algorithms)(
 /** A token that is valid for an hour, and a worker that has verified it. */
 async function startWarm() {
   const key = await makeKey()
-  const issuer = await startKeys(key)
-  const worker = await startVerifier(issuer.url)
+  const issuer = await startIssuer({ keys: [key] })
   const token = await key.sign(issuer.claims({ exp: now() + 3600 }))
-  expect(await worker.verify(token)).toMatchObject({ id: 'alice' })
+  expect(await verify(issuer.url, token)).toMatchObject({ id: 'alice' })
   return {
     issuer,
-    verify: (headers: Record<string, string>) => worker.verify(token, headers),
-    async [Symbol.asyncDispose]() {
-      await worker[Symbol.asyncDispose]()
-      await issuer.close()
-    },
+    verify: (headers: Record<string, string>) => verify(issuer.url, token, headers),
+    [Symbol.asyncDispose]: issuer.close,
   }
 }
 

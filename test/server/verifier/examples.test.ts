@@ -2,14 +2,16 @@ import express from 'express'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { guard } from '../../../examples/verifier/express.js'
 import { createVerifier, TokenError } from '../../../server/verifier/index.js'
-import { claimsFrom, makeKey, now, startKeys, startWeb } from '../../parts/keys.js'
-import { startWorker } from '../../parts/worker.js'
+import { seconds as now } from '../../parts/clock.js'
+import { claimsFrom, makeKey, startIssuer } from '../../parts/issuer.js'
+import { startWeb } from '../../parts/listen.js'
+import { startWorker } from '../../parts/workerd.js'
 
 const key = await makeKey()
-let issuer: Awaited<ReturnType<typeof startKeys>>
+let issuer: Awaited<ReturnType<typeof startIssuer>>
 let away: string
 beforeAll(async () => {
-  issuer = await startKeys(key)
+  issuer = await startIssuer({ keys: [key] })
   const web = await startWeb(() => {})
   away = web.url
   await web.close()

@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import { afterEach, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { createVerifier, type TokenError, type User, type VerifierOptions } from '../../../server/index.js'
-import { carriesIssuer, claimsFrom, makeKey } from '../../parts/keys.js'
+import { carriesIssuer, claimsFrom, makeKey } from '../../parts/issuer.js'
 
 const here = 'https://auth.example.com'
 const there = 'https://login.example.org'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { monotonicClock, withTimeout } from '../../../server/verifier/time.js'
-import { away, key, keySet, other, startTold } from '../../parts/told-issuer.js'
+import { away, key, keySet, other, startClockedVerifier } from '../../parts/clocked-verifier.js'
 
 const year = 365 * 86_400
 
@@ -20,7 +20,7 @@ test('a promise that does not settle in time is a TimeoutError', async () => {
 })
 
 test('a clock that is set back by a day does not prolong an outage', async () => {
-  const { state, verifier, sign, outcome } = startTold()
+  const { state, verifier, sign, outcome } = startClockedVerifier()
   const token = await sign(key)
   state.at = 86_400
   state.answer = away
@@ -35,7 +35,7 @@ test('a clock that is set back by a day does not prolong an outage', async () =>
 })
 
 test('a clock that is set back by a year prolongs neither the bucket, nor the freshness, nor the last minute of a key', async () => {
-  const { state, sign, outcome, settle } = startTold({ cache: { maxAge: 90_000 } })
+  const { state, sign, outcome, settle } = startClockedVerifier({ cache: { maxAge: 90_000 } })
   const token = await sign(key)
   expect(await outcome(token)).toBe('accepted')
   for (let i = 0; i < 6; i++) await outcome(await sign(other, { kid: crypto.randomUUID() }))
@@ -58,7 +58,7 @@ test('a clock that is set back by a year prolongs neither the bucket, nor the fr
 })
 
 test('a clock that is set back by a year does not keep the keys of an absent issuer for longer than a day', async () => {
-  const { state, verifier, sign, outcome } = startTold()
+  const { state, verifier, sign, outcome } = startClockedVerifier()
   const token = await sign(key)
   await verifier.ready()
   state.answer = away

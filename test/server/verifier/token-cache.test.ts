@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import type { CacheOptions } from '../../../server/verifier/index.js'
-import { key, startTold } from '../../parts/told-issuer.js'
+import { key, startClockedVerifier } from '../../parts/clocked-verifier.js'
 
 const year = 365 * 86_400
 
@@ -9,7 +9,10 @@ const year = 365 * 86_400
 function counted(options: CacheOptions) {
   const made = vi.fn(({ sub }: { sub: string }) => ({ id: sub }))
   const user = z.object({ sub: z.string() }).transform(made)
-  return { ...startTold({ keys: [key.jwk], user, cache: options }), verified: () => made.mock.calls.length }
+  return {
+    ...startClockedVerifier({ keys: [key.jwk], user, cache: options }),
+    verified: () => made.mock.calls.length,
+  }
 }
 
 test('a token is cached for maxAge, and no longer if the clock is set back meanwhile', async () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createVerifier, type Verifier } from '../../../server/index.js'
-import { claimsFrom, makeKey } from '../../parts/keys.js'
+import { claimsFrom, makeKey } from '../../parts/issuer.js'
 
 const here = 'https://auth.example.com'
 const options = { issuer: here, audience: here }

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, test } from 'vitest'
-import { databaseKinds } from '../../../parts/database.js'
-import { openForGaps } from '../../../parts/gaps.js'
+import { tableKinds } from '../../../parts/database.js'
+import { openGapDatabase } from '../../../parts/fence-gaps.js'
 
-describe.each(databaseKinds)('the fence of protected tables on %s', kind => {
-  let database: Awaited<ReturnType<typeof openForGaps>>
+describe.each(tableKinds)('the fence of protected tables on %s', kind => {
+  let database: Awaited<ReturnType<typeof openGapDatabase>>
   beforeAll(async () => {
-    database = await openForGaps(kind)
+    database = await openGapDatabase(kind)
   })
   afterAll(() => database[Symbol.asyncDispose]())
   beforeEach(() => database.reset())
@@ -131,6 +131,6 @@ describe.each(databaseKinds)('the fence of protected tables on %s', kind => {
       'gap.notes',
     ],
   ])('has a gap: %s. Protected statements are refused until it is fixed', async (_, statements, object) => {
-    await database.openAndMend(statements, object)
+    await database.expectGapUntilFixed(statements, object)
   })
 })

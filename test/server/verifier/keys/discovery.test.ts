@@ -1,12 +1,13 @@
 import { expect, test, vi } from 'vitest'
 import { createVerifier } from '../../../../server/index.js'
-import { claimsFrom, startWeb } from '../../../parts/keys.js'
-import { here, key, keySet, other, startTold } from '../../../parts/told-issuer.js'
+import { here, key, keySet, other, startClockedVerifier } from '../../../parts/clocked-verifier.js'
+import { claimsFrom } from '../../../parts/issuer.js'
+import { startWeb } from '../../../parts/listen.js'
 
 const metadata = (issuer: string) => Response.json({ issuer, jwks_uri: 'https://keys.example.com/jwks' })
 
 test('discovery finds the keys through either kind of metadata', async () => {
-  const { state, outcome } = startTold({ discover: true, issuer: `${here}/tenant` })
+  const { state, outcome } = startClockedVerifier({ discover: true, issuer: `${here}/tenant` })
   const token = await key.sign(claimsFrom(`${here}/tenant`, { aud: here }))
   const asked: string[] = []
   state.answer = async url => {
@@ -23,7 +24,7 @@ test('discovery finds the keys through either kind of metadata', async () => {
 })
 
 test('discovery first asks where the metadata was last, and then the other place', async () => {
-  const { state, sign, outcome } = startTold({ discover: true })
+  const { state, sign, outcome } = startClockedVerifier({ discover: true })
   let place = '/.well-known/oauth-authorization-server'
   let asked: string[] = []
   state.answer = async url => {
@@ -43,7 +44,7 @@ test('discovery first asks where the metadata was last, and then the other place
 })
 
 test('discovery follows an issuer that moves its keys, while the old URL serves the old ones', async () => {
-  const { state, sign, outcome } = startTold({ discover: true })
+  const { state, sign, outcome } = startClockedVerifier({ discover: true })
   let place = 'https://keys.example.com/old'
   state.answer = async url => {
     if (url.startsWith(here)) return Response.json({ issuer: here, jwks_uri: place })
@@ -55,7 +56,7 @@ test('discovery follows an issuer that moves its keys, while the old URL serves 
 })
 
 test('if there are no keys at the default URL, the problem says what to set', async () => {
-  const { state, verifier } = startTold()
+  const { state, verifier } = startClockedVerifier()
   state.answer = async () => new Response(null, { status: 404 })
   await expect(verifier.ready()).rejects.toThrow()
   expect(state.problems).toEqual([
@@ -137,7 +138,7 @@ const logged: [what: string, problem: string, answer: (url: string) => Response,
 ]
 
 test.each(logged)('the problem names the URL: %s', async (_, problem, answer, jwksUrl) => {
-  const { state, verifier } = startTold(jwksUrl === undefined ? { discover: true } : { jwksUrl })
+  const { state, verifier } = startClockedVerifier(jwksUrl === undefined ? { discover: true } : { jwksUrl })
   state.answer = async url => answer(url)
   await expect(verifier.ready()).rejects.toThrow('cannot be fetched')
   expect(state.problems).toEqual([`The keys of ${here} cannot be refreshed. ${problem}`])
@@ -158,7 +159,7 @@ const loopbacks = [
 test.each(loopbacks)('metadata from elsewhere send nobody to this machine: %s', async jwksUri => {
   const { origin, pathname } = new URL(jwksUri)
   for (const place of [found, moved]) {
-    const { state, verifier } = startTold({ discover: true })
+    const { state, verifier } = startClockedVerifier({ discover: true })
     const asked: string[] = []
     state.answer = async url => {
       asked.push(url)
@@ -180,7 +181,7 @@ test.each([
   ['from anywhere, with allowHttp', { issuer: here, allowHttp: true }],
 ])('metadata %s may name keys on this machine', async (_, given) => {
   for (const jwksUri of loopbacks) {
-    const { state, verifier } = startTold({ discover: true, ...given })
+    const { state, verifier } = startClockedVerifier({ discover: true, ...given })
     state.answer = async url =>
       url.includes('/.well-known/') ? Response.json({ issuer: given.issuer, jwks_uri: jwksUri }) : keySet(key)
     await verifier.ready()
@@ -189,11 +190,11 @@ test.each([
 })
 
 test('the jwksUrl option may name this machine, for any issuer', async () => {
-  for (const jwksUrl of loopbacks) await startTold({ jwksUrl }).verifier.ready()
+  for (const jwksUrl of loopbacks) await startClockedVerifier({ jwksUrl }).verifier.ready()
 })
 
 test('a missing trailing slash in the metadata is named too', async () => {
-  const { state, verifier } = startTold({ discover: true, issuer: `${here}/` })
+  const { state, verifier } = startClockedVerifier({ discover: true, issuer: `${here}/` })
   state.answer = async () => metadata(here)
   await expect(verifier.ready()).rejects.toThrow('cannot be fetched')
   expect(state.problems).toEqual([expect.stringContaining(`: "${here}". Only the trailing slash differs.`)])

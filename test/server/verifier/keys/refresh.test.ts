@@ -1,10 +1,10 @@
 import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import type { User } from '../../../../server/index.js'
-import { away, key, keySet, never, other, startTold } from '../../../parts/told-issuer.js'
+import { away, key, keySet, never, other, startClockedVerifier } from '../../../parts/clocked-verifier.js'
 
 test('keys are refreshed in the background after four fifths of their freshness, and no request waits', async () => {
-  const { state, verifier, sign, outcome } = startTold()
+  const { state, verifier, sign, outcome } = startClockedVerifier()
   const token = await sign(key)
   await verifier.ready()
   for (const at of [0, 100, 239]) {
@@ -21,7 +21,7 @@ test('keys are refreshed in the background after four fifths of their freshness,
 test('after a long silence known keys are used at once, and a removed key for one more minute', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   try {
-    const { state, sign, outcome, settle } = startTold({ cache: { maxAge: 90_000 } })
+    const { state, sign, outcome, settle } = startClockedVerifier({ cache: { maxAge: 90_000 } })
     const [token, unseen] = await Promise.all([sign(key), sign(key, { cty: 'unseen' })])
     expect(await outcome(token)).toBe('accepted')
     state.at = 3_600
@@ -44,7 +44,7 @@ test('after a long silence known keys are used at once, and a removed key for on
 })
 
 test('tokens of a removed key are accepted for one more minute, also cached ones', async () => {
-  const { state, sign, outcome } = startTold({ cache: { maxAge: 3600 } })
+  const { state, sign, outcome } = startClockedVerifier({ cache: { maxAge: 3600 } })
   const token = await sign(key)
   expect(await outcome(token)).toBe('accepted')
   state.answer = async () => keySet(other)
@@ -56,7 +56,7 @@ test('tokens of a removed key are accepted for one more minute, also cached ones
 })
 
 test('known keys are used for a day while the issuer fails, which is reported once', async () => {
-  const { state, verifier, sign, outcome } = startTold()
+  const { state, verifier, sign, outcome } = startClockedVerifier()
   const [token, unknown] = await Promise.all([sign(key), sign(other)])
   await verifier.ready()
   state.answer = away
@@ -78,7 +78,7 @@ test('known keys are used for a day while the issuer fails, which is reported on
 })
 
 test('each outage is reported once', async () => {
-  const { state, sign, outcome, settle } = startTold()
+  const { state, sign, outcome, settle } = startClockedVerifier()
   const token = await sign(key)
   for (const [at, answer] of [
     [0, async () => keySet(key)],
@@ -101,7 +101,7 @@ test.each<[string, () => Record<string, string>, number]>([
   ['a day', () => ({ 'retry-after': '86400' }), 900],
   ['X-Retry-After, as Better Auth does', () => ({ 'x-retry-after': '7' }), 7],
 ])('an issuer that asks for %s is not asked again earlier', async (_, headers, seconds) => {
-  const { state, verifier, sign, outcome } = startTold()
+  const { state, verifier, sign, outcome } = startClockedVerifier()
   state.answer = async () => new Response(null, { status: 429, headers: headers() })
   const token = await sign(key)
   await expect(verifier.verify(token)).rejects.toMatchObject({
@@ -116,7 +116,7 @@ test.each<[string, () => Record<string, string>, number]>([
 })
 
 test('an empty set does not replace known keys, and is not a failure', async () => {
-  const { state, verifier, sign, outcome } = startTold()
+  const { state, verifier, sign, outcome } = startClockedVerifier()
   const [token, unknown] = await Promise.all([sign(key), sign(other)])
   await verifier.ready()
   state.answer = async () => keySet()
@@ -135,7 +135,7 @@ test('half of the back-off of a failing issuer is random', async () => {
     [0.9999, 4],
   ] as const) {
     random.mockReturnValue(chance)
-    const { state, verifier } = startTold()
+    const { state, verifier } = startClockedVerifier()
     state.answer = away
     for (state.at of [0, 10, 20]) await verifier.ready().catch(() => {})
     await expect(verifier.ready()).rejects.toMatchObject({ retryAfter: seconds })
@@ -143,7 +143,7 @@ test('half of the back-off of a failing issuer is random', async () => {
 })
 
 test('an empty key set is fetched again a minute later, and the known keys stay', async () => {
-  const { state, sign, outcome, settle } = startTold()
+  const { state, sign, outcome, settle } = startClockedVerifier()
   const token = await sign(key)
   expect(await outcome(token)).toBe('accepted')
   state.answer = async () => keySet()
@@ -158,13 +158,13 @@ test('an empty key set is fetched again a minute later, and the known keys stay'
 })
 
 test('a set with a private key is refused as a whole', async () => {
-  const { state, verifier } = startTold()
+  const { state, verifier } = startClockedVerifier()
   state.answer = async () => Response.json({ keys: [other.jwk, { ...key.jwk, d: 'AAAA' }] })
   await expect(verifier.ready()).rejects.toMatchObject({ reason: 'keys_unavailable' })
   expect(verifier.status()).toEqual({ keys: 0, age: null, lastError: 'invalid' })
   expect(state.problems).toEqual([expect.stringContaining('private key')])
   const keys = [{ kty: 'RSA', n: 'AQAB', e: 'AQAB', p: 'AAAA' }]
-  expect(() => startTold({ keys })).toThrow(TypeError)
+  expect(() => startClockedVerifier({ keys })).toThrow(TypeError)
 })
 
 /** How a hook fails. */
@@ -179,7 +179,7 @@ const failures: [how: string, fail: () => Promise<never>][] = [
 ]
 
 test.each(failures)('a waitUntil that %s is reported, and no request fails', async (_, waitUntil) => {
-  const { state, verifier, sign, outcome } = startTold({ waitUntil })
+  const { state, verifier, sign, outcome } = startClockedVerifier({ waitUntil })
   const token = await sign(key)
   expect(await outcome(token)).toBe('accepted')
   state.at = 240
@@ -193,7 +193,7 @@ test.each(failures)('if onProblem %s, no request fails, and the problem is a war
   const unhandled = vi.fn()
   process.on('unhandledRejection', unhandled)
   try {
-    const { state, sign, outcome } = startTold({ onProblem: fail, waitUntil: fail })
+    const { state, sign, outcome } = startClockedVerifier({ onProblem: fail, waitUntil: fail })
     const [token, unknown] = await Promise.all([sign(key), sign(other)])
     expect(await outcome(token)).toBe('accepted')
     state.at = 240
@@ -214,7 +214,7 @@ test.each(failures)('if onProblem %s, no request fails, and the problem is a war
 test('a fetch that ignores its signal times out', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   try {
-    const { state, verifier, sign, outcome } = startTold()
+    const { state, verifier, sign, outcome } = startClockedVerifier()
     const token = await sign(key)
     state.answer = never
     const refused = outcome(token)
@@ -233,7 +233,10 @@ test('a fetch that ignores its signal times out', async () => {
 test('an isRevoked that never answers is an outage after five seconds', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   try {
-    const { sign, verifier } = startTold({ keys: [key.jwk], isRevoked: () => new Promise(() => {}) })
+    const { sign, verifier } = startClockedVerifier({
+      keys: [key.jwk],
+      isRevoked: () => new Promise(() => {}),
+    })
     const outcome = expect(verifier.verify(await sign(key))).rejects.toMatchObject({
       reason: 'revocation_unavailable',
     })
@@ -252,7 +255,7 @@ test.each([
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   try {
     const user = z.object({}).transform(() => new Promise<User>(() => {}))
-    const { sign, verifier } = startTold({ keys: [key.jwk], user, ...given })
+    const { sign, verifier } = startClockedVerifier({ keys: [key.jwk], user, ...given })
     const error = verifier.verify(await sign(key)).catch((cause: unknown) => cause)
     await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1))
     await vi.advanceTimersByTimeAsync(5_000)

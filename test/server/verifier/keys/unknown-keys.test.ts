@@ -1,11 +1,12 @@
 import { exportJWK, generateKeyPair, importJWK, SignJWT } from 'jose'
 import { expect, test } from 'vitest'
-import { algorithms, claimsFrom, makeKey, now } from '../../../parts/keys.js'
-import { away, here, key, keySet, other, startTold } from '../../../parts/told-issuer.js'
-import { encode } from '../../../security/scene.js'
+import { seconds as now } from '../../../parts/clock.js'
+import { away, here, key, keySet, other, startClockedVerifier } from '../../../parts/clocked-verifier.js'
+import { algorithms, claimsFrom, makeKey } from '../../../parts/issuer.js'
+import { encode } from '../../../security/cases/issuer-scenario.js'
 
 test('a flood of invented kids costs five fetches at once and one in ten seconds', async () => {
-  const { state, verifier, sign, outcome } = startTold()
+  const { state, verifier, sign, outcome } = startClockedVerifier()
   await verifier.ready()
   const forge = () => sign(other, { kid: crypto.randomUUID() })
   const refused = new Set<string>()
@@ -18,7 +19,7 @@ test('a flood of invented kids costs five fetches at once and one in ten seconds
 })
 
 test('a key that was replaced under its kid is found if the set is older than half a minute', async () => {
-  const { state, sign, outcome } = startTold()
+  const { state, sign, outcome } = startClockedVerifier()
   expect(await outcome(await sign(key))).toBe('accepted')
   const replaced = await makeKey('EdDSA', key.kid)
   const token = await sign(replaced)
@@ -30,7 +31,7 @@ test('a key that was replaced under its kid is found if the set is older than ha
 })
 
 test('a token without a kid is accepted if one key matches, also while an older key is being removed', async () => {
-  const { state, sign, outcome, settle } = startTold({ cache: false })
+  const { state, sign, outcome, settle } = startClockedVerifier({ cache: false })
   const [old, fresh] = await Promise.all([sign(key, { kid: undefined }), sign(other, { kid: undefined })])
   expect(await outcome(old)).toBe('accepted')
   state.answer = async () => keySet(other)
@@ -44,7 +45,7 @@ test('a token without a kid is accepted if one key matches, also while an older 
 })
 
 test('a token without kid whose key was replaced is accepted at once, and is an outage while the issuer is away', async () => {
-  const { state, sign, outcome } = startTold()
+  const { state, sign, outcome } = startClockedVerifier()
   const [old, fresh] = await Promise.all([sign(key, { kid: undefined }), sign(other, { kid: undefined })])
   expect(await outcome(old)).toBe('accepted')
   state.answer = async () => keySet(other)
@@ -61,7 +62,7 @@ test('a token without kid whose key was replaced is accepted at once, and is an 
 })
 
 test('forged tokens without a kid cost as few fetches as invented kids', async () => {
-  const { state, verifier, sign, outcome } = startTold()
+  const { state, verifier, sign, outcome } = startClockedVerifier()
   await verifier.ready()
   const forged = await Promise.all(
     Array.from({ length: 9 }, (_, n) => sign(other, { kid: undefined, cty: `${n}` })),
@@ -73,7 +74,7 @@ test('forged tokens without a kid cost as few fetches as invented kids', async (
 })
 
 test('an unknown kid costs one fetch for all algorithms', async () => {
-  const { state, verifier, outcome } = startTold()
+  const { state, verifier, outcome } = startClockedVerifier()
   await verifier.ready()
   const keys = await Promise.all(algorithms.map(alg => makeKey(alg, 'nobody')))
   for (const one of keys) expect(await outcome(await one.sign(claimsFrom(here)))).toBe('unknown_key')
@@ -81,7 +82,7 @@ test('an unknown kid costs one fetch for all algorithms', async () => {
 })
 
 test('of more than a thousand unknown kids the oldest is fetched again', async () => {
-  const { state, verifier, sign, outcome } = startTold()
+  const { state, verifier, sign, outcome } = startClockedVerifier()
   await verifier.ready()
   const token = await sign(key)
   const forged = Array.from({ length: 1_001 }, (_, n) =>
@@ -94,13 +95,13 @@ test('of more than a thousand unknown kids the oldest is fetched again', async (
 })
 
 test('a log shows at most 64 characters of a kid', async () => {
-  const { verifier, sign } = startTold()
+  const { verifier, sign } = startClockedVerifier()
   const token = await sign(other, { kid: 'k'.repeat(65) })
   await expect(verifier.verify(token)).rejects.toMatchObject({ token: { kid: 'k'.repeat(64) } })
 })
 
 test('a token without a kid is not verified with removed keys if there are several', async () => {
-  const { state, verifier, sign, outcome } = startTold({ cache: false })
+  const { state, verifier, sign, outcome } = startClockedVerifier({ cache: false })
   const last = await makeKey()
   const [named, nameless] = await Promise.all([sign(key), sign(key, { kid: undefined })])
   state.answer = async () => keySet(key, other)
@@ -118,7 +119,7 @@ test('a key whose alg changes is another key', async () => {
       .setProtectedHeader({ alg, kid: 'rsa' })
       .sign(await importJWK(await exportJWK(privateKey), alg))
   const [before, after] = await Promise.all([sign('RS256'), sign('PS256')])
-  const { state, outcome } = startTold()
+  const { state, outcome } = startClockedVerifier()
   state.answer = async () => Response.json({ keys: [{ ...jwk, alg: 'RS256' }] })
   expect(await outcome(before)).toBe('accepted')
   state.answer = async () => Response.json({ keys: [{ ...jwk, alg: 'PS256' }] })

@@ -1,16 +1,19 @@
 import { exportSPKI, SignJWT, UnsecuredJWT } from 'jose'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createVerifier } from '../../../../server/verifier/index.js'
-import { algorithms, type Key, makeKey, startKeys, startWeb } from '../../../parts/keys.js'
+import { algorithms, type Key, makeKey, startIssuer } from '../../../parts/issuer.js'
+import { startWeb } from '../../../parts/listen.js'
 
-let issuer: Awaited<ReturnType<typeof startKeys>>
+let issuer: Awaited<ReturnType<typeof startIssuer>>
 let key: Key
 /** A key of somebody else with the kid of the issuer's key. */
 let stranger: Key
 beforeAll(async () => {
   key = await makeKey('EdDSA')
   stranger = await makeKey('EdDSA', key.kid)
-  issuer = await startKeys(key, ...(await Promise.all(algorithms.slice(1).map(alg => makeKey(alg)))))
+  issuer = await startIssuer({
+    keys: [key, ...(await Promise.all(algorithms.slice(1).map(alg => makeKey(alg))))],
+  })
 })
 afterAll(() => issuer[Symbol.asyncDispose]())
 

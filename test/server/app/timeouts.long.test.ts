@@ -1,0 +1,56 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startRemote } from '../../parts/app.js'
+import { send } from '../../parts/http-client.js'
+import { startIssuer } from '../../parts/issuer.js'
+
+let issuer: Awaited<ReturnType<typeof startIssuer>>
+let app: Awaited<ReturnType<typeof startRemote>>
+beforeAll(async () => {
+  issuer = await startIssuer()
+  app = await startRemote(issuer)
+})
+afterAll(async () => {
+  await app[Symbol.asyncDispose]()
+  await issuer[Symbol.asyncDispose]()
+})
+
+/** Opens a connection, sends this and then a byte a second, and answers what came back before the server hung up. */
+async function dawdle(url: string, start: string): Promise<string> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => {})
+  let answer = ''
+  socket.setEncoding('utf8').on('data', chunk => {
+    answer += chunk
+  })
+  socket.write(start)
+  const drip = setInterval(() => socket.write('x'), 1_000)
+  await once(socket, 'close')
+  clearInterval(drip)
+  return answer
+}
+
+const head = (path: string) =>
+  `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99999\r\n\r\n`
+
+// Each waits for a limit of ten seconds or so, and none of them works meanwhile.
+describe.concurrent('a client that takes its time', { timeout: 60_000 }, () => {
+  test('over its headers is cut off', async () => {
+    const answer = await dawdle(app.url, 'GET /trpc/health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ')
+    expect(answer).toMatch(/^HTTP\/1\.1 408 /)
+  })
+
+  test('over its body is cut off', async () => {
+    const answer = await dawdle(app.url, head('/trpc/tasks.create'))
+    expect(answer).toMatch(/^HTTP\/1\.1 408 /)
+    expect((await send(app.url, '/trpc/health')).status).toBe(200)
+  })
+
+  test('does not keep the server from stopping', async () => {
+    const stopping = await startRemote(issuer)
+    const call = dawdle(stopping.url, head('/trpc/tasks.create'))
+    expect((await send(stopping.url, '/trpc/health')).status).toBe(200)
+    await stopping.close()
+    expect(await call).not.toContain('200 OK')
+  })
+})
