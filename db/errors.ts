@@ -25,7 +25,7 @@ export function isStatementTimeout(error: unknown): boolean {
 }
 
 /** Wraps an error of a statement in a {@link DatabaseUnavailableError} if it is an outage. Adds `advice` if the role lacks a right. */
-export function fromStatement(error: unknown): unknown {
+export function wrapStatementError(error: unknown): unknown {
   if (!(error instanceof Error)) return error
   if (isOutage(error)) return new DatabaseUnavailableError({ cause: error })
   return isPermissionDenied(error) ? Object.assign(error, { advice: grantAdvice }) : error
@@ -46,13 +46,13 @@ export function wrapAuditError(error: unknown): unknown {
 }
 
 /** Wraps an error of setting the identity. A missing role, or one that the login may not become, is an outage. */
-export function fromIdentity(error: unknown): unknown {
+export function wrapIdentityError(error: unknown): unknown {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return code === '22023' || code === '42501' ? new DatabaseUnavailableError({ cause: error }) : error
 }
 
 function isOutage(error: Error): boolean {
-  if (isNotBelieved(error)) return true
+  if (isIdentityRejected(error)) return true
   const { code, routine } = { code: '', routine: '', ...error }
   if (mistakeRoutines.has(routine)) return false
   // Class 08: connection exception, 53: out of resources, 57P: shut down.
@@ -61,15 +61,15 @@ function isOutage(error: Error): boolean {
 }
 
 /** Start of the database's error message for an identity without a valid signature. */
-export const notBelieved = 'The identity is rejected'
+export const identityRejected = 'The identity is rejected'
 
 /** True if the database rejects the signature of this server, because `FENCE_SECRET` is missing or wrong. */
-export function isNotBelieved(error: unknown): boolean {
+export function isIdentityRejected(error: unknown): boolean {
   return (
     error instanceof Error &&
     'code' in error &&
     error.code === '28000' &&
-    error.message.startsWith(notBelieved)
+    error.message.startsWith(identityRejected)
   )
 }
 

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import pg from 'pg'
 import { causesOf } from '../../shared/error-handling.js'
-import { isNotBelieved } from '../errors.js'
+import { isIdentityRejected } from '../errors.js'
 import type { Database } from '../schema.js'
 import { findBrokenRules } from '../tables/rules.js'
 import { findCatalogueGaps } from './checks/catalogue.js'
@@ -56,7 +56,7 @@ async function runChecks({ db, withoutRows, role, timeout, required }: FenceOpti
   const mismatch = await findRoleMismatch(db, role)
   if (mismatch.length > 0) return { level: 'plain', gaps: mismatch }
   const { gaps, tables } = await withStatementTimeout(db, timeout, trx => inspectCatalogue(trx, role))
-  if (!(await acceptsIdentity(withoutRows))) return { level: 'plain', gaps: [...gaps, identityRejected] }
+  if (!(await acceptsIdentity(withoutRows))) return { level: 'plain', gaps: [...gaps, identityGap] }
   for (const name of tables) {
     const { rows } = await sql<{
       seen: boolean
@@ -84,7 +84,7 @@ async function acceptsIdentity(withoutRows: Kysely<Database>): Promise<boolean> 
       select trpc_bearer.user_id() = current_setting('app.user_id') as "isAccepted"`.execute(withoutRows)
     return rows[0]?.isAccepted ?? false
   } catch (error) {
-    if (causesOf(error).some(isNotBelieved)) return false
+    if (causesOf(error).some(isIdentityRejected)) return false
     throw error
   }
 }
@@ -102,7 +102,7 @@ async function usesPreviousSecret(withoutRows: Kysely<Database>): Promise<boolea
 const previousSecretWarning =
   'FENCE_SECRET is the previous secret. It stops working at the next change: give this server the current one.'
 
-const identityRejected: FenceGap = {
+const identityGap: FenceGap = {
   object: 'the identity',
   problem: 'the database rejects it: FENCE_SECRET is missing, or differs from the secret of the migration',
   fix: '-- give this server the FENCE_SECRET of the migration (migrating with another one changes it for every server)',

@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import { isNotBelieved } from '../errors.js'
+import { isIdentityRejected } from '../errors.js'
 import type { Database } from '../schema.js'
 import { findTablesWithoutFirstPolicy, policyStatements } from '../tables/policies.js'
 import { findLeakyIndexes } from '../tables/rules.js'
@@ -118,7 +118,7 @@ async function rejectsIdentity(
     await withStatementTimeout(db, timeout, attempt)
     return false
   } catch (error) {
-    if (isNotBelieved(error)) return true
+    if (isIdentityRejected(error)) return true
     throw error
   }
 }

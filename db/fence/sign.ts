@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { sql } from 'kysely'
-import { notBelieved } from '../errors.js'
+import { identityRejected } from '../errors.js'
 import { lockMigrations } from '../migrations/migration-table.js'
 import type { AnyKysely } from '../schema.js'
 import { requireFenceSecret } from './secret.js'
@@ -50,7 +50,7 @@ async function requireSignatures(db: AnyKysely, secret: string): Promise<void> {
   await sql`
     create or replace function trpc_bearer.refuse_identity() returns text language plpgsql stable parallel safe as $$
     begin
-      raise exception ${sql.lit(`${notBelieved} (FENCE_SECRET is missing or differs from the secret of the migration, or SQL set another id).`)}
+      raise exception ${sql.lit(`${identityRejected} (FENCE_SECRET is missing or differs from the secret of the migration, or SQL set another id).`)}
         using errcode = 'invalid_authorization_specification';
     end $$`.execute(db)
   await sql`
@@ -81,7 +81,7 @@ async function putPoliciesFirst(db: AnyKysely): Promise<void> {
       language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
     begin
       if current_setting('cpu_operator_cost') = '0' then return true; end if;
-      raise exception ${sql.lit(`${notBelieved} (FENCE_SECRET is missing, or SQL set cpu_operator_cost).`)}
+      raise exception ${sql.lit(`${identityRejected} (FENCE_SECRET is missing, or SQL set cpu_operator_cost).`)}
         using errcode = 'invalid_authorization_specification';
     end $$`.execute(db)
 }

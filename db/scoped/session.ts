@@ -1,5 +1,5 @@
 import pg, { type PoolClient } from 'pg'
-import { DatabaseUnavailableError, fromStatement } from '../errors.js'
+import { DatabaseUnavailableError, wrapStatementError } from '../errors.js'
 import { abortable, cancelStatement } from '../wire/cancel.js'
 import { RowCursor } from '../wire/cursor.js'
 import { PipelinedQuery, type Preamble } from '../wire/pipeline.js'
@@ -215,7 +215,7 @@ export class Session {
    * known.
    */
   #recordFailure(error: unknown): unknown {
-    const reported = fromStatement(error)
+    const reported = wrapStatementError(error)
     if (reported !== error || !(error instanceof pg.DatabaseError)) this.isBroken = true
     return reported
   }

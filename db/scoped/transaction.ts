@@ -1,6 +1,6 @@
 import { AbortedTransactionError, type TransactionSettings } from 'kysely'
 import pg from 'pg'
-import { DatabaseUnavailableError, fromIdentity } from '../errors.js'
+import { DatabaseUnavailableError, wrapIdentityError } from '../errors.js'
 import type { Identity } from './identity.js'
 import { hasEnded, type Session } from './session.js'
 import { cleanSession, forgetSequences } from './session-cleanup.js'
@@ -36,7 +36,7 @@ export class Transaction {
     } catch (error) {
       await this.rollback()
       if (isStalePlan(error)) throw new DatabaseUnavailableError({ cause: error })
-      throw fromIdentity(error)
+      throw wrapIdentityError(error)
     }
     this.requireStatus()
   }

@@ -1,5 +1,5 @@
 import type { Connection, Submittable as PgSubmittable } from 'pg'
-import { fromIdentity } from '../errors.js'
+import { wrapIdentityError } from '../errors.js'
 import {
   type CommandComplete,
   type DataRow,
@@ -140,6 +140,6 @@ export class PipelinedQuery implements PgSubmittable {
     for (const { name } of [...this.#preambles.slice(this.#completedPreambles), this.#main]) {
       if (name) delete wire.submittedNamedStatements[name]
     }
-    this.#main.handleError(this.#currentPreamble === undefined ? error : fromIdentity(error), wire)
+    this.#main.handleError(this.#currentPreamble === undefined ? error : wrapIdentityError(error), wire)
   }
 }

@@ -1,4 +1,4 @@
-import { isNotBelieved } from '../../db/errors.js'
+import { isIdentityRejected } from '../../db/errors.js'
 import { causesOf } from '../../shared/error-handling.js'
 
 const untrusted =
@@ -39,7 +39,7 @@ export function databaseProblem(error: unknown, url = 'DATABASE_URL'): string | 
 
 function problemOf(error: unknown): string | undefined {
   for (const cause of causesOf(error)) {
-    if (isNotBelieved(cause))
+    if (isIdentityRejected(cause))
       return 'FENCE_SECRET is missing or differs from that of the migration: set the same.'
     const inner = cause instanceof AggregateError ? cause.errors[0] : cause
     if (inner.code === 'ENOENT' && inner.syscall === 'open')
