@@ -15,7 +15,7 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/**/*.long.test.ts'],
+    exclude: ['test/**/*.long.test.ts', 'test/db/scoped/tracked-connection.test.ts'],
     globalSetup: [
       'test/parts/build.setup.ts',
       'test/parts/postgres.setup.ts',
