@@ -51,6 +51,8 @@ export async function start(config: Config): Promise<RunningServer> {
     overrideGlobalObjects: false,
     serverOptions: { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 },
   }) as Server
+  // By default Node 20 drops the headers after the first thousand, which could hide a second Authorization header.
+  server.maxHeadersCount = 0
   const sockets = new Set<Socket>()
   server.on('connection', socket => {
     sockets.add(socket)

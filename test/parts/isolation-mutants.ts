@@ -28,7 +28,8 @@ export const isolationMutants: readonly (readonly [name: string, breach: Isolati
     async database => {
       // After the first check of the fence, which would find it too.
       await database.fence()
-      await sql`drop policy own_rows on tasks`.execute(database.admin)
+      for (const policy of ['own_rows', 'own_rows_first'])
+        await sql`drop policy ${sql.id(policy)} on tasks`.execute(database.admin)
       await sql`create policy own_rows on tasks using (true) with check (true)`.execute(database.admin)
       return database
     },

@@ -97,7 +97,7 @@ test('the configured issuer is escaped, in hints too', async () => {
     issuer: 'them\\u202e',
   })
   expect(await toldOf(key.sign(claimsFrom(`${issuer}/`)), options)).toMatchObject({
-    hint: expect.stringContaining('Its iss is them\\u202e but'),
+    hint: expect.stringContaining('Its iss differs from them\\u202e only'),
   })
 })
 

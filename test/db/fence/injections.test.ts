@@ -28,9 +28,9 @@ describe.each(['plain', 'signed'] as const)('the level %s', level => {
     await logins[Symbol.asyncDispose]()
   })
 
-  test('works in psql as the README says', async () => {
-    const readme = await readFile(new URL('../../../README.md', import.meta.url), 'utf8')
-    const [statements = ''] = /^begin;[^`]+/m.exec(readme) ?? []
+  test('works in psql as docs/isolation.md says', async () => {
+    const page = await readFile(new URL('../../../docs/isolation.md', import.meta.url), 'utf8')
+    const [statements = ''] = /^begin;[^`]+/m.exec(page) ?? []
     // As openssl does in the line before.
     const signature = createHmac('sha256', secret).update('alice').digest('hex')
     const text = statements

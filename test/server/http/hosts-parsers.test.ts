@@ -34,7 +34,7 @@ const request = () =>
   })
 
 describe('a body that was already read is 400, and the answer says where to mount the handler', () => {
-  const advice = expect.stringMatching(/mount .* before/)
+  const advice = expect.stringMatching(/Mount .* before/)
   const refused = { error: { json: { message: advice, data: { code: 'BAD_REQUEST' } } } }
 
   test('by the Fetch handler', async () => {
