@@ -10,8 +10,8 @@ export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch):
     // Without the query: it contains the input.
     const where = `${url.origin}${url.pathname.replace(/[^/]*$/, '')}`
     // 'manual', because Cloudflare Workers do not support 'error'.
-    const response = await fetch(input, { ...init, redirect: 'manual' }).catch(error => {
-      const cause = withoutToken(error)
+    const response = await callFetch(fetch, input, { ...init, redirect: 'manual' }).catch(error => {
+      const cause = withoutSecrets(error, [tokenOf(init?.headers), url.href, String(input)])
       if (init?.signal?.aborted) throw init.signal.reason ?? cause
       throw new Error(
         `Cannot reach ${where}: check that the API runs and that CORS allows this page to call it.`,
@@ -22,11 +22,28 @@ export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch):
       response.body?.cancel().catch(() => {})
       throw new Error(`${where} redirects: set "url" to the final address of the API.`)
     }
-    const type = response.headers.get('content-type') ?? 'no content'
+    const type = mediaTypeOf(response)
     if (type.startsWith('application/json') || type.startsWith('application/jsonl')) return response
     throw new Error(`No tRPC API answers at ${where} (HTTP ${response.status}, ${type}): check "url".`)
   }
 }
+
+/** Async, so that a custom fetch that throws at once is handled like one that rejects. */
+async function callFetch(
+  fetch: typeof globalThis.fetch,
+  ...request: Parameters<typeof fetch>
+): Promise<Response> {
+  return fetch(...request)
+}
+
+/** Only a media type is quoted: the rest of the header may be anything. */
+function mediaTypeOf({ headers }: Response): string {
+  const [type] = /^[\w.+-]{1,64}\/[\w.+-]{1,64}/.exec(headers.get('content-type') ?? '') ?? []
+  return type ?? 'no media type'
+}
+
+const tokenOf = (headers: RequestInit['headers']) =>
+  new Headers(headers).get('authorization')?.replace(/^Bearer\s+/i, '')
 
 /** React Native follows redirects anyway; only the response's `url` shows it. */
 function isRedirect({ type, status = 0, redirected, url }: Partial<Response>, asked: URL): boolean {
@@ -47,11 +64,21 @@ function withoutHash(url: unknown): string | undefined {
   }
 }
 
-/** A copy that is safe to log: the error of a custom fetch may contain the request and its token. */
-function withoutToken(error: unknown): Error | undefined {
+/** A copy that is safe to log: the error of a custom fetch may contain the request with its token and its input. */
+function withoutSecrets(error: unknown, secrets: readonly (string | undefined)[]): Error | undefined {
+  const hide = (text: unknown) =>
+    secrets.reduce<string>(
+      (shown, secret) => (secret ? shown.replaceAll(secret, '***') : shown),
+      String(text).replace(/Bearer\s+\S+/gi, 'Bearer ***'),
+    )
   return causesOf(error).reduceRight<Error | undefined>((cause, one) => {
-    const copy = new Error(String(one.message).replace(/Bearer\s+\S+/gi, 'Bearer ***'), { cause })
-    const code = 'code' in one && ['string', 'number'].includes(typeof one.code) ? { code: one.code } : {}
-    return Object.assign(copy, { name: String(one.name) }, code)
+    const copy = new Error(hide(one.message), { cause })
+    const code = 'code' in one ? one.code : undefined
+    return Object.assign(
+      copy,
+      { name: hide(one.name) },
+      typeof code === 'number' && { code },
+      typeof code === 'string' && { code: hide(code) },
+    )
   }, undefined)
 }

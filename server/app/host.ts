@@ -6,7 +6,7 @@ import type { OpenDatabase } from '../../db/open-database.js'
 import { printable } from '../../shared/text.js'
 import { createFetchHandler } from '../http/handlers.js'
 import type { RequestReport } from '../http/request-report.js'
-import { isPlainTarget, pathNotPlain, requestIdOf } from '../http/request-target.js'
+import { isPlainTarget, pathNotPlain, pathOf, requestIdOf } from '../http/request-target.js'
 import { serializeError } from '../http/serialize-error.js'
 import type { Verifier } from '../verifier/create-verifier.js'
 import { type Config, hostInUrl } from './config.js'
@@ -49,7 +49,7 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
     },
   })
   // Hono routes by the decoded path, so `/%6detrics` would reach `/metrics` past the rules of a proxy.
-  const app = new Hono<{ Bindings: NodeRequest }>({ getPath: request => new URL(request.url).pathname })
+  const app = new Hono<{ Bindings: NodeRequest }>({ getPath: request => pathOf(request) ?? '/' })
 
   app.use(async (c, next) => {
     const started = performance.now()
@@ -72,7 +72,8 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
     })
   })
   app.use(async (c, next) => {
-    if (!isPlainTarget(c.env.incoming.url ?? '', c.req.path)) return c.json({ error: pathNotPlain }, 400)
+    if (!isPlainTarget(c.env.incoming.url ?? '', pathOf(c.req.raw) ?? ''))
+      return c.json({ error: pathNotPlain }, 400)
     await next()
   })
   if (auth !== null) app.use(onlyLoopbackHosts(config.host))

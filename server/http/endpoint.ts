@@ -3,11 +3,11 @@ import { getHTTPStatusCodeFromError, resolveResponse } from '@trpc/server/http'
 import { callHook } from '../../shared/error-handling.js'
 import { appRouter } from '../routers/app.js'
 import { type ContextOptions, createContextFactory, guardStateOf } from '../trpc/context.js'
-import { RequestFailure } from '../trpc/errors.js'
+import { formatError, RequestFailure } from '../trpc/errors.js'
 import type { RequestLike } from '../verifier/bearer-token.js'
 import { type BodySource, readBody } from './body.js'
-import { callsOf, procedureNames, type RequestReport, reportedRefusal } from './request-report.js'
-import { isPlainTarget, pathNotPlain, requestIdOf } from './request-target.js'
+import { callsOf, procedureNames, type RequestReport, reportedRefusal, reportOf } from './request-report.js'
+import { isPlainTarget, pathNotPlain, pathOf, requestIdOf } from './request-target.js'
 import { setAnswerHeaders } from './response-headers.js'
 import { serializeError } from './serialize-error.js'
 
@@ -51,7 +51,7 @@ export function createEndpoint({
   ): Promise<Response> {
     const started = performance.now()
     const requestId = requestIdOf(request.headers)
-    const { pathname } = new URL(request.url)
+    const pathname = pathOf(request)
     const failures: TRPCError[] = []
     const outcome: Pick<RequestReport, 'calls' | 'userId' | 'refusal'> = {
       calls: [],
@@ -65,7 +65,7 @@ export function createEndpoint({
         callHook(() => onError({ error, requestId, procedure }), logHookError('onError', requestId))
     }
     const respond = async (): Promise<Response> => {
-      if (!isPlainTarget(source.url ?? request.url, pathname))
+      if (pathname === undefined || !isPlainTarget(source.url ?? request.url, pathname))
         throw new TRPCError({ code: 'BAD_REQUEST', message: pathNotPlain })
       const path = procedurePath(pathname, prefix)
       if (path === null)
@@ -107,7 +107,7 @@ export function createEndpoint({
     const { status } = response
     const duration = (performance.now() - started) / 1000
     callHook(
-      () => onAnswer?.({ request, requestId, ...outcome, status, duration }),
+      () => onAnswer?.(reportOf(request, { requestId, ...outcome, status, duration })),
       logHookError('onAnswer', requestId),
     )
     return response
@@ -151,14 +151,16 @@ function withBody({ url, method, headers, signal }: Request, body: string): Requ
 /** An answer in tRPC's form, with the router's formatter, for a request that did not reach a procedure. */
 function errorResponse(router: AnyTRPCRouter, error: TRPCError): Response {
   const config = router._def._config
-  const shape = getTRPCErrorShape({
-    config,
-    error,
-    type: 'unknown',
-    path: undefined,
-    input: undefined,
-    ctx: undefined,
-  })
-  const body = transformTRPCResponse(config, { error: shape })
-  return Response.json(body, { status: getHTTPStatusCodeFromError(error) })
+  const details = { error, type: 'unknown', path: undefined, input: undefined, ctx: undefined } as const
+  const status = getHTTPStatusCodeFromError(error)
+  const answerWith = (errorFormatter: typeof config.errorFormatter) => {
+    const shape = getTRPCErrorShape({ config: { ...config, errorFormatter }, ...details })
+    return Response.json(transformTRPCResponse(config, { error: shape }), { status })
+  }
+  try {
+    return answerWith(config.errorFormatter)
+  } catch {
+    // A formatter of the application that throws must not leave the request without an answer.
+    return answerWith(formatError)
+  }
 }

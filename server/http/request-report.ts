@@ -10,6 +10,7 @@ export interface Refusal extends Partial<RefusedToken> {
 
 /** What a handler reports of an answered request, for logs and metrics. It contains nothing of the input. */
 export interface RequestReport {
+  /** Not enumerable, because a printed request shows its token and input. */
   request: Request
   requestId: string
   /** Each call of the batch: the procedure (`unknown` if the router has none) and `ok`, a reason or an error code. */
@@ -21,6 +22,11 @@ export interface RequestReport {
   status: number
   /** Seconds from the request to the answer. */
   duration: number
+}
+
+/** Adds the request to a report, hidden from logs. */
+export function reportOf(request: Request, report: Omit<RequestReport, 'request'>): RequestReport {
+  return Object.defineProperty(report, 'request', { value: request }) as RequestReport
 }
 
 /** The refusal of a request, without the token; null if no token was sent. */

@@ -11,10 +11,15 @@ export function requestIdOf(headers: Headers): string {
  * `/trpc/%2e%2e/metrics` as a path under `/trpc/`, but a URL parser turns it into `/metrics`.
  */
 export function isPlainTarget(target: string, pathname: string): boolean {
-  const [path] = target.replace(/^https?:\/\/[^/?#\\]*/i, '').split('?', 1)
+  const [path] = target.replace(/^https?:\/\/[^/?#\\@]*/i, '').split('?', 1)
   return (path || '/') === pathname
+}
+
+/** The path of a request; undefined if its Host header, and so its URL, is not valid. */
+export function pathOf({ url }: Request): string | undefined {
+  return URL.canParse(url) ? new URL(url).pathname : undefined
 }
 
 /** The message for a path that is not in its plain form. */
 export const pathNotPlain =
-  'The path is not in its plain form: send it without "." and ".." segments, and percent-encode special characters.'
+  'The Host header is not valid, or the path is not in its plain form: send it without "." and ".." segments, and percent-encode special characters.'

@@ -15,6 +15,10 @@ interface GuardState {
   /** The user's scoped database; null if there is no user. */
   db: Kysely<Database> | null
   requestId: string
+  /** Verifies the token again. A closure, so that no log of a context prints the token. */
+  verify?: () => Promise<User>
+  /** When the token was last verified, by `performance.now()`. */
+  verifiedAt?: number
 }
 
 /** Context of every procedure. */
@@ -55,10 +59,13 @@ export function createContextFactory({ verifier, database }: ContextOptions) {
     requestId?: string
   }): Promise<Context> {
     try {
-      const user = await verifier.verify(bearerToken(req))
+      const token = bearerToken(req)
+      const verify = () => verifier.verify(token)
+      const user = await verify()
+      const db = database.forUser(user.id, { signal: info?.signal })
       return {
         user,
-        [guardState]: { refusal: null, db: database.forUser(user.id, { signal: info?.signal }), requestId },
+        [guardState]: { refusal: null, db, requestId, verify, verifiedAt: performance.now() },
       }
     } catch (error) {
       if (!(error instanceof TokenError)) throw error

@@ -104,21 +104,33 @@ export function formatError({
 
 const maxIssues = 20
 
+/** Names of properties that superjson refuses to send. */
+const notSerializable = new Set(['__proto__', 'constructor', 'prototype'])
+
+type Segment = PropertyKey | { key: PropertyKey }
+
 interface Issue {
   message: string
-  path?: readonly (PropertyKey | { key: PropertyKey })[]
+  path?: readonly Segment[] | undefined
 }
+
+const isIssue = (issue: unknown): issue is Issue =>
+  typeof issue === 'object' && issue !== null && 'message' in issue && typeof issue.message === 'string'
 
 /** Checked by shape, so that other copies of zod and other Standard Schema libraries work too. */
 function fieldsOf(cause: unknown): Record<string, string[]> | undefined {
   if (!(cause instanceof Error && 'issues' in cause && Array.isArray(cause.issues))) return undefined
-  const fields: Record<string, string[]> = {}
-  for (const { path = [], message } of (cause.issues as Issue[]).slice(0, maxIssues)) {
-    const keys = path.map(segment => String(typeof segment === 'object' ? segment.key : segment))
-    const field = keys.join('.') || 'root'
-    fields[field] = [...(Object.hasOwn(fields, field) ? (fields[field] ?? []) : []), message]
+  const fields = new Map<string, string[]>()
+  for (const { path, message } of cause.issues.slice(0, maxIssues).filter(isIssue)) {
+    const segments = Array.isArray(path) ? path : []
+    const keys = segments.map((segment: Segment) =>
+      String(typeof segment === 'object' ? segment.key : segment),
+    )
+    const name = keys.join('.') || 'root'
+    const field = notSerializable.has(name) ? 'root' : name
+    fields.set(field, [...(fields.get(field) ?? []), message])
   }
-  return fields
+  return fields.size === 0 ? undefined : Object.fromEntries(fields)
 }
 
 const messageOf = (fields: Record<string, string[]>) =>

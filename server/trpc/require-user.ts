@@ -27,7 +27,11 @@ export type UserGuard<T> = TRPCProcedureBuilder<
  */
 export function requireUser<T = User>(): UserGuard<T> {
   const t = initTRPC.context<{ user: T | null }>().create()
-  return t.procedure.use(({ ctx, next }) => next({ ctx: { user: userOf(ctx) } }))
+  return t.procedure.use(async ({ ctx, next }) => {
+    const user = userOf(ctx)
+    await verifyOldContext(ctx)
+    return next({ ctx: { user } })
+  })
 }
 
 /**
@@ -40,6 +44,24 @@ export function userOf<T>(ctx: { user: T | null }): T {
   if (user === null || user === undefined)
     throw refusalError(guardStateOf(ctx)?.refusal ?? new TokenError('missing'))
   return user
+}
+
+const maxContextAge = 1_000
+
+/**
+ * Verifies the token again if the context is older than a second. A context lives as long as its WebSocket connection, and the
+ * token may expire or be revoked meanwhile.
+ *
+ * @throws TRPCError as {@link userOf}
+ */
+export async function verifyOldContext(ctx: object): Promise<void> {
+  const state = guardStateOf(ctx)
+  const { verify, verifiedAt = 0 } = state ?? {}
+  if (state === undefined || verify === undefined || performance.now() - verifiedAt < maxContextAge) return
+  await verify().catch(error => {
+    throw error instanceof TokenError ? refusalError(error) : error
+  })
+  state.verifiedAt = performance.now()
 }
 
 /**

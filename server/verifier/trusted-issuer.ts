@@ -1,5 +1,6 @@
 import type { JSONWebKeySet, JWK } from 'jose'
 import { callHook, causesOf } from '../../shared/error-handling.js'
+import { printable } from '../../shared/text.js'
 import { discoverKeys } from './keys/discovery.js'
 import { fetchKeys, fetchTimeout, KeyFetchError } from './keys/key-fetch.js'
 import { fixedKeys, type KeySource } from './keys/key-source.js'
@@ -122,7 +123,7 @@ function keySource(
 /** Adds the system's code, such as ECONNREFUSED or ENOTFOUND. */
 function warn(problem: string, error: unknown) {
   const [code] = causesOf(error).flatMap(cause => ('code' in cause ? [cause.code] : []))
-  console.warn(code === undefined ? problem : `${problem} (${code})`)
+  console.warn(code === undefined ? problem : `${problem} (${printable(String(code).slice(0, 64))})`)
 }
 
 const noUsableKey = `None of the keys can verify a token. Pass public keys for ${supportedAlgorithms.join(', ')}.`

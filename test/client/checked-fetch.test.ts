@@ -138,25 +138,40 @@ test('React Native without a redirect works with any input', async () => {
 describe('an error of fetch', () => {
   const alices = 'a.SECRET.c'
   const failWith = async (make: (input: unknown, init: RequestInit | undefined) => unknown) => {
-    const failing: typeof fetch = (input, init) => Promise.reject(make(input, init))
-    const client = createClient({
-      url: 'https://api.example.com/trpc',
-      fetch: failing,
-      getToken: () => alices,
-    })
-    return failureOf(client.health.query())
+    const rejecting: typeof fetch = (input, init) => Promise.reject(make(input, init))
+    return failureOf(clientWith(rejecting).health.query())
   }
+  const clientWith = (fetch: typeof globalThis.fetch) =>
+    createClient({ url: 'https://api.example.com/trpc', fetch, getToken: () => alices })
 
   test.each<[string, (input: unknown, init: RequestInit | undefined) => unknown]>([
     ['its request', (_, init) => Object.assign(new Error('failed'), { config: init })],
     ['it in its message', () => new TypeError(`Headers: "Bearer ${alices}" is no value`)],
     ['it in the message of its cause', () => new Error('failed', { cause: new Error(`bearer ${alices}`) })],
+    ['it alone in its message', () => new TypeError(`${alices} is no value`)],
     ['it as its code', (_, code) => Object.assign(new Error('failed'), { code })],
     ['the request as what was thrown', (_, init) => init],
   ])('with %s does not contain the token', async (_, make) => {
     const error = await failWith(make)
     expect(error.message).toContain('Cannot reach https://api.example.com/trpc/')
     expect(inspect(error, { depth: null, showHidden: true })).not.toContain('SECRET')
+  })
+
+  test('that is thrown at once does not contain the token either', async () => {
+    const throwing: typeof fetch = (_, init) => {
+      throw Object.assign(new Error(`no ${alices}`), { config: init, code: alices })
+    }
+    const error = await failureOf(clientWith(throwing).health.query())
+    expect(error.message).toContain('Cannot reach https://api.example.com/trpc/')
+    expect(inspect(error, { depth: null, showHidden: true })).not.toContain('SECRET')
+  })
+
+  test('does not contain the URL with the input', async () => {
+    const throwing: typeof fetch = async input => {
+      throw new TypeError(`Request cannot be constructed from ${input}`)
+    }
+    const error = await failureOf(clientWith(throwing).tasks.list.query({ search: 'PRIVATE' }))
+    expect(inspect(error, { depth: null })).not.toContain('PRIVATE')
   })
 
   test('keeps its name, message, code and causes', async () => {
@@ -170,4 +185,14 @@ describe('an error of fetch', () => {
       },
     })
   })
+})
+
+test('a content type is quoted only as a media type', async () => {
+  const odd: typeof fetch = async () =>
+    new Response('', { headers: { 'content-type': `text/x-odd\u009b${'x'.repeat(5_000)}` } })
+  const client = createClient({ url: 'https://api.example.com/trpc', fetch: odd, getToken })
+  const { message } = await failureOf(client.health.query())
+  expect(message).toBe(
+    'No tRPC API answers at https://api.example.com/trpc/ (HTTP 200, text/x-odd): check "url".',
+  )
 })

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { openDatabase } from '../../db/index.js'
 import { serializeError } from '../../server/http/serialize-error.js'
-import { type CallReport, createNodeHandler, createVerifier, type TokenError } from '../../server/index.js'
+import { createNodeHandler, createVerifier, type RequestReport, type TokenError } from '../../server/index.js'
 import { printable } from '../../shared/text.js'
 import { here, key, startClockedVerifier } from '../parts/clocked-verifier.js'
 import { nowhere } from '../parts/database.js'
@@ -162,7 +162,7 @@ test('texts of an error are cut to 10,000 characters', () => {
 
 test('a failure names only procedures of the router', async () => {
   const failures: (string | undefined)[] = []
-  const answers: CallReport[] = []
+  const answers: RequestReport[] = []
   // The pool connects on demand, so nothing connects here.
   const database = await openDatabase({ url: nowhere })
   const handler = createNodeHandler({

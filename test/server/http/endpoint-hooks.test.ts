@@ -1,8 +1,17 @@
 import { createServer } from 'node:http'
+import { inspect } from 'node:util'
 import { createTRPCClient, httpBatchStreamLink } from '@trpc/client'
+import { initTRPC, TRPCError } from '@trpc/server'
 import { afterAll, beforeEach, expect, test, vi } from 'vitest'
 import { openDatabase } from '../../../db/index.js'
-import { createNodeHandler, type HandlerOptions, publicProcedure, router } from '../../../server/index.js'
+import {
+  createFetchHandler,
+  createNodeHandler,
+  type HandlerOptions,
+  publicProcedure,
+  type RequestReport,
+  router,
+} from '../../../server/index.js'
 import { transformer } from '../../../shared/index.js'
 import { refusalOf } from '../../parts/api-error.js'
 import { nowhere } from '../../parts/database.js'
@@ -14,6 +23,16 @@ const failing = router({
   broken: publicProcedure.query(() => {
     // An error that an application's own log cannot read.
     throw Object.assign(new Error(), { message: 5, stack: null })
+  }),
+  odd: publicProcedure.query(() => {
+    const issues = [
+      null,
+      'x',
+      { message: 1 },
+      { message: 'a', path: 'a.b' },
+      { message: 'b', path: ['__proto__'] },
+    ]
+    throw new TRPCError({ code: 'BAD_REQUEST', cause: Object.assign(new Error('odd'), { issues }) })
   }),
   numbers: publicProcedure.query(async function* () {
     yield 1
@@ -87,4 +106,62 @@ test('an error of a hook is reported with the names of the option and the reques
   expect(logged).toHaveBeenCalledWith(`The onError option threw an error (request ${requestId}):`, [
     expect.objectContaining({ message: 'the log is full' }),
   ])
+})
+
+test('issues of an unusual form do not break the answers of a batch', async () => {
+  await using host = await startHooked({})
+  const response = await send(host.url, '/trpc/fine,odd?batch=1')
+  expect(response.status).toBe(207)
+  const [, odd] = JSON.parse(await response.text())
+  expect(odd.error.json.data.fields).toEqual({ root: ['a', 'b'] })
+})
+
+test.each(['GET', 'POST'])(
+  'a printed report of a %s contains neither the token nor the input',
+  async method => {
+    const printed: string[] = []
+    const database = await openDatabase({ url: nowhere })
+    const onAnswer = (report: RequestReport) =>
+      void printed.push(inspect(report, { depth: 9 }), JSON.stringify(report), String(report.request.method))
+    const options = { verifier, database, router: failing, onAnswer }
+    await using host = await listen(createServer(createNodeHandler(options)))
+    const input = encodeURIComponent(JSON.stringify({ json: 'INPUT' }))
+    const request = { method, headers: [['authorization', 'Bearer TOKEN']] as [string, string][] }
+    await send(host.url, `/trpc/fine?input=${input}`, request)
+    const url = `http://localhost/trpc/fine?input=${input}`
+    await createFetchHandler(options)(
+      new Request(url, { method, headers: { authorization: 'Bearer TOKEN' } }),
+    )
+    expect(printed.filter(text => text === method)).toHaveLength(2)
+    expect(printed.join()).not.toMatch(/TOKEN|INPUT/)
+    await database.close()
+  },
+)
+
+test('an error formatter of the application that throws does not leave a request without an answer', async () => {
+  const t = initTRPC.create({
+    errorFormatter: () => {
+      throw new Error('the formatter is broken')
+    },
+  })
+  const database = await openDatabase({ url: nowhere })
+  const seen: number[] = []
+  const handle = createFetchHandler({
+    verifier,
+    database,
+    router: t.router({}),
+    onAnswer: ({ status }) => void seen.push(status),
+  })
+  const response = await handle(new Request('http://localhost/nowhere/at/all'))
+  expect(response.status).toBe(404)
+  expect(response.headers.get('cache-control')).toBe('no-store')
+  expect(seen).toEqual([404])
+  await database.close()
+})
+
+test.each(['xn--', '1.2.3.4.5', '256.256.256.256'])('the Host %j is answered with 400', async name => {
+  await using host = await startHooked({})
+  const response = await send(host.url, '/trpc/fine', { headers: [['host', name]] })
+  expect(response.status).toBe(400)
+  expect(response.headers.get('x-request-id')).not.toBeNull()
 })

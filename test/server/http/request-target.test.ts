@@ -93,6 +93,8 @@ const spellings = [
   'http:localhost/metrics',
   'http:///localhost/metrics',
   'http://localhost/trpc/x/../me',
+  'http://anybody@localhost/trpc/me',
+  'http://localhost:80@localhost/trpc/me',
   'http://localhost#/metrics',
   'ftp://localhost/metrics',
   'metrics',

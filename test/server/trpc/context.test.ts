@@ -1,14 +1,17 @@
 import { inspect } from 'node:util'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { initTRPC } from '@trpc/server'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { type OpenDatabase, openDatabase } from '../../../db/index.js'
 import {
   appRouter,
+  type Context,
   createCallerFactory,
   createContextFactory,
   createVerifier,
   protectedProcedure,
   publicProcedure,
   reasonOf,
+  requireUser,
   router,
 } from '../../../server/index.js'
 import { seconds as now } from '../../parts/clock.js'
@@ -184,4 +187,34 @@ test('server-side callers behave the same: health for everyone, me for signed-in
   expect(await nobody.health()).toEqual({ ok: true })
   await expect(nobody.me()).rejects.toMatchObject({ code: 'UNAUTHORIZED' })
   expect(await callerFor(await createContext(bearing(token))).me()).toEqual({ id: 'alice' })
+})
+
+describe('a context that lives on, as over WebSocket', () => {
+  afterEach(() => void vi.useRealTimers())
+
+  test.each(['protectedProcedure', 'requireUser'] as const)(
+    'verifies its token again after a second, by %s',
+    async guard => {
+      vi.useFakeTimers({ toFake: ['performance'] })
+      const isRevoked = vi.fn(() => false)
+      const createLasting = createContextFactory({
+        verifier: createVerifier({ ...options, keys: [key.jwk], isRevoked }),
+        database,
+      })
+      const t = initTRPC.context<Context>().create()
+      const procedure =
+        guard === 'protectedProcedure' ? protectedProcedure : t.procedure.concat(requireUser())
+      const caller = t.createCallerFactory(t.router({ id: procedure.query(({ ctx }) => ctx.user.id) }))(
+        await createLasting({ req: bearing(token) }),
+      )
+      expect(await caller.id()).toBe('alice')
+      expect(isRevoked).toHaveBeenCalledTimes(1)
+      vi.advanceTimersByTime(1_000)
+      expect(await caller.id()).toBe('alice')
+      expect(isRevoked).toHaveBeenCalledTimes(2)
+      isRevoked.mockReturnValue(true)
+      vi.advanceTimersByTime(1_000)
+      await expect(caller.id()).rejects.toSatisfy(error => reasonOf(error) === 'revoked')
+    },
+  )
 })

@@ -157,6 +157,15 @@ test.each([undefined, null, 1, {}, ['a.b.c'], Symbol('a.b.c'), withoutString])(
   },
 )
 
+test.each([undefined, null, '', 0, 1, Number.NaN, 'no', {}])(
+  'an isRevoked that returns %j instead of a boolean is an outage',
+  async answer => {
+    const isRevoked = () => answer as unknown as boolean
+    const { verify } = createVerifier({ issuer: issuer.url, audience: issuer.url, isRevoked })
+    await expect(verify(await signed())).rejects.toMatchObject({ reason: 'revocation_unavailable' })
+  },
+)
+
 test('an isRevoked that throws an error without a constructor is an outage', async () => {
   const isRevoked = () => {
     throw Object.assign(new Error('odd'), { constructor: null })
