@@ -14,10 +14,14 @@ export default defineConfig({
       // More runs, statements and turns.
       'test/db/embedded/data-dir.test.ts',
       'test/db/scoped/{property,session-cleanup-fuzz,tracked-connection}.test.ts',
+      'test/db/{fence/leakproof-conditions,wire/pipeline}.test.ts',
+      'test/shared/transformer.test.ts',
       // Tables of cases on the other kind of database.
       'test/db/fence/{audit,checks/relations}.test.ts',
       'test/db/scoped/{late-statements,session-cleanup,statements,temporary-tables}.test.ts',
-      'test/db/tables/side-doors.test.ts',
+      'test/db/migrations/migrator.test.ts',
+      'test/db/tables/{protect,side-doors}.test.ts',
+      'test/examples/examples.test.ts',
       'test/server/routers/{paging,plans,task-cursor,tasks-*,timezone}.test.ts',
     ],
     env: {

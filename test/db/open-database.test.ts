@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
 import { sql } from 'kysely'
-import { describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { isDatabaseUnavailable } from '../../db/errors.js'
 import { type DatabaseOptions, migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
 import { emptyDatabase, openTestDatabase } from '../parts/database.js'
@@ -59,7 +59,7 @@ const withUrl = (change: (url: URL) => void) => {
   return url.href
 }
 
-describe('a database that cannot be used is an outage', () => {
+describe.concurrent('a database that cannot be used is an outage', () => {
   test.each<[string, () => string]>([
     ['its host name does not resolve', () => 'postgres://somebody:secret@database.invalid:5432/test'],
     ['its host cannot be reached', () => 'postgres://somebody:secret@192.0.2.1:5432/test'],
@@ -154,18 +154,25 @@ test('an error of a statement is not an outage', async () => {
   }
 })
 
-test.each([
-  'select tasks.title from tasks t',
-  'select tasks.title from (select 1) x',
-  'select * from "my tasks"',
-  'select * from other_tasks',
-  "select trpc_bearer_mistake('x')",
-])('a mistake in a statement is not an outage: %s', async statement => {
-  await using database = await openTestDatabase('embedded')
-  const error = await sql
-    .raw(statement)
-    .execute(database.forUser('alice'))
-    .catch(failure => failure)
-  expect(error).toBeInstanceOf(Error)
-  expect(isDatabaseUnavailable(error)).toBe(false)
+describe('on the embedded database', () => {
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase('embedded')
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+
+  test.each([
+    'select tasks.title from tasks t',
+    'select tasks.title from (select 1) x',
+    'select * from "my tasks"',
+    'select * from other_tasks',
+    "select trpc_bearer_mistake('x')",
+  ])('a mistake in a statement is not an outage: %s', async statement => {
+    const error = await sql
+      .raw(statement)
+      .execute(database.forUser('alice'))
+      .catch(failure => failure)
+    expect(error).toBeInstanceOf(Error)
+    expect(isDatabaseUnavailable(error)).toBe(false)
+  })
 })

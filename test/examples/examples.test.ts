@@ -21,7 +21,7 @@ import {
 import type { Reason } from '../../shared/index.js'
 import { refusalOf } from '../parts/api-error.js'
 import { startApp } from '../parts/app.js'
-import { databaseKinds, dataDir, emptyDatabase, openTestDatabase } from '../parts/database.js'
+import { dataDir, emptyDatabase, openTestDatabase, tableKinds } from '../parts/database.js'
 import { blocksOf, readPage, readPages } from '../parts/docs.js'
 import { listen, originOf } from '../parts/listen.js'
 
@@ -202,7 +202,7 @@ describe('examples/express', () => {
   })
 })
 
-describe.each(databaseKinds)('examples/notes on %s', kind => {
+describe.each(tableKinds)('examples/notes on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   let host: Awaited<ReturnType<typeof listen>>
   beforeAll(async () => {
@@ -272,7 +272,7 @@ describe('requireUser() on a foreign t', () => {
   })
 
   async function startShop() {
-    const database = await openTestDatabase('embedded')
+    const database = await openTestDatabase('PostgreSQL')
     const createContext = createContextFactory({ verifier: verifierOf(issuer.url), database })
     const host = await listen(
       createHTTPServer({

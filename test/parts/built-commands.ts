@@ -24,6 +24,12 @@ export async function builtCommands() {
     path: folder.path,
     /** What `npm start` runs. */
     start,
+    /** What `npm start` runs, on a free port, once it is ready. */
+    async startReady(cwd: string, env: Record<string, string> = {}) {
+      const child = start(cwd, { PORT: '0', ...env })
+      const [, url = ''] = await child.waitForOutput(/^trpc-bearer runs at (http:\S+),/)
+      return { ...child, url }
+    },
     /** What `npm run migrate` runs. */
     migrate,
     /** What `npm run fence` runs. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { cp } from 'node:fs/promises'
 import { inject } from 'vitest'
 import { type DatabaseOptions, migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
+import { run } from './program.js'
 import { runSql } from './run-sql.js'
 import { temporaryFolder } from './temporary-folder.js'
 
@@ -17,7 +17,9 @@ export const tableKinds: readonly DatabaseKind[] = process.env.LONG_TESTS ? ['em
 /** The data folder of an embedded database after its first start. */
 export async function dataDir() {
   const folder = await temporaryFolder()
-  await cp(inject('dataDirTemplate'), folder.path, { recursive: true })
+  // The copy by Node takes five times as long for the thousand files of a database.
+  const { code, stderr } = await run('cp', ['-R', `${inject('dataDirTemplate')}/.`, folder.path])
+  if (code !== 0) throw new Error(`The data folder was not copied: ${stderr}`)
   return folder
 }
 
@@ -30,7 +32,8 @@ export const migratedDatabase = () => createDatabase(inject('postgresTemplate'))
 async function createDatabase(template: string) {
   const name = `test_${randomBytes(6).toString('hex')}`
   const administer = (statement: string) => runSql(inject('postgresUrl'), statement)
-  await administer(`create database ${name} template ${template}`)
+  // Copying the files takes half the time of the default, which writes every block to the log.
+  await administer(`create database ${name} template ${template} strategy file_copy`)
   const url = new URL(inject('postgresUrl'))
   url.pathname = `/${name}`
   return {

@@ -17,6 +17,8 @@ declare module 'vitest' {
   }
 }
 
+/** Nothing needs to survive a crash of the machine. */
+const settings = ['max_connections=200', 'fsync=off', 'synchronous_commit=off', 'full_page_writes=off']
 const builtinLocale = ['--locale-provider=builtin', '--builtin-locale=C.UTF-8']
 
 /** Uses the PostgreSQL at TEST_DATABASE_URL, or starts one for the run. */
@@ -41,7 +43,7 @@ export default async function setup(project: TestProject) {
     createPostgresUser: isRoot,
     // Independent of LANG, which containers do not set.
     initdbFlags: ['--encoding=UTF8', ...(version < 17 ? ['--locale=C.UTF-8'] : builtinLocale)],
-    postgresFlags: ['-c', 'max_connections=200', '-c', 'fsync=off', '-k', ''],
+    postgresFlags: [...settings.flatMap(setting => ['-c', setting]), '-k', ''],
     onLog: line => void log.push(String(line)),
     onError: error => void log.push(String(error)),
   })

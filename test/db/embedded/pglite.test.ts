@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import pg from 'pg'
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openDatabase } from '../../../db/index.js'
 import { wireOf } from '../../../db/wire/protocol.js'
 import { dataDir } from '../../parts/database.js'
@@ -26,6 +26,12 @@ async function openEmbedded() {
   }
 }
 
+let database: Awaited<ReturnType<typeof openEmbedded>>
+beforeAll(async () => {
+  database = await openEmbedded()
+})
+afterAll(() => database[Symbol.asyncDispose]())
+
 /** Sends an identity without its statement. */
 function sendIdentity(client: pg.Client) {
   const wire = wireOf(client.connection)
@@ -43,7 +49,6 @@ const whoAmI = async (client: pg.Client) => {
 }
 
 test('a lock of a lost connection is gone for the next one', async () => {
-  await using database = await openEmbedded()
   await database
     .forUser('alice')
     .connection()
@@ -58,7 +63,6 @@ test('a lock of a lost connection is gone for the next one', async () => {
 })
 
 test('messages of another connection wait between an identity and its statement', async () => {
-  await using database = await openEmbedded()
   const [alice, other] = [await database.connect(), await database.connect()]
   const wire = sendIdentity(alice)
   await new Promise(done => setTimeout(done, 200))
@@ -77,7 +81,6 @@ test.each([
   ['between an identity and its statement', ''],
   ['after a failed statement', 'selec 1'],
 ])('a connection that is lost %s leaves no identity behind', async (_, text) => {
-  await using database = await openEmbedded()
   const alice = await database.connect()
   const wire = sendIdentity(alice)
   if (text !== '') {

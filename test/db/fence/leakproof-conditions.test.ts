@@ -31,8 +31,9 @@ const conditions = [
   "('{t,t,t,t,t,t}'::boolean[])[n]",
   'case when n < 6 then true else false end',
 ]
-/** One of each kind: text, number, boolean, null. */
+/** One of each kind: text, number, boolean, null. `npm test` tries these only. */
 const fewConditions = ["body ~<~ 'n'", 'n = 5', 'flag', 'opt is null']
+const tried = process.env.LONG_TESTS ? conditions : fewConditions
 const division = '(select 1 / (random() * 0)::int = 1)'
 const quoted = (text: string) => `'${text.replaceAll("'", "''")}'`
 /** A query that is planned separately, after settings were changed. */
@@ -141,11 +142,11 @@ async function findLeaks(secret?: string) {
       return result.replaceAll(/\b(same|other)\b/g, 'table')
     }
     const leaks: string[] = []
-    const tried = [
-      ...queries.flatMap(query => conditions.map(condition => ({ query, condition }))),
+    const attempts = [
+      ...queries.flatMap(query => tried.map(condition => ({ query, condition }))),
       ...equivalences.flatMap(query => fewConditions.map(condition => ({ query, condition }))),
     ]
-    for (const { query, condition } of tried) {
+    for (const { query, condition } of attempts) {
       const text = (table: string) => query(table, `(${condition} or ${division})`)
       if ((await outcome(text('same'))) !== (await outcome(text('other')))) leaks.push(text('other'))
     }
@@ -165,7 +166,7 @@ describe('an injected condition', () => {
 
   test('reveals them at the level plain, as with any row-level security', async () => {
     const { leaks } = await findLeaks()
-    expect(leaks.length).toBeGreaterThan(conditions.length)
+    expect(leaks.length).toBeGreaterThan(tried.length)
   })
 })
 

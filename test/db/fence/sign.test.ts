@@ -107,7 +107,7 @@ test('a server with a wrong secret is refused, and the report says why', async (
   }
 })
 
-test.each(['', ' ', 'x'.repeat(31)])('a secret that is too short is refused: "%s"', async short => {
+test('a secret that is too short is refused', async () => {
   await using logins = await ownedDatabase()
   await (await openMigrated(logins, secret)).close()
   const owner = await openDatabase({ url: logins.ownerUrl, role: logins.role })
@@ -115,8 +115,10 @@ test.each(['', ' ', 'x'.repeat(31)])('a secret that is too short is refused: "%s
     const refusal = new TypeError(
       'The fence secret must have at least 32 characters. Create one with: openssl rand -hex 32',
     )
-    await expect(setUpFence(owner.admin, { role: logins.role, secret: short })).rejects.toEqual(refusal)
-    await expect(openDatabase({ url: logins.serverUrl, fenceSecret: short })).rejects.toEqual(refusal)
+    for (const short of ['', ' ', 'x'.repeat(31)]) {
+      await expect(setUpFence(owner.admin, { role: logins.role, secret: short })).rejects.toEqual(refusal)
+      await expect(openDatabase({ url: logins.serverUrl, fenceSecret: short })).rejects.toEqual(refusal)
+    }
     expect(await levelOf(logins, secret)).toEqual({ level: 'signed', gaps: [] })
   } finally {
     await owner.close()

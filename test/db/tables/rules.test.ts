@@ -1,69 +1,75 @@
 import { sql } from 'kysely'
-import { expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { protectTable, shareTable } from '../../../db/index.js'
 import { openTestDatabase } from '../../parts/database.js'
 
 const refused = 'cannot be protected: '
 
-test.each([
-  [
-    'is a uuid',
-    'user_id uuid primary key',
-    `${refused}the user_id of notes has the type uuid instead of text.`,
-  ],
-  [
-    'is a varchar',
-    'user_id varchar(36), id int, primary key (user_id, id)',
-    `${refused}the user_id of notes has the type character varying(36) instead of text.`,
-  ],
-  [
-    'treats Alice and alice as equal',
-    'user_id text collate blind primary key',
-    'the user_id of notes must have a deterministic collation',
-  ],
-  [
-    'treats Alice and alice as equal in a key',
-    'user_id text, unique (user_id), exclude (user_id collate blind with =)',
-    `${refused}its key notes_user_id_excl must use a deterministic collation for user_id.`,
-  ],
-  [
-    'is not first in a key',
-    'user_id text, id int, primary key (id, user_id)',
-    `${refused}its key notes_pkey does not start with user_id.`,
-  ],
-])('protectTable says exactly what is wrong if the user_id %s', async (_, columns, message) => {
-  await using database = await openTestDatabase('PostgreSQL')
-  const { admin: db } = database
-  await sql`create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`.execute(
-    db,
-  )
-  await sql.raw(`create table notes (${columns})`).execute(db)
-  await expect(protectTable(db, 'notes')).rejects.toThrow(message)
-})
+describe('protectTable', () => {
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase('PostgreSQL')
+    await sql`create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`.execute(
+      database.admin,
+    )
+  })
+  afterEach(async () => {
+    await sql`drop table notes`.execute(database.admin)
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
 
-test.each([
-  ['no index', '', ''],
-  ['an index of another column', '', 'create index on notes (body)'],
-  ['an index with user_id as the second column', '', 'create index on notes (body, user_id)'],
-  ['a partial index', '', "create index on notes (user_id) where body <> ''"],
-  ['an index of another kind', '', 'create index on notes using hash (user_id)'],
-  ['an index on an expression', '', 'create index on notes (lower(user_id))'],
-  ['an index with another collation', '', 'create index on notes (user_id collate "C")'],
-  [
-    'an index that is not finished',
-    '',
-    "create index on notes (user_id); update pg_index set indisvalid = false where indrelid = 'notes'::regclass",
-  ],
-  [
-    'an index of one partition',
-    'partition by list (body)',
-    'create table part partition of notes default; create index on part (user_id); create table rest partition of notes for values in ($$1$$)',
-  ],
-  ['future partitions without an index', 'partition by hash (user_id)', ''],
-])(
-  'protectTable refuses a table with %s, and prints the index to create',
-  async (_, partitions, statements) => {
-    await using database = await openTestDatabase('PostgreSQL')
+  test.each([
+    [
+      'is a uuid',
+      'user_id uuid primary key',
+      `${refused}the user_id of notes has the type uuid instead of text.`,
+    ],
+    [
+      'is a varchar',
+      'user_id varchar(36), id int, primary key (user_id, id)',
+      `${refused}the user_id of notes has the type character varying(36) instead of text.`,
+    ],
+    [
+      'treats Alice and alice as equal',
+      'user_id text collate blind primary key',
+      'the user_id of notes must have a deterministic collation',
+    ],
+    [
+      'treats Alice and alice as equal in a key',
+      'user_id text, unique (user_id), exclude (user_id collate blind with =)',
+      `${refused}its key notes_user_id_excl must use a deterministic collation for user_id.`,
+    ],
+    [
+      'is not first in a key',
+      'user_id text, id int, primary key (id, user_id)',
+      `${refused}its key notes_pkey does not start with user_id.`,
+    ],
+  ])('says exactly what is wrong if the user_id %s', async (_, columns, message) => {
+    const { admin: db } = database
+    await sql.raw(`create table notes (${columns})`).execute(db)
+    await expect(protectTable(db, 'notes')).rejects.toThrow(message)
+  })
+
+  test.each([
+    ['no index', '', ''],
+    ['an index of another column', '', 'create index on notes (body)'],
+    ['an index with user_id as the second column', '', 'create index on notes (body, user_id)'],
+    ['a partial index', '', "create index on notes (user_id) where body <> ''"],
+    ['an index of another kind', '', 'create index on notes using hash (user_id)'],
+    ['an index on an expression', '', 'create index on notes (lower(user_id))'],
+    ['an index with another collation', '', 'create index on notes (user_id collate "C")'],
+    [
+      'an index that is not finished',
+      '',
+      "create index on notes (user_id); update pg_index set indisvalid = false where indrelid = 'notes'::regclass",
+    ],
+    [
+      'an index of one partition',
+      'partition by list (body)',
+      'create table part partition of notes default; create index on part (user_id); create table rest partition of notes for values in ($$1$$)',
+    ],
+    ['future partitions without an index', 'partition by hash (user_id)', ''],
+  ])('refuses a table with %s, and prints the index to create', async (_, partitions, statements) => {
     const { admin: db } = database
     await sql.raw(`create table notes (user_id text, body text) ${partitions}`).execute(db)
     await sql.raw(statements).execute(db)
@@ -73,8 +79,8 @@ test.each([
     await sql.raw(fix).execute(db)
     await protectTable(db, 'notes')
     expect((await database.fence()).gaps).toEqual([])
-  },
-)
+  })
+})
 
 test.each([
   ['a view', 'create view prices as select 1 as price'],

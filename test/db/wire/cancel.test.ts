@@ -140,7 +140,7 @@ describe('when a caller aborts, on PostgreSQL', () => {
 
 describe('a cancel request that arrives before its statement is repeated until the statement is answered', () => {
   const long = sql<number>`(select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b)`
-  test.each<[string, (alice: Handle, hold: () => void) => Promise<unknown>]>([
+  test.concurrent.each<[string, (alice: Handle, hold: () => void) => Promise<unknown>]>([
     [
       'alone',
       async (alice, hold) => {

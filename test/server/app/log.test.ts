@@ -198,9 +198,3 @@ describe('the log of a server after good and bad requests', () => {
     expect(end.code).toBe(0)
   })
 })
-
-test('SIGINT stops the server with exit code 0', async () => {
-  await using interrupted = await startProcess()
-  expect((await send(interrupted.url, '/healthz')).status).toBe(200)
-  expect(await interrupted.stop('SIGINT')).toMatchObject({ code: 0, stderr: '' })
-})

@@ -42,7 +42,7 @@ test('an issuer that was never reachable is 503, not 401', async () => {
   expect(batch.headers.get('retry-after')).toMatch(/^\d+$/)
 })
 
-test('an issuer that recovers is used again', async () => {
+test.concurrent('an issuer that recovers is used again', async () => {
   await using issuer = await startIssuer({ mode: 'away' })
   await using app = await startRemote(issuer)
   const headers = [bearer(await issuer.tokenFor('alice'))]
@@ -100,7 +100,7 @@ test('an unreachable database is 503, and the answer does not contain its addres
   expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
 })
 
-test('a database that accepts connections but does not answer is 503 after DATABASE_CONNECT_TIMEOUT', async () => {
+test.concurrent('a database that accepts connections but does not answer is 503 after DATABASE_CONNECT_TIMEOUT', async () => {
   await using issuer = await startIssuer()
   await using mute = await listen(createTcpServer(socket => socket.resume()))
   const env = {
@@ -136,7 +136,7 @@ async function startAsking({ migrate }: { migrate: boolean }) {
   }
 }
 
-test('a schema that is not migrated yet is 503, even if the role exists already', async () => {
+test.concurrent('a schema that is not migrated yet is 503, even if the role exists already', async () => {
   await using ready = await startAsking({ migrate: true })
   await using early = await startAsking({ migrate: false })
   expect((await send(ready.url, '/trpc/tasks', ready.alice)).status).toBe(200)
@@ -144,7 +144,7 @@ test('a schema that is not migrated yet is 503, even if the role exists already'
   expect(await response.json()).toMatchObject(outage('database_unavailable'))
 })
 
-test('a statement over the time limit is 504, and its connection is used again', async () => {
+test.concurrent('a statement over the time limit is 504, and its connection is used again', async () => {
   await using app = await startAsking({ migrate: true })
   const response = await send(app.url, '/trpc/sleep', app.alice)
   expect(response.status).toBe(504)
@@ -152,7 +152,7 @@ test('a statement over the time limit is 504, and its connection is used again',
   expect((await send(app.url, '/trpc/tasks', app.alice)).status).toBe(200)
 })
 
-test('STATEMENT_TIMEOUT limits the time that a call waits for a lock', async () => {
+test.concurrent('STATEMENT_TIMEOUT limits the time that a call waits for a lock', async () => {
   await using issuer = await startIssuer()
   await using database = await migratedDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: database.url, STATEMENT_TIMEOUT: '1' })
@@ -166,7 +166,7 @@ test('STATEMENT_TIMEOUT limits the time that a call waits for a lock', async () 
   expect(response.status).toBe(504)
 })
 
-test('a search that takes longer than STATEMENT_TIMEOUT is 504 with advice, and shorter ones are answered', async () => {
+test.concurrent('a search that takes longer than STATEMENT_TIMEOUT is 504 with advice, and shorter ones are answered', async () => {
   await using issuer = await startIssuer()
   await using database = await migratedDatabase()
   await using app = await startRemote(issuer, { DATABASE_URL: database.url, STATEMENT_TIMEOUT: '1' })

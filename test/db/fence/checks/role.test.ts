@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
-import { expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { FenceError, migrateToLatest, openDatabase } from '../../../../db/index.js'
 import { emptyDatabase } from '../../../parts/database.js'
 
@@ -28,6 +28,19 @@ async function openWithOwnRole() {
   }
 }
 
+let database: Awaited<ReturnType<typeof openWithOwnRole>>
+beforeAll(async () => {
+  database = await openWithOwnRole()
+})
+afterEach(async () => {
+  await database.run(`
+    drop owned by OTHER cascade; drop table if exists notes; drop schema if exists open;
+    revoke pg_read_all_data from OTHER cascade; revoke OTHER from ROLE;
+    alter role OTHER nobypassrls noreplication; alter role ROLE inherit`)
+  expect((await database.fence()).gaps).toEqual([])
+})
+afterAll(() => database[Symbol.asyncDispose]())
+
 test.each([
   ['bypasses policies', 'alter role OTHER bypassrls; grant OTHER to ROLE', 'OTHER, which bypasses policies'],
   [
@@ -53,9 +66,7 @@ test.each([
     'pg_read_all_data, which may reach more',
   ],
 ])('a role that can become one that %s is a gap, until it is fixed', async (_, statements, target) => {
-  await using database = await openWithOwnRole()
   const { role, other, run, fence } = database
-  expect((await fence()).gaps).toEqual([])
   await run(statements)
   const { gaps } = await fence()
   const problem = expect.stringContaining(`it can become ${target.replace('OTHER', other)}`)
@@ -74,7 +85,6 @@ test.each([
     'parameter session_replication_role',
   ],
 ])('%s that the role reaches by inheritance is a gap, until it is fixed', async (_, statements, object) => {
-  await using database = await openWithOwnRole()
   const { run, fence } = database
   await run(`grant OTHER to ROLE; ${statements}`)
   const { gaps } = await fence()
@@ -86,7 +96,6 @@ test.each([
 test.each(['superuser', 'bypassrls', 'createrole', 'createdb', 'replication'])(
   'a role that is %s is a gap until it is fixed, and no statement runs as it',
   async attribute => {
-    await using database = await openWithOwnRole()
     const { role, run, fence, forUser } = database
     await run(`alter role ROLE ${attribute}`)
     const { gaps } = await fence()
@@ -100,7 +109,6 @@ test.each(['superuser', 'bypassrls', 'createrole', 'createdb', 'replication'])(
 )
 
 test('a role that differs from the one of the migrations is a gap, and the policies stay the same', async () => {
-  await using database = await openWithOwnRole()
   const { role, other, url } = database
   for (const wrong of [other, 'there_is_no_such_role']) {
     const mistaken = await openDatabase({ url, role: wrong })

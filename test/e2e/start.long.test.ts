@@ -1,0 +1,155 @@
+import { readdir, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { createClient } from '../../client/index.js'
+import { socketsOfOwner } from '../../db/embedded/data-dir.js'
+import { signUp } from '../parts/better-auth.js'
+import { builtCommands } from '../parts/built-commands.js'
+import { dataDir } from '../parts/database.js'
+import { listen } from '../parts/listen.js'
+import { startProgram, startTypeScript } from '../parts/program.js'
+import { temporaryFolder } from '../parts/temporary-folder.js'
+
+// Each test here starts a server or a program, which takes seconds.
+
+let compiled: Awaited<ReturnType<typeof builtCommands>>
+beforeAll(async () => {
+  compiled = await builtCommands()
+}, 60_000)
+afterAll(() => compiled[Symbol.asyncDispose]())
+
+/** A working folder with the data of a first start. */
+async function startedBefore() {
+  const folder = await temporaryFolder()
+  const data = await dataDir()
+  const env = { DATA_DIR: data.path }
+  return {
+    path: folder.path,
+    env,
+    dataDir: data.path,
+    async [Symbol.asyncDispose]() {
+      await folder[Symbol.asyncDispose]()
+      await data[Symbol.asyncDispose]()
+    },
+  }
+}
+
+describe('a first start in an empty folder', () => {
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>
+  let server: Awaited<ReturnType<typeof compiled.startReady>>
+  let banner: string
+  beforeAll(async () => {
+    folder = await temporaryFolder()
+    server = await compiled.startReady(folder.path)
+    ;[banner] = await server.waitForOutput(/^trpc-bearer runs[\s\S]+quickstart\n/)
+  })
+  afterAll(async () => {
+    await server[Symbol.asyncDispose]()
+    await folder[Symbol.asyncDispose]()
+  })
+
+  test.each(['bash', 'sh'])(
+    'the two curl commands of its first lines work as they stand in %s',
+    async shell => {
+      const commands = banner.split('\n').filter(line => /^ {2}(TOKEN|curl)/.test(line))
+      expect(commands).toHaveLength(2)
+      await using session = startProgram(shell, ['-c', commands.join('\n')])
+      const { code, stdout } = await session.ended
+      expect(code).toBe(0)
+      expect(JSON.parse(stdout)).toMatchObject({
+        result: { data: { json: { name: 'You', email: expect.stringMatching(/^you-.+@example\.com$/) } } },
+      })
+    },
+  )
+})
+
+test('the quickstart says what to do if no server runs', async () => {
+  await using quickstart = startTypeScript('examples/quickstart/main.ts', { PORT: '1' })
+  expect(await quickstart.ended).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringMatching(
+      /^Nothing answers at http:\/\/127\.0\.0\.1:1\/.* npm start .* API_URL .*\n$/,
+    ),
+  })
+})
+
+test('a start after kill -9 has the data, the users and their sessions', async () => {
+  await using folder = await startedBefore()
+  await using killed = await compiled.startReady(folder.path, folder.env)
+  const getToken = await signUp(killed.url, 'alice')
+  const alice = createClient({ url: `${killed.url}/trpc`, getToken })
+  const task = await alice.tasks.create.mutate({ title: 'milk' })
+  await killed.stop('SIGKILL')
+
+  await using again = await compiled.startReady(folder.path, {
+    ...folder.env,
+    PORT: new URL(killed.url).port,
+  })
+  expect(again.url).toBe(killed.url)
+  const sameAlice = createClient({ url: `${again.url}/trpc`, getToken })
+  expect((await sameAlice.tasks.list.query()).items).toEqual([task])
+})
+
+test('SIGTERM ends it with exit code 0 and releases the folder', async () => {
+  await using folder = await startedBefore()
+  await using server = await compiled.startReady(folder.path, folder.env)
+  expect(await socketsOfOwner(folder.dataDir)).toBe(folder.dataDir)
+  expect(await server.stop('SIGTERM')).toMatchObject({ code: 0, stderr: '' })
+  expect(await socketsOfOwner(folder.dataDir)).toBeNull()
+  await expect(fetch(`${server.url}/healthz`)).rejects.toThrow('fetch failed')
+})
+
+test('SIGINT (Ctrl-C) ends a ready server with exit code 0', async () => {
+  await using folder = await startedBefore()
+  await using server = await compiled.startReady(folder.path, folder.env)
+  expect((await fetch(`${server.url}/healthz`)).status).toBe(200)
+  expect(await server.stop('SIGINT')).toMatchObject({ code: 0, stderr: '' })
+})
+
+test('SIGINT (Ctrl-C) ends it with exit code 0 during the start', async () => {
+  await using folder = await startedBefore()
+  await using server = compiled.start(folder.path, { ...folder.env, PORT: '0' })
+  await vi.waitFor(async () => expect(await socketsOfOwner(folder.dataDir)).not.toBeNull(), {
+    timeout: 10_000,
+  })
+  expect(await server.stop('SIGINT')).toMatchObject({ code: 0, stderr: '' })
+  expect(await socketsOfOwner(folder.dataDir)).toBeNull()
+})
+
+describe('a start that is refused', () => {
+  test.each([
+    [{ PORT: 'abc' }, ['PORT: ']],
+    [{ PORT: '-1', LOG_LEVEL: 'loud' }, ['PORT: ', 'LOG_LEVEL: ']],
+  ])('with %o has one line for each variable, exits with 1 and starts nothing', async (env, names) => {
+    await using folder = await temporaryFolder()
+    await using server = compiled.start(folder.path, env)
+    const { code, stdout, stderr } = await server.ended
+    expect([code, stdout]).toEqual([1, ''])
+    expect(stderr.trimEnd().split('\n')).toEqual(names.map(name => expect.stringMatching(`^${name}`)))
+    expect(await readdir(folder.path)).toEqual([])
+  })
+
+  test('for a port in use prints one line and releases the folder', async () => {
+    await using taken = await listen(createServer())
+    await using folder = await startedBefore()
+    const { port } = new URL(taken.url)
+    await using server = compiled.start(folder.path, { ...folder.env, PORT: port })
+    const { code, stdout, stderr } = await server.ended
+    expect([code, stdout]).toEqual([1, ''])
+    expect(stderr.trimEnd().split('\n')).toEqual([expect.stringContaining(port)])
+    expect(await socketsOfOwner(folder.dataDir)).toBeNull()
+  })
+})
+
+test('.env with a wrong value is refused with the name of the variable', async () => {
+  await using folder = await temporaryFolder()
+  await writeFile(join(folder.path, '.env'), 'PORT=abc\n')
+  await using server = compiled.start(folder.path)
+  expect(await server.ended).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringMatching(/^PORT: .+\n$/),
+  })
+})
