@@ -11,7 +11,14 @@ export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch):
     const where = `${url.origin}${url.pathname.replace(/[^/]*$/, '')}`
     // 'manual', because Cloudflare Workers do not support 'error'.
     const response = await callFetch(fetch, input, { ...init, redirect: 'manual' }).catch(error => {
-      const cause = withoutSecrets(error, [tokenOf(init?.headers), url.href, String(input)])
+      const cause = withoutSecrets(error, [
+        tokenOf(init?.headers),
+        url.href,
+        url.search,
+        decodeURIComponent(url.search),
+        String(input),
+        typeof init?.body === 'string' ? init.body : undefined,
+      ])
       if (init?.signal?.aborted) throw init.signal.reason ?? cause
       throw new Error(
         `Cannot reach ${where}: check that the API runs and that CORS allows this page to call it.`,

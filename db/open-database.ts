@@ -131,7 +131,7 @@ export async function openDatabase({
   }
   const gate = createFenceGate(
     async () => {
-      const found = await readSessionFacts(db, role)
+      const found = await readSessionFacts(db)
       // The same object while nothing changes, so that known statements need no new check.
       if (!isDeepStrictEqual(found, facts)) facts = found
       return auditFence({

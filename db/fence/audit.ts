@@ -55,7 +55,9 @@ const isSame = (one: FenceGap) => (other: FenceGap) =>
 async function runChecks({ db, withoutRows, role, timeout, required }: FenceOptions): Promise<FenceReport> {
   const mismatch = await findRoleMismatch(db, role)
   if (mismatch.length > 0) return { level: 'plain', gaps: mismatch }
-  const { gaps, tables } = await withStatementTimeout(db, timeout, trx => inspectCatalogue(trx, role))
+  const { gaps, tables, protectedTables } = await withStatementTimeout(db, timeout, trx =>
+    inspectCatalogue(trx, role),
+  )
   if (!(await acceptsIdentity(withoutRows))) return { level: 'plain', gaps: [...gaps, identityGap] }
   for (const name of tables) {
     const { rows } = await sql<{
@@ -68,7 +70,7 @@ async function runChecks({ db, withoutRows, role, timeout, required }: FenceOpti
         fix: revoke('all', name, ['public', role]),
       })
   }
-  const { level, obstacles } = await findFenceLevel(db, { role, tables, timeout })
+  const { level, obstacles } = await findFenceLevel(db, { role, tables, protectedTables, timeout })
   if (required === 'signed') gaps.push(...obstacles)
   return {
     level,
@@ -112,10 +114,10 @@ const identityGap: FenceGap = {
 async function inspectCatalogue(
   db: Kysely<Database>,
   role: string,
-): Promise<{ gaps: FenceGap[]; tables: string[] }> {
+): Promise<{ gaps: FenceGap[]; tables: string[]; protectedTables: string[] }> {
   const gaps = await findRoleGaps(db, role)
   // Every other gap would be a consequence.
-  if (gaps.length > 0) return { gaps, tables: [] }
+  if (gaps.length > 0) return { gaps, tables: [], protectedTables: [] }
   // to_regclass finds nothing in a schema that the login may not use.
   const { rows } = await sql<{ tasks: number | null }>`
     select coalesce(to_regclass('tasks'), (
@@ -129,14 +131,16 @@ async function inspectCatalogue(
   for (const findGaps of [findSchemaGaps, findSharedStateGaps, findCatalogueGaps])
     gaps.push(...(await findGaps(db, role)))
   const tables: string[] = []
+  const protectedTables: string[] = []
   for (const relation of await findReachableRelations(db, { role, tasks: rows[0]?.tasks ?? null })) {
     const { oid, name, kind, isShared, isOpen, rights, grantees } = relation
     const found = findRelationGaps(relation, role)
     gaps.push(...found)
     if (found.length > 0 || kind !== 'table' || isShared) continue
+    protectedTables.push(name)
     if (isOpen && rights.includes('select')) tables.push(name)
     for (const { problem, fix } of await findBrokenRules(db, oid))
       gaps.push({ object: name, problem, fix: fix ?? revoke('all', name, grantees) })
   }
-  return { gaps, tables }
+  return { gaps, tables, protectedTables }
 }

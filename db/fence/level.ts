@@ -20,29 +20,43 @@ const deniedCodes = new Set(['42501', '42P01', '3F000'])
  * role, use an index that reveals rows of other users. The level is `signed` only if all of these fail.
  *
  * @param db the unscoped handle of the serving login
- * @param options.tables the protected tables
+ * @param options.tables the protected tables that the role can read by name
+ * @param options.protectedTables all protected tables: a view can read one in a schema that the role may not use
  * @returns the level, and what keeps it from being `signed`
  */
 export async function findFenceLevel(
   db: Kysely<Database>,
-  { role, tables, timeout }: { role: string; tables: readonly string[]; timeout: number },
+  {
+    role,
+    tables,
+    protectedTables,
+    timeout,
+  }: { role: string; tables: readonly string[]; protectedTables: readonly string[]; timeout: number },
 ): Promise<{ level: FenceLevel; obstacles: FenceGap[] }> {
   const causes = await findLoginPrivileges(db, role)
   if (!(await rejectsForgery(db, timeout, role))) causes.push(forgeryAccepted)
   else if (!(await appliesPoliciesFirst(db, timeout))) causes.push(policiesLast)
   const closedTables = [...tables, 'trpc_bearer.fence_key']
-  for (const name of await findTablesOpenToPublic(db, closedTables))
+  const found = await withFullNames(db, timeout, async trx => ({
+    open: await findTablesOpenToPublic(trx, closedTables),
+    indexes: await findLeakyIndexes(trx, protectedTables),
+    notFirst: await findTablesWithoutFirstPolicy(trx, protectedTables, role),
+  }))
+  for (const name of found.open)
     causes.push({ problem: `everybody may read ${name}`, fix: revoke('all', name, ['public']) })
-  for (const name of await findLeakyIndexes(db, tables)) {
+  for (const name of found.indexes) {
     causes.push({
       problem: `index ${name} does not start with user_id as the policy compares it, so it can reveal rows of other users`,
       fix: `drop index ${name};`,
     })
   }
-  for (const name of await findTablesLackingFirstPolicy(db, tables, { role, timeout })) {
+  for (const { name, earlier } of found.notFirst) {
+    const renames = earlier.map(
+      policy => `alter policy ${policy} on ${name} rename to ${afterFirst(policy)};`,
+    )
     causes.push({
-      problem: `${name} lacks the policy own_rows_first, so an injected condition can run on rows of other users`,
-      fix: policyStatements(name, role).join(' '),
+      problem: `the policy own_rows_first of ${name} is missing or not the first restrictive one by name, so an injected condition can run on rows of other users`,
+      fix: (renames.length > 0 ? renames : policyStatements(name, role)).join(' '),
     })
   }
   // Catches causes that the checks above do not know.
@@ -77,17 +91,21 @@ function appliesPoliciesFirst(db: Kysely<Database>, timeout: number): Promise<bo
   })
 }
 
-function findTablesLackingFirstPolicy(
+/** A name that sorts after `own_rows_first`. */
+const afterFirst = (policy: string) => `"p_${policy.replace(/^"|"$/g, '')}"`
+
+/** Names and policies are printed with their schemas, and quoted only if necessary, as in the list of tables. */
+function withFullNames<T>(
   db: Kysely<Database>,
-  tables: readonly string[],
-  { role, timeout }: { role: string; timeout: number },
-): Promise<string[]> {
+  timeout: number,
+  run: (trx: Kysely<Database>) => Promise<T>,
+): Promise<T> {
   return withStatementTimeout(db, timeout, async trx => {
     await sql`
       select set_config('search_path', '', true), set_config('quote_all_identifiers', 'off', true)`.execute(
       trx,
     )
-    return findTablesWithoutFirstPolicy(trx, tables, role)
+    return run(trx)
   })
 }
 

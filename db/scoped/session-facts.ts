@@ -18,7 +18,7 @@ export interface SessionFacts {
 }
 
 /** Reads the facts. What a caller left in the session does not change the result. */
-export async function readSessionFacts(db: Kysely<Database>, role: string): Promise<SessionFacts> {
+export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFacts> {
   const { rows } = await sql<{
     path: string
     own: string | null
@@ -41,12 +41,12 @@ export async function readSessionFacts(db: Kysely<Database>, role: string): Prom
           and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'standard_conforming_strings') = 0
       ) or exists (
         select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname = 'plpgsql'
-        where pg_proc.oid >= 16384 and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'search_path=') = 0
+        where pg_proc.oid >= 16384 and pronamespace <> pg_catalog.to_regnamespace('trpc_bearer')
+          and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'search_path=') = 0
       ) and exists (
         select typname from pg_catalog.pg_type join pg_catalog.pg_namespace n on n.oid = typnamespace
-        join pg_catalog.pg_roles r on rolname = ${role}
-        where nspname <> 'information_schema' and nspname !~ '^pg_(toast|temp)' and typtype in ('b', 'c', 'd', 'e', 'r')
-          and typcategory <> 'A' and pg_catalog.has_schema_privilege(r.oid, n.oid, 'usage')
+        where nspname <> 'information_schema' and nspname !~ '^pg_(toast|temp)' and typtype in ('b', 'c', 'd', 'e', 'r', 'm')
+          and typcategory <> 'A'
         group by typname having pg_catalog.count(*) > 1
       ) as "parsesUnderSettings"`.execute(db)
   const { path = '', own: loginSchema = null, functions = [], parsesUnderSettings = true } = rows[0] ?? {}

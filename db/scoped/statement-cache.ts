@@ -55,9 +55,13 @@ export function createStatementCache({
   }
 }
 
+/** It creates a table and answers with rows all the same, so the missing columns do not give it away. */
+const explainsInto = (text: string) => /\bexplain\b/i.test(text) && /\binto\b/i.test(text)
+
 function classify(text: string, facts: SessionFacts) {
   const isUnclean = mayLeaveBehind(text, facts.volatileFunctions)
-  return { mayLeaveBehind: isUnclean, endsConnection: isUnclean && facts.parsesUnderSettings, facts }
+  const endsConnection = isUnclean && (facts.parsesUnderSettings || explainsInto(text))
+  return { mayLeaveBehind: isUnclean, endsConnection, facts }
 }
 
 /** True if a prepared statement no longer exists (26000) or now returns other columns (0A000). It has not run then. */

@@ -35,7 +35,8 @@ export const policyStatements = (table: string, role: string) => [
 ]
 
 /**
- * Finds protected tables that lack the policy `own_rows_first`.
+ * Finds protected tables on which `own_rows_first` does not come first: it is missing, or another restrictive policy has a name that
+ * sorts before it. PostgreSQL applies restrictive policies in the order of their names.
  *
  * @param db with an empty search path, so that PostgreSQL prints whole names
  * @param tables names with their schemas, as `format('%I.%I')` writes them
@@ -44,18 +45,24 @@ export async function findTablesWithoutFirstPolicy(
   db: AnyKysely,
   tables: readonly string[],
   role: string,
-): Promise<string[]> {
-  const { rows } = await sql<{ name: string }>`
-    select name
+): Promise<{ name: string; earlier: string[] }[]> {
+  const { rows } = await sql<{ name: string; earlier: string[] }>`
+    select name, earlier
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace,
-      pg_catalog.format('%I.%I', n.nspname, c.relname) name
-    where name = any (${tables}) and not exists (
+      pg_catalog.format('%I.%I', n.nspname, c.relname) name,
+      lateral (
+        select array(
+          select pg_catalog.quote_ident(polname) from pg_catalog.pg_policy
+          where polrelid = c.oid and not polpermissive and polname < 'own_rows_first' order by 1
+        ) as earlier
+      ) restrictive
+    where name = any (${tables}) and (earlier <> '{}' or not exists (
       select from pg_catalog.pg_policy p
-      where p.polrelid = c.oid and not p.polpermissive and p.polcmd = '*'
+      where p.polrelid = c.oid and not p.polpermissive and p.polcmd = '*' and p.polname = 'own_rows_first'
         and pg_catalog.pg_get_expr(p.polqual, p.polrelid) = ${printedPolicies.ownRowsFirst}
         and (0 = any (p.polroles)
           or exists (select from unnest(p.polroles) r where pg_catalog.pg_has_role(${role}, r, 'usage')))
-    )
+    ))
     order by 1`.execute(db)
-  return rows.map(row => row.name)
+  return rows
 }

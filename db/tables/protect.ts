@@ -44,7 +44,7 @@ async function protect(db: AnyKysely, table: string): Promise<void> {
   const [policy] = await otherPolicies(db, relation)
   if (policy !== undefined)
     throw new Error(
-      `${table} cannot be protected: its policy ${policy} may allow more than the own rows. Drop it first.`,
+      `${table} cannot be protected: drop its policy ${policy}, or make it restrictive with a name that sorts after own_rows_first.`,
     )
   await sql`
     alter table ${name}
@@ -68,7 +68,8 @@ async function protect(db: AnyKysely, table: string): Promise<void> {
 async function otherPolicies(db: AnyKysely, relation: string): Promise<string[]> {
   const { rows } = await sql<{ name: string }>`
     select polname as name from pg_catalog.pg_policy
-    where polrelid = ${relation}::regclass and polpermissive and polname <> 'own_rows'`.execute(db)
+    where polrelid = ${relation}::regclass
+      and case when polpermissive then polname <> 'own_rows' else polname < 'own_rows_first' end`.execute(db)
   return rows.map(row => row.name)
 }
 

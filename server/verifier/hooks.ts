@@ -40,17 +40,16 @@ export async function checkRevoked(
   isRevoked: IsRevoked,
   onRevocationError: 'refuse' | 'accept',
 ): Promise<void> {
-  const revoked = await runHook('isRevoked', async () => booleanOf(await isRevoked(claims))).catch(cause => {
+  const revoked: unknown = await runHook('isRevoked', async () => isRevoked(claims)).catch(cause => {
     if (onRevocationError === 'accept') return false
     throw new TokenError('revocation_unavailable', { cause })
   })
+  // A hook in JavaScript that forgets its `return` must not accept every token, whatever an outage may do.
+  if (typeof revoked !== 'boolean') {
+    const cause = new TypeError('isRevoked must return true or false.')
+    throw new TokenError('revocation_unavailable', { cause })
+  }
   if (revoked) throw new TokenError('revoked')
-}
-
-/** A hook in JavaScript that forgets its `return` must not accept every token. */
-function booleanOf(value: unknown): boolean {
-  if (typeof value !== 'boolean') throw new TypeError('isRevoked must return true or false.')
-  return value
 }
 
 /** What a hook throws may quote a claim, and may be anything: it is replaced by an error that names only its kind. */

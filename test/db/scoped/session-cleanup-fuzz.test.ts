@@ -19,7 +19,7 @@ async function connect(url: string | null) {
 test('no generated statement that leaves something in its session counts as harmless', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await using connection = await connect(database.url)
-  const { volatileFunctions } = await readSessionFacts(database.admin, 'app_user')
+  const { volatileFunctions } = await readSessionFacts(database.admin)
   const judge = (text: string) => mayLeaveBehind(text, volatileFunctions)
   const { ran, left, misjudged } = await findMissedCleanups(connection.client, { seed, count, judge })
   expect(misjudged).toEqual([])

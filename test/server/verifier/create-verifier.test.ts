@@ -161,8 +161,15 @@ test.each([undefined, null, '', 0, 1, Number.NaN, 'no', {}])(
   'an isRevoked that returns %j instead of a boolean is an outage',
   async answer => {
     const isRevoked = () => answer as unknown as boolean
-    const { verify } = createVerifier({ issuer: issuer.url, audience: issuer.url, isRevoked })
-    await expect(verify(await signed())).rejects.toMatchObject({ reason: 'revocation_unavailable' })
+    for (const onRevocationError of ['refuse', 'accept'] as const) {
+      const { verify } = createVerifier({
+        issuer: issuer.url,
+        audience: issuer.url,
+        isRevoked,
+        onRevocationError,
+      })
+      await expect(verify(await signed())).rejects.toMatchObject({ reason: 'revocation_unavailable' })
+    }
   },
 )
 
