@@ -80,7 +80,7 @@ test('examples/client calls the API as the person who is signed in', async () =>
   }
 })
 
-test('examples/bookmarks shows each caller their own bookmarks', async () => {
+test('examples/bookmarks shows each caller their own bookmarks, and keeps one that is added twice once', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await bookmarks.up(database.admin)
   const verifier = verifierOf(issuer.url)
