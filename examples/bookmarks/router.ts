@@ -18,7 +18,8 @@ export async function up(db: Kysely<Database>) {
 const input = z.object({ url: z.url() })
 export const bookmarksRouter = router({
   add: protectedProcedure.input(input).mutation(({ ctx, input }) => {
-    return ctx.db.insertInto('bookmarks').values(input).returning('url').executeTakeFirstOrThrow()
+    const insert = ctx.db.insertInto('bookmarks').values(input).returning('url')
+    return insert.onConflict(c => c.columns(['user_id', 'url']).doUpdateSet(input)).executeTakeFirstOrThrow()
   }),
   list: protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('bookmarks').select('url').execute()),
 })

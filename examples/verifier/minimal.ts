@@ -4,5 +4,6 @@ import { bearerToken, createVerifier } from 'trpc-bearer/verifier'
 const issuer = process.env.BETTER_AUTH_URL ?? 'http://127.0.0.1:4000'
 const verifier = createVerifier({ issuer, audience: issuer })
 
-export const app = express()
+const app = express()
 app.get('/me', async (req, res) => void res.json(await verifier.verify(bearerToken(req))))
+export const server = app.listen(Number(process.env.PORT ?? 3001))

@@ -80,7 +80,7 @@ test('examples/client calls the API as the person who is signed in', async () =>
   }
 })
 
-test('examples/bookmarks shows each caller their own bookmarks', async () => {
+test('examples/bookmarks shows each caller their own bookmarks, and keeps one that is added twice once', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await bookmarks.up(database.admin)
   const verifier = verifierOf(issuer.url)
@@ -90,6 +90,7 @@ test('examples/bookmarks shows each caller their own bookmarks', async () => {
     createClient<typeof router>({ url: `${host.url}/trpc`, getToken: tokenOf(name) })
   const url = 'https://example.com/'
   expect(await as('ann').add.mutate({ url })).toEqual({ url })
+  expect(await as('ann').add.mutate({ url })).toEqual({ url })
   expect(await as('ben').add.mutate({ url })).toEqual({ url })
   expect(await as('ann').list.query()).toEqual([{ url }])
   expect(await as('cleo').list.query()).toEqual([])
@@ -97,15 +98,19 @@ test('examples/bookmarks shows each caller their own bookmarks', async () => {
 
 test('examples/verifier/minimal answers the caller, and 401 without a token', async () => {
   vi.stubEnv('BETTER_AUTH_URL', issuer.url)
+  vi.stubEnv('PORT', '0')
+  const { server } = await import('../../examples/verifier/minimal.js')
   try {
-    const { app } = await import('../../examples/verifier/minimal.js')
-    await using host = await listen(createServer(app.set('env', 'test')))
+    if (!server.listening) await once(server, 'listening')
+    const url = `${originOf(server)}/me`
     const headers = { authorization: `Bearer ${await issuer.tokenOf('ann')}` }
-    expect(await (await fetch(`${host.url}/me`, { headers })).json()).toMatchObject({ name: 'ann' })
-    const refused = await fetch(`${host.url}/me`)
+    expect(await (await fetch(url, { headers })).json()).toMatchObject({ name: 'ann' })
+    const refused = await fetch(url)
     expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([401, 'Bearer'])
   } finally {
     vi.unstubAllEnvs()
+    server.closeAllConnections()
+    await new Promise(closed => server.close(closed))
   }
 })
 
