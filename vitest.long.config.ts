@@ -32,5 +32,6 @@ export default defineConfig({
     },
     exclude: [],
     testTimeout: 600_000,
+    hookTimeout: 120_000,
   },
 })

@@ -12,9 +12,9 @@ const secret = randomBytes(32).toString('hex')
 const commands = await builtCommands()
 afterAll(() => commands[Symbol.asyncDispose]())
 
-test('signed needs only the three statements and the two commands of the README', async () => {
-  const readme = await readFile(new URL('../../../README.md', import.meta.url), 'utf8')
-  const [, block = ''] = /```sql\n(create role[^`]+)```/.exec(readme) ?? []
+test('signed needs only the three statements and the two commands of docs/operations.md', async () => {
+  const page = await readFile(new URL('../../../docs/operations.md', import.meta.url), 'utf8')
+  const [, block = ''] = /```sql\n(create role owner login[^`]+)```/.exec(page) ?? []
   const statements = block.trim().split('\n')
   expect(statements).toHaveLength(3)
   const id = randomBytes(4).toString('hex')
