@@ -15,7 +15,7 @@ export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch):
         tokenOf(init?.headers),
         url.href,
         url.search,
-        decodeURIComponent(url.search),
+        decoded(url.search),
         String(input),
         typeof init?.body === 'string' ? init.body : undefined,
       ])
@@ -47,6 +47,15 @@ async function callFetch(
 function mediaTypeOf({ headers }: Response): string {
   const [type] = /^[\w.+-]{1,64}\/[\w.+-]{1,64}/.exec(headers.get('content-type') ?? '') ?? []
   return type ?? 'no media type'
+}
+
+/** Undefined if the text is not well-formed. */
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return undefined
+  }
 }
 
 const tokenOf = (headers: RequestInit['headers']) =>

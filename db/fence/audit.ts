@@ -8,7 +8,7 @@ import { findCatalogueGaps } from './checks/catalogue.js'
 import { findReachableRelations, findRelationGaps } from './checks/relations.js'
 import { findRoleGaps, findRoleMismatch, findSchemaGaps, findSharedStateGaps } from './checks/role.js'
 import { type FenceGap, revoke } from './gap.js'
-import { type FenceLevel, findFenceLevel, withStatementTimeout } from './level.js'
+import { type FenceLevel, findFenceLevel, printFullNames, withStatementTimeout } from './level.js'
 
 /** Result of an audit. */
 export interface FenceReport {
@@ -124,10 +124,7 @@ async function inspectCatalogue(
       select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.nspname = 'trpc_bearer'
       where c.relname = 'tasks' and c.relkind = 'r' and c.relowner = n.nspowner order by c.oid limit 1
     ))::oid as tasks`.execute(db)
-  // Names and policies are then printed with their schemas, whatever the settings of the login are.
-  await sql`
-    select set_config('search_path', '', true), set_config('quote_all_identifiers', 'off', true),
-      set_config('row_security', 'on', true)`.execute(db)
+  await printFullNames(db)
   for (const findGaps of [findSchemaGaps, findSharedStateGaps, findCatalogueGaps])
     gaps.push(...(await findGaps(db, role)))
   const tables: string[] = []

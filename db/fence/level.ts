@@ -37,11 +37,14 @@ export async function findFenceLevel(
   if (!(await rejectsForgery(db, timeout, role))) causes.push(forgeryAccepted)
   else if (!(await appliesPoliciesFirst(db, timeout))) causes.push(policiesLast)
   const closedTables = [...tables, 'trpc_bearer.fence_key']
-  const found = await withFullNames(db, timeout, async trx => ({
-    open: await findTablesOpenToPublic(trx, closedTables),
-    indexes: await findLeakyIndexes(trx, protectedTables),
-    notFirst: await findTablesWithoutFirstPolicy(trx, protectedTables, role),
-  }))
+  const found = await withStatementTimeout(db, timeout, async trx => {
+    await printFullNames(trx)
+    return {
+      open: await findTablesOpenToPublic(trx, closedTables),
+      indexes: await findLeakyIndexes(trx, protectedTables),
+      notFirst: await findTablesWithoutFirstPolicy(trx, protectedTables, role),
+    }
+  })
   for (const name of found.open)
     causes.push({ problem: `everybody may read ${name}`, fix: revoke('all', name, ['public']) })
   for (const name of found.indexes) {
@@ -94,19 +97,11 @@ function appliesPoliciesFirst(db: Kysely<Database>, timeout: number): Promise<bo
 /** A name that sorts after `own_rows_first`. */
 const afterFirst = (policy: string) => `"p_${policy.replace(/^"|"$/g, '')}"`
 
-/** Names and policies are printed with their schemas, and quoted only if necessary, as in the list of tables. */
-function withFullNames<T>(
-  db: Kysely<Database>,
-  timeout: number,
-  run: (trx: Kysely<Database>) => Promise<T>,
-): Promise<T> {
-  return withStatementTimeout(db, timeout, async trx => {
-    await sql`
-      select set_config('search_path', '', true), set_config('quote_all_identifiers', 'off', true)`.execute(
-      trx,
-    )
-    return run(trx)
-  })
+/** Makes PostgreSQL print names and policies with their schemas until the transaction ends, whatever the settings of the login are. */
+export async function printFullNames(trx: Kysely<Database>): Promise<void> {
+  await sql`
+    select set_config('search_path', '', true), set_config('quote_all_identifiers', 'off', true),
+      set_config('row_security', 'on', true)`.execute(trx)
 }
 
 async function findTablesOpenToPublic(db: Kysely<Database>, tables: readonly string[]): Promise<string[]> {

@@ -34,6 +34,10 @@ export const policyStatements = (table: string, role: string) => [
   `create policy own_rows_first on ${table} as restrictive to ${role} using (${ownRowsFirst}) with check (true);`,
 ]
 
+/** SQL: whether a policy, a row of pg_policy, applies to the role. */
+export const appliesTo = (role: string) => sql`(0 = any (polroles)
+  or exists (select from unnest(polroles) r where pg_catalog.pg_has_role(${role}, r, 'usage')))`
+
 /**
  * Finds protected tables on which `own_rows_first` does not come first: it is missing, or another restrictive policy has a name that
  * sorts before it. PostgreSQL applies restrictive policies in the order of their names.
@@ -60,8 +64,7 @@ export async function findTablesWithoutFirstPolicy(
       select from pg_catalog.pg_policy p
       where p.polrelid = c.oid and not p.polpermissive and p.polcmd = '*' and p.polname = 'own_rows_first'
         and pg_catalog.pg_get_expr(p.polqual, p.polrelid) = ${printedPolicies.ownRowsFirst}
-        and (0 = any (p.polroles)
-          or exists (select from unnest(p.polroles) r where pg_catalog.pg_has_role(${role}, r, 'usage')))
+        and ${appliesTo(role)}
     ))
     order by 1`.execute(db)
   return rows

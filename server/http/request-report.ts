@@ -26,7 +26,7 @@ export interface RequestReport {
 
 /** Adds the request to a report, hidden from logs. */
 export function reportOf(request: Request, report: Omit<RequestReport, 'request'>): RequestReport {
-  return Object.defineProperty(report, 'request', { value: request }) as RequestReport
+  return Object.defineProperty({ ...report, request }, 'request', { enumerable: false })
 }
 
 /** The refusal of a request, without the token; null if no token was sent. */

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { inspect } from 'node:util'
 import { TRPCClientError } from '@trpc/client'
 import { describe, expect, test } from 'vitest'
+import { checkedFetch } from '../../client/checked-fetch.js'
 import { createClient } from '../../client/index.js'
 import { startWeb } from '../parts/listen.js'
 
@@ -194,5 +195,14 @@ test('a content type is quoted only as a media type', async () => {
   const { message } = await failureOf(client.health.query())
   expect(message).toBe(
     'No tRPC API answers at https://api.example.com/trpc/ (HTTP 200, text/x-odd): check "url".',
+  )
+})
+
+test('a malformed query does not hide why the API is not reachable', async () => {
+  const down = checkedFetch(async () => {
+    throw new Error('down')
+  })
+  await expect(down('https://api.example.com/trpc/me?x=%zz')).rejects.toThrow(
+    'Cannot reach https://api.example.com/trpc/',
   )
 })

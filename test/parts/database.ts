@@ -26,6 +26,20 @@ export async function dataDir() {
 /** A new, empty PostgreSQL database. */
 export const emptyDatabase = () => createDatabase('template1')
 
+/** An open PostgreSQL database that is not migrated. */
+export async function openEmptyDatabase() {
+  const empty = await emptyDatabase()
+  const database = await openDatabase({ url: empty.url })
+  return {
+    ...database,
+    url: empty.url,
+    async [Symbol.asyncDispose]() {
+      await database.close()
+      await empty[Symbol.asyncDispose]()
+    },
+  }
+}
+
 /** A new PostgreSQL database with the schema: a copy, as to migrate each one takes longer. */
 export const migratedDatabase = () => createDatabase(inject('postgresTemplate'))
 

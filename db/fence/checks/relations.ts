@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from '../../schema.js'
-import { policyStatements, printedPolicies } from '../../tables/policies.js'
+import { appliesTo, policyStatements, printedPolicies } from '../../tables/policies.js'
 import { belongsToExtension, type FenceGap, granteesUsableBy, revoke } from '../gap.js'
 
 /** A relation on which the role has any privilege: its own, from PUBLIC or inherited. Or a table that callers need. */
@@ -75,8 +75,7 @@ export async function findReachableRelations(
           or count(distinct polcmd) filter (where is_bound and (is_read or is_write) and polcmd <> '*') = 4 as is_whole,
         array_agg(quote_ident(polname)) filter (where is_bound and (not is_read or not is_write)) as loose
       from (
-        select *, polpermissive and (0 = any (polroles)
-            or exists (select from unnest(polroles) r where pg_has_role(${role}, r, 'usage'))) as is_bound,
+        select *, polpermissive and ${appliesTo(role)} as is_bound,
           pg_get_expr(polqual, polrelid) = ${printedPolicies.ownRows.using} as is_read,
           pg_get_expr(polwithcheck, polrelid) = ${printedPolicies.ownRows.check} as is_write
         from pg_catalog.pg_policy

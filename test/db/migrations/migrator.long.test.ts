@@ -1,28 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { expect, inject, test } from 'vitest'
 import { migrateToLatest, migrations, openDatabase } from '../../../db/index.js'
-import { emptyDatabase } from '../../parts/database.js'
+import { openEmptyDatabase } from '../../parts/database.js'
 import { runSql } from '../../parts/run-sql.js'
 
 const all = Object.keys(migrations)
 
-async function openEmpty() {
-  const empty = await emptyDatabase()
-  const database = await openDatabase({ url: empty.url })
-  return {
-    ...database,
-    url: empty.url,
-    async [Symbol.asyncDispose]() {
-      await database.close()
-      await empty[Symbol.asyncDispose]()
-    },
-  }
-}
-
 test('ten connections that migrate five databases of one cluster at once run each migration once, and create one role', async () => {
   for (let round = 0; round < 2; round++) {
     const role = `test_role_${randomBytes(6).toString('hex')}`
-    const databases = await Promise.all(Array.from({ length: 5 }, openEmpty))
+    const databases = await Promise.all(Array.from({ length: 5 }, openEmptyDatabase))
     try {
       const pairs = [...databases, ...databases]
       const ran = await Promise.all(pairs.map(({ admin: db }) => migrateToLatest(db, { role })))

@@ -9,25 +9,11 @@ import {
   pendingMigrations,
   protectTable,
 } from '../../../db/index.js'
-import { emptyDatabase, openTestDatabase, tableKinds } from '../../parts/database.js'
+import { emptyDatabase, openEmptyDatabase, openTestDatabase, tableKinds } from '../../parts/database.js'
 
 const all = Object.keys(migrations)
 
-/** An open PostgreSQL database that is not migrated. */
-async function openEmpty() {
-  const empty = await emptyDatabase()
-  const database = await openDatabase({ url: empty.url })
-  return {
-    ...database,
-    url: empty.url,
-    async [Symbol.asyncDispose]() {
-      await database.close()
-      await empty[Symbol.asyncDispose]()
-    },
-  }
-}
-
-async function findObjects(db: Awaited<ReturnType<typeof openEmpty>>['admin']) {
+async function findObjects(db: Awaited<ReturnType<typeof openEmptyDatabase>>['admin']) {
   const { rows } = await sql`
     select to_regclass('tasks') is not null as tasks, to_regnamespace('trpc_bearer') is not null as schema,
       to_regclass('trpc_bearer_migration') is not null as migrations`.execute(db)
@@ -36,7 +22,7 @@ async function findObjects(db: Awaited<ReturnType<typeof openEmpty>>['admin']) {
 const nothing = { tasks: false, schema: false, migrations: false }
 
 test('migrateToLatest returns what it ran: everything first, nothing the next time', async () => {
-  await using database = await openEmpty()
+  await using database = await openEmptyDatabase()
   expect(await pendingMigrations(database.admin)).toEqual(all)
   expect(await findObjects(database.admin)).toEqual(nothing)
   expect(await migrateToLatest(database.admin)).toEqual(all)
@@ -97,7 +83,7 @@ describe.each(tableKinds)('the migrator on %s', kind => {
 })
 
 test('a failed migration, alone or ten at once, leaves nothing behind, reports the error, and can run again', async () => {
-  await using database = await openEmpty()
+  await using database = await openEmptyDatabase()
   const { admin: db } = database
   await sql`create table tasks (somebody_elses text)`.execute(db)
   const { error, results } = await createMigrator(db).migrateToLatest()
@@ -112,7 +98,7 @@ test('a failed migration, alone or ten at once, leaves nothing behind, reports t
 })
 
 test('a migration of a newer version is not undone, and the error names it', async () => {
-  await using database = await openEmpty()
+  await using database = await openEmptyDatabase()
   await migrateToLatest(database.admin)
   await sql`insert into trpc_bearer_migration values ('9999_future', '2099-01-01T00:00:00.000Z')`.execute(
     database.admin,
@@ -123,7 +109,7 @@ test('a migration of a newer version is not undone, and the error names it', asy
 })
 
 test.each(['before', 'after'])('your own Kysely migrations may run %s', async when => {
-  await using database = await openEmpty()
+  await using database = await openEmptyDatabase()
   const { admin: db } = database
   const own = new Migrator({
     db,
@@ -153,9 +139,9 @@ test.each(['before', 'after'])('your own Kysely migrations may run %s', async wh
 })
 
 describe('the name of the role', () => {
-  let database: Awaited<ReturnType<typeof openEmpty>>
+  let database: Awaited<ReturnType<typeof openEmptyDatabase>>
   beforeAll(async () => {
-    database = await openEmpty()
+    database = await openEmptyDatabase()
   })
   afterAll(() => database[Symbol.asyncDispose]())
 

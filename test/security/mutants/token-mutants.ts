@@ -91,7 +91,7 @@ const verifyMutants: TokenMutant[] = [
   [
     'aud is a text or a list of texts',
     mutant(rules, "aud.every(one => typeof one === 'string') && "),
-    'our aud beside what is no text',
+    'our aud in a list with an object',
     'accepted',
   ],
   [
