@@ -18,7 +18,8 @@ export default defineConfig({
       'test/shared/transformer.test.ts',
       // Tables of cases on the other kind of database.
       'test/db/fence/{audit,checks/relations}.test.ts',
-      'test/db/scoped/{late-statements,session-cleanup,statements,temporary-tables}.test.ts',
+      'test/db/scoped/{connection,deferred-triggers,dialect,identity,kysely,late-statements}.test.ts',
+      'test/db/scoped/{open-streams,session-cleanup,statements,temporary-tables,transaction}.test.ts',
       'test/db/migrations/migrator.test.ts',
       'test/db/tables/{protect,side-doors}.test.ts',
       'test/examples/examples.test.ts',

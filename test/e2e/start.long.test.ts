@@ -8,7 +8,7 @@ import { signUp } from '../parts/better-auth.js'
 import { builtCommands } from '../parts/built-commands.js'
 import { dataDir } from '../parts/database.js'
 import { listen } from '../parts/listen.js'
-import { startProgram, startTypeScript } from '../parts/program.js'
+import { startTypeScript } from '../parts/program.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
 
 // Each test here starts a server or a program, which takes seconds.
@@ -18,6 +18,9 @@ beforeAll(async () => {
   compiled = await builtCommands()
 }, 60_000)
 afterAll(() => compiled[Symbol.asyncDispose]())
+
+/** A database and an issuer that are not running: the server starts anyway. */
+const elsewhere = { DATABASE_URL: 'postgres://127.0.0.1:1/tasks', BETTER_AUTH_URL: 'http://127.0.0.1:1' }
 
 /** A working folder with the data of a first start. */
 async function startedBefore() {
@@ -34,35 +37,6 @@ async function startedBefore() {
     },
   }
 }
-
-describe('a first start in an empty folder', () => {
-  let folder: Awaited<ReturnType<typeof temporaryFolder>>
-  let server: Awaited<ReturnType<typeof compiled.startReady>>
-  let banner: string
-  beforeAll(async () => {
-    folder = await temporaryFolder()
-    server = await compiled.startReady(folder.path)
-    ;[banner] = await server.waitForOutput(/^trpc-bearer runs[\s\S]+quickstart\n/)
-  })
-  afterAll(async () => {
-    await server[Symbol.asyncDispose]()
-    await folder[Symbol.asyncDispose]()
-  })
-
-  test.each(['bash', 'sh'])(
-    'the two curl commands of its first lines work as they stand in %s',
-    async shell => {
-      const commands = banner.split('\n').filter(line => /^ {2}(TOKEN|curl)/.test(line))
-      expect(commands).toHaveLength(2)
-      await using session = startProgram(shell, ['-c', commands.join('\n')])
-      const { code, stdout } = await session.ended
-      expect(code).toBe(0)
-      expect(JSON.parse(stdout)).toMatchObject({
-        result: { data: { json: { name: 'You', email: expect.stringMatching(/^you-.+@example\.com$/) } } },
-      })
-    },
-  )
-})
 
 test('the quickstart says what to do if no server runs', async () => {
   await using quickstart = startTypeScript('examples/quickstart/main.ts', { PORT: '1' })
@@ -90,6 +64,29 @@ test('a start after kill -9 has the data, the users and their sessions', async (
   expect(again.url).toBe(killed.url)
   const sameAlice = createClient({ url: `${again.url}/trpc`, getToken })
   expect((await sameAlice.tasks.list.query()).items).toEqual([task])
+})
+
+test('a second server in the same folder is refused in one line, and the first still serves', async () => {
+  await using folder = await startedBefore()
+  await using first = await compiled.startReady(folder.path, folder.env)
+  const alice = createClient({ url: `${first.url}/trpc`, getToken: await signUp(first.url, 'alice') })
+  const task = await alice.tasks.create.mutate({ title: 'milk' })
+  await using second = compiled.start(folder.path, { ...folder.env, PORT: '0' })
+  const { code, stdout, stderr } = await second.ended
+  expect([code, stdout]).toEqual([1, ''])
+  expect(stderr.trimEnd().split('\n')).toEqual([expect.stringContaining(folder.dataDir)])
+  expect(await alice.tasks.get.query({ id: task.id })).toEqual(task)
+  expect(await signUp(first.url, 'bob').then(bobsToken => bobsToken())).toMatch(/^ey/)
+})
+
+test('.env in the working folder is read, and variables of the environment win', async () => {
+  await using folder = await temporaryFolder()
+  const lines = Object.entries({ ...elsewhere, PORT: 'abc' }).map(([name, value]) => `${name}=${value}\n`)
+  await writeFile(join(folder.path, '.env'), lines.join(''))
+  await using server = compiled.start(folder.path, { PORT: '0' })
+  const [, url] = await server.waitForOutput(/"url":"([^"]+)","issuer":"http:\/\/127.0.0.1:1"/)
+  expect((await fetch(`${url}/healthz`)).status).toBe(200)
+  expect(await readdir(folder.path)).toEqual(['.env'])
 })
 
 test('SIGTERM ends it with exit code 0 and releases the folder', async () => {

@@ -1,10 +1,8 @@
-import { readdir, stat, writeFile } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createClient } from '../../client/index.js'
-import { signUp } from '../parts/better-auth.js'
 import { builtCommands } from '../parts/built-commands.js'
-import { startTypeScript } from '../parts/program.js'
+import { startProgram, startTypeScript } from '../parts/program.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
 
 let compiled: Awaited<ReturnType<typeof builtCommands>>
@@ -12,9 +10,6 @@ beforeAll(async () => {
   compiled = await builtCommands()
 }, 60_000)
 afterAll(() => compiled[Symbol.asyncDispose]())
-
-/** A database and an issuer that are not running: the server starts anyway. */
-const elsewhere = { DATABASE_URL: 'postgres://127.0.0.1:1/tasks', BETTER_AUTH_URL: 'http://127.0.0.1:1' }
 
 describe('a first start in an empty folder', () => {
   let folder: Awaited<ReturnType<typeof temporaryFolder>>
@@ -36,17 +31,19 @@ describe('a first start in an empty folder', () => {
     expect(await quickstart.ended).toMatchObject({ code: 0, stderr: '' })
   })
 
-  test('a second server in the same folder is refused in one line, and the first still serves', async () => {
-    const getToken = await signUp(server.url, 'alice')
-    const alice = createClient({ url: `${server.url}/trpc`, getToken })
-    const task = await alice.tasks.create.mutate({ title: 'milk' })
-    await using second = compiled.start(folder.path, { PORT: '0' })
-    const { code, stdout, stderr } = await second.ended
-    expect([code, stdout]).toEqual([1, ''])
-    expect(stderr.trimEnd().split('\n')).toEqual([expect.stringContaining(join(folder.path, '.data'))])
-    expect(await alice.tasks.get.query({ id: task.id })).toEqual(task)
-    expect(await signUp(server.url, 'bob').then(bobsToken => bobsToken())).toMatch(/^ey/)
-  })
+  test.each(['bash', 'sh'])(
+    'the two curl commands of its first lines work as they stand in %s',
+    async shell => {
+      const commands = banner.split('\n').filter(line => /^ {2}(TOKEN|curl)/.test(line))
+      expect(commands).toHaveLength(2)
+      await using session = startProgram(shell, ['-c', commands.join('\n')])
+      const { code, stdout } = await session.ended
+      expect(code).toBe(0)
+      expect(JSON.parse(stdout)).toMatchObject({
+        result: { data: { json: { name: 'You', email: expect.stringMatching(/^you-.+@example\.com$/) } } },
+      })
+    },
+  )
 
   test('its files are readable only by their owner', async () => {
     const modeOf = async (path: string) => (await stat(join(folder.path, path))).mode & 0o777
@@ -64,14 +61,4 @@ test('a start without required variables has one line for each, exits with 1 and
   const lines = ['DATABASE_URL: ', 'BETTER_AUTH_URL: '].map(name => expect.stringMatching(`^${name}`))
   expect(stderr.trimEnd().split('\n')).toEqual(lines)
   expect(await readdir(folder.path)).toEqual([])
-})
-
-test('.env in the working folder is read, and variables of the environment win', async () => {
-  await using folder = await temporaryFolder()
-  const lines = Object.entries({ ...elsewhere, PORT: 'abc' }).map(([name, value]) => `${name}=${value}\n`)
-  await writeFile(join(folder.path, '.env'), lines.join(''))
-  await using server = compiled.start(folder.path, { PORT: '0' })
-  const [, url] = await server.waitForOutput(/"url":"([^"]+)","issuer":"http:\/\/127.0.0.1:1"/)
-  expect((await fetch(`${url}/healthz`)).status).toBe(200)
-  expect(await readdir(folder.path)).toEqual(['.env'])
 })

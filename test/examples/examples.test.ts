@@ -21,7 +21,7 @@ import {
 import type { Reason } from '../../shared/index.js'
 import { refusalOf } from '../parts/api-error.js'
 import { startApp } from '../parts/app.js'
-import { dataDir, emptyDatabase, openTestDatabase, tableKinds } from '../parts/database.js'
+import { dataDir, emptyDatabase, kindsOfThisRun, openTestDatabase } from '../parts/database.js'
 import { blocksOf, readPage, readPages } from '../parts/docs.js'
 import { listen, originOf } from '../parts/listen.js'
 
@@ -207,7 +207,7 @@ describe('examples/express', () => {
   })
 })
 
-describe.each(tableKinds)('examples/notes on %s', kind => {
+describe.each(kindsOfThisRun)('examples/notes on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   let host: Awaited<ReturnType<typeof listen>>
   beforeAll(async () => {

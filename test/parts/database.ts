@@ -3,7 +3,7 @@ import { inject } from 'vitest'
 import { type DatabaseOptions, migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
 import { run } from './program.js'
 import { runSql } from './run-sql.js'
-import { temporaryFolder } from './temporary-folder.js'
+import { fastFolder, temporaryFolder } from './temporary-folder.js'
 
 /** The URL of a database that never answers: nothing listens on so low a port. */
 export const nowhere = 'postgres://nobody:hunter2@127.0.0.1:1/nothing'
@@ -11,12 +11,12 @@ export const nowhere = 'postgres://nobody:hunter2@127.0.0.1:1/nothing'
 export const databaseKinds = ['embedded', 'PostgreSQL'] as const
 export type DatabaseKind = (typeof databaseKinds)[number]
 
-/** The kinds of this run for long tables of cases: `npm test` runs them on PostgreSQL, `npm run test:long` on the other. */
-export const tableKinds: readonly DatabaseKind[] = process.env.LONG_TESTS ? ['embedded'] : ['PostgreSQL']
+/** The kinds of this run: `npm test` runs most tests on PostgreSQL, `npm run test:long` runs them on the other kind. */
+export const kindsOfThisRun: readonly DatabaseKind[] = process.env.LONG_TESTS ? ['embedded'] : ['PostgreSQL']
 
 /** The data folder of an embedded database after its first start. */
 export async function dataDir() {
-  const folder = await temporaryFolder()
+  const folder = await temporaryFolder(await fastFolder())
   // The copy by Node takes five times as long for the thousand files of a database.
   const { code, stderr } = await run('cp', ['-R', `${inject('dataDirTemplate')}/.`, folder.path])
   if (code !== 0) throw new Error(`The data folder was not copied: ${stderr}`)

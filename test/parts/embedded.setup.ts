@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
 import { readConfig, startServer } from '../../server/index.js'
+import { fastFolder } from './temporary-folder.js'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -12,7 +12,7 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject) {
-  const folder = await mkdtemp(join(tmpdir(), 'trpc-bearer-template-'))
+  const folder = await mkdtemp(join(await fastFolder(), 'trpc-bearer-template-'))
   const server = await startServer(readConfig({ PORT: '0', DATA_DIR: folder, LOG_LEVEL: 'silent' }))
   await server.close()
   project.provide('dataDirTemplate', folder)

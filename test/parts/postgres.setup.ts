@@ -7,6 +7,7 @@ import type { TestProject } from 'vitest/node'
 import { migrateToLatest, openDatabase } from '../../db/index.js'
 import { freePort } from './listen.js'
 import { runSql } from './run-sql.js'
+import { fastFolder } from './temporary-folder.js'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -17,8 +18,16 @@ declare module 'vitest' {
   }
 }
 
-/** Nothing needs to survive a crash of the machine. */
-const settings = ['max_connections=200', 'fsync=off', 'synchronous_commit=off', 'full_page_writes=off']
+/** Nothing needs to survive a crash of the machine, and small databases come and go. */
+const settings = [
+  'max_connections=200',
+  'fsync=off',
+  'synchronous_commit=off',
+  'full_page_writes=off',
+  'shared_buffers=32MB',
+  'autovacuum=off',
+  'jit=off',
+]
 const builtinLocale = ['--locale-provider=builtin', '--builtin-locale=C.UTF-8']
 
 /** Uses the PostgreSQL at TEST_DATABASE_URL, or starts one for the run. */
@@ -26,15 +35,16 @@ export default async function setup(project: TestProject) {
   const given = process.env.TEST_DATABASE_URL
   if (given) return prepare(project, given)
   const folder = await mkdtemp(join(tmpdir(), 'trpc-bearer-postgres-'))
+  const data = await mkdtemp(join(await fastFolder(), 'trpc-bearer-data-'))
   const isRoot = process.getuid?.() === 0
-  if (isRoot) await chmod(folder, 0o755)
+  if (isRoot) for (const path of [folder, data]) await chmod(path, 0o755)
   const { EmbeddedPostgres, version } = await load(isRoot ? folder : null)
   // The exit hook of the package would end a failed run with 0.
   process.prependListener('beforeExit', () => process.exit())
   const port = await freePort()
   const log: string[] = []
   const postgres = new EmbeddedPostgres({
-    databaseDir: join(folder, 'data'),
+    databaseDir: join(data, 'postgres'),
     port,
     user: 'postgres',
     password: 'postgres',
@@ -57,7 +67,7 @@ export default async function setup(project: TestProject) {
   return async () => {
     await dropTemplate()
     await postgres.stop()
-    await rm(folder, { recursive: true, force: true })
+    for (const path of [folder, data]) await rm(path, { recursive: true, force: true })
   }
 }
 

@@ -1,10 +1,10 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openDatabase, protectTable, shareTable } from '../../../db/index.js'
-import { openTestDatabase, tableKinds } from '../../parts/database.js'
+import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 import { openGapDatabase } from '../../parts/fence-gaps.js'
 
-describe.each(tableKinds)('the fence on %s', kind => {
+describe.each(kindsOfThisRun)('the fence on %s', kind => {
   let database: Awaited<ReturnType<typeof openGapDatabase>>
   beforeAll(async () => {
     database = await openGapDatabase(kind)

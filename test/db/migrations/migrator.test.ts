@@ -9,7 +9,7 @@ import {
   pendingMigrations,
   protectTable,
 } from '../../../db/index.js'
-import { emptyDatabase, openEmptyDatabase, openTestDatabase, tableKinds } from '../../parts/database.js'
+import { emptyDatabase, kindsOfThisRun, openEmptyDatabase, openTestDatabase } from '../../parts/database.js'
 
 const all = Object.keys(migrations)
 
@@ -44,7 +44,7 @@ test('ten connections that migrate one database at once run each migration once'
   }
 })
 
-describe.each(tableKinds)('the migrator on %s', kind => {
+describe.each(kindsOfThisRun)('the migrator on %s', kind => {
   test('goes down, up, and to a name, but not to a missing one', async () => {
     await using database = await openTestDatabase(kind)
     const { admin: db } = database

@@ -1,12 +1,12 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { migrateToLatest, type OpenDatabase, openDatabase } from '../../../db/index.js'
-import { databaseKinds, emptyDatabase, openTestDatabase } from '../../parts/database.js'
+import { type DatabaseKind, emptyDatabase, kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
 /** One connection, so that the unscoped handle sees what a scoped one left in the session. */
-async function openWithOneConnection(kind: (typeof databaseKinds)[number]) {
+async function openWithOneConnection(kind: DatabaseKind) {
   if (kind === 'embedded') return openTestDatabase(kind)
   const empty = await emptyDatabase()
   const database = await openDatabase({ url: empty.url, poolMax: 1 })
@@ -36,7 +36,7 @@ async function stateOf({ admin: db }: Pick<OpenDatabase, 'admin'>) {
 const insert = (handle: Handle, user: string) =>
   handle.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'one', user_id: user }).execute()
 
-describe.each(databaseKinds)('the connection of a scoped handle on %s', kind => {
+describe.each(kindsOfThisRun)('the connection of a scoped handle on %s', kind => {
   let database: Awaited<ReturnType<typeof openWithOneConnection>>
   beforeAll(async () => {
     database = await openWithOneConnection(kind)

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type OpenDatabase, protectTable } from '../../../db/index.js'
-import { databaseKinds, openTestDatabase } from '../../parts/database.js'
+import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
@@ -32,7 +32,7 @@ async function orderInStream(handle: Handle, item: string) {
   }
 }
 
-describe.each(databaseKinds)('a deferred constraint trigger on %s', kind => {
+describe.each(kindsOfThisRun)('a deferred constraint trigger on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   beforeAll(async () => {
     database = await openTestDatabase(kind, { poolMax: 1 })

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { databaseKinds, openTestDatabase } from '../../parts/database.js'
+import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 
 type Handle = ReturnType<Awaited<ReturnType<typeof openTestDatabase>>['forUser']>
 
@@ -11,7 +11,7 @@ const insert = (handle: Handle, title: string, user?: string) =>
     .returning(['user_id', 'title'])
     .executeTakeFirstOrThrow()
 
-describe.each(databaseKinds)('a scoped handle on %s', kind => {
+describe.each(kindsOfThisRun)('a scoped handle on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   let alice: Handle
   let bob: Handle

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { databaseKinds, openTestDatabase } from '../../parts/database.js'
+import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 
 type Handle = ReturnType<Awaited<ReturnType<typeof openTestDatabase>>['forUser']>
 
@@ -11,7 +11,7 @@ const insert = (handle: Handle, title: string, user?: string) =>
     .returning(['user_id', 'title'])
     .executeTakeFirstOrThrow()
 
-describe.each(databaseKinds)('the identity of a scoped handle on %s', kind => {
+describe.each(kindsOfThisRun)('the identity of a scoped handle on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   beforeAll(async () => {
     database = await openTestDatabase(kind)
@@ -54,7 +54,7 @@ describe.each(databaseKinds)('the identity of a scoped handle on %s', kind => {
   })
 })
 
-describe.each(databaseKinds)('the application role without an identity on %s', kind => {
+describe.each(kindsOfThisRun)('the application role without an identity on %s', kind => {
   test('sees and writes no rows: identity never set, set in an earlier transaction, or empty', async () => {
     await using database = await openTestDatabase(kind)
     await insert(database.forUser('alice'), 'hers')

@@ -2,7 +2,7 @@ import { CamelCasePlugin, type Generated, type KyselyPlugin, sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { OpenDatabase } from '../../../db/index.js'
 import { somebody } from '../../parts/app.js'
-import { databaseKinds, openTestDatabase } from '../../parts/database.js'
+import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
@@ -25,7 +25,7 @@ const failing: KyselyPlugin = {
   },
 }
 
-describe.each(databaseKinds)('features of Kysely on a scoped handle on %s', kind => {
+describe.each(kindsOfThisRun)('features of Kysely on a scoped handle on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   let id: string
   let user: Handle

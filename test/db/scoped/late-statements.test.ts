@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { protectTable } from '../../../db/index.js'
-import { openTestDatabase, tableKinds } from '../../parts/database.js'
+import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 
 type Handle = ReturnType<Awaited<ReturnType<typeof openTestDatabase>>['forUser']>
 
@@ -21,7 +21,7 @@ const turns = async (count: number) => {
 // A statement that nobody awaits may be sent at any moment: after so many turns of the microtask queue.
 const moments = [0, 1, 2, 3, 4, 5, 6, 8, 12, 20, 40]
 
-describe.each(tableKinds)('a statement that is not awaited, on one connection of %s,', kind => {
+describe.each(kindsOfThisRun)('a statement that is not awaited, on one connection of %s,', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   let alice: Handle
   let bob: Handle

@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { DatabaseUnavailableError } from '../../../db/errors.js'
 import type { Database } from '../../../db/index.js'
-import { databaseKinds, openTestDatabase } from '../../parts/database.js'
+import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 
 type Handle = Kysely<Database>
 
@@ -27,7 +27,7 @@ const holders: [name: string, run: (handle: Handle, started: () => void) => Prom
   ],
 ]
 
-describe.each(databaseKinds)('a stream that is left open on %s', kind => {
+describe.each(kindsOfThisRun)('a stream that is left open on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   let alice: Handle
   beforeAll(async () => {

@@ -4,7 +4,7 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { protectTable } from '../../../db/index.js'
 import { mayLeaveBehind } from '../../../db/scoped/session-cleanup.js'
-import { openTestDatabase, tableKinds } from '../../parts/database.js'
+import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 import { root } from '../../parts/program.js'
 
 const volatileFunctions = new Set([
@@ -112,7 +112,7 @@ describe('a megabyte', () => {
   })
 })
 
-describe.each(tableKinds)('on one connection of %s', kind => {
+describe.each(kindsOfThisRun)('on one connection of %s', kind => {
   const leftovers = [
     ['a setting', "select set_config('app.user_id', 'bob', false), set_config('DateStyle', 'German', false)"],
     ['a role', "select set_config('role', 'none', false)"],

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { OpenDatabase } from '../../../db/index.js'
-import { openTestDatabase, tableKinds } from '../../parts/database.js'
+import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
@@ -9,7 +9,7 @@ const insert = (handle: Handle, title: string) =>
   handle.insertInto('tasks').values({ id: crypto.randomUUID(), title }).execute()
 const run = (handle: Handle, text: string) => sql<{ title?: string }>`${sql.raw(text)}`.execute(handle)
 
-describe.each(tableKinds)('a scoped handle on %s', kind => {
+describe.each(kindsOfThisRun)('a scoped handle on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   let alice: Handle
   beforeAll(async () => {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { type OpenDatabase, openDatabase } from '../../../db/index.js'
-import { openTestDatabase, tableKinds } from '../../parts/database.js'
+import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 import { type Owned, openMigrated, ownedDatabase } from '../../parts/logins.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
@@ -64,7 +64,7 @@ async function addTasks({ forUser }: Pick<OpenDatabase, 'forUser'>) {
     await forUser(user).insertInto('tasks').values({ id: crypto.randomUUID(), title }).execute()
 }
 
-describe.each(tableKinds)('a temporary table of a caller on %s', kind => {
+describe.each(kindsOfThisRun)('a temporary table of a caller on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   beforeAll(async () => {
     database = await openTestDatabase(kind, { poolMax: 1 })

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { somebody } from '../../parts/app.js'
-import { databaseKinds, openTestDatabase } from '../../parts/database.js'
+import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 
 type Handle = ReturnType<Awaited<ReturnType<typeof openTestDatabase>>['forUser']>
 
@@ -21,7 +21,7 @@ async function identity(handle: Handle) {
 
 const divideByZero = (handle: Handle) => sql`select 1 / 0`.execute(handle)
 
-describe.each(databaseKinds)('a transaction of a scoped handle on %s', kind => {
+describe.each(kindsOfThisRun)('a transaction of a scoped handle on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   let id: string
   let user: Handle

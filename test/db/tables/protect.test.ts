@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { migrateToLatest, openDatabase, protectTable, shareTable } from '../../../db/index.js'
-import { emptyDatabase, openTestDatabase, tableKinds } from '../../parts/database.js'
+import { emptyDatabase, kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 
 type Database = Awaited<ReturnType<typeof openTestDatabase>>
 type Handle = ReturnType<Database['forUser']>
@@ -16,7 +16,7 @@ async function bodies(handle: Handle, table: string) {
   return rows.map(row => row.body)
 }
 
-describe.each(tableKinds)('a protected table on %s', kind => {
+describe.each(kindsOfThisRun)('a protected table on %s', kind => {
   let database: Database
   let alice: Handle
   let bob: Handle

@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { protectTable, shareTable } from '../../../db/index.js'
-import { openTestDatabase, tableKinds } from '../../parts/database.js'
+import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 
-describe.each(tableKinds)('the keys of a table on %s', kind => {
+describe.each(kindsOfThisRun)('the keys of a table on %s', kind => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   beforeAll(async () => {
     database = await openTestDatabase(kind)
@@ -126,7 +126,7 @@ test('an exclusion constraint across users is refused, one within the own rows i
   await protectTable(database.admin, 'stays')
 })
 
-describe.each(tableKinds)("another user's row on %s", kind => {
+describe.each(kindsOfThisRun)("another user's row on %s", kind => {
   const there = '11111111-1111-1111-1111-111111111111'
   const missing = '22222222-2222-2222-2222-222222222222'
   let database: Awaited<ReturnType<typeof openTestDatabase>>

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { describe, expect, test } from 'vitest'
 import { administer, sharedApp, somebody } from '../../parts/app.js'
-import { tableKinds } from '../../parts/database.js'
+import { kindsOfThisRun } from '../../parts/database.js'
 
 type Client = ReturnType<ReturnType<ReturnType<typeof sharedApp>>['as']>
 
@@ -18,7 +18,7 @@ async function pageThrough({ tasks }: Client, limit: number) {
   return ids
 }
 
-describe.each(tableKinds)('paging on %s', kind => {
+describe.each(kindsOfThisRun)('paging on %s', kind => {
   const app = sharedApp(kind)
 
   /** Inserts tasks of a user directly; `perMoment` of them share each creation time. */

@@ -2,13 +2,13 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { encodeCursor } from '../../../server/routers/task-cursor.js'
 import { refusalOf } from '../../parts/api-error.js'
 import { rawCall, sharedApp } from '../../parts/app.js'
-import { tableKinds } from '../../parts/database.js'
+import { kindsOfThisRun } from '../../parts/database.js'
 
 const id = '0190a0a0-0000-7000-8000-000000000000'
 const at = (time: string) => ({ createdAt: new Date(time), id })
 const base64 = (value: unknown) => btoa(JSON.stringify(value))
 
-describe.each(tableKinds)('a cursor on %s', kind => {
+describe.each(kindsOfThisRun)('a cursor on %s', kind => {
   const app = sharedApp(kind)
   let cursor = ''
   beforeAll(async () => {

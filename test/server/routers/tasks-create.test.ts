@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { refusalOf } from '../../parts/api-error.js'
 import { sharedApp, somebody } from '../../parts/app.js'
-import { tableKinds } from '../../parts/database.js'
+import { kindsOfThisRun } from '../../parts/database.js'
 
-describe.each(tableKinds)("creating a task with a client's id on %s", kind => {
+describe.each(kindsOfThisRun)("creating a task with a client's id on %s", kind => {
   const app = sharedApp(kind)
 
   test('the same id again returns the current task and changes nothing', async () => {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { refusalOf } from '../../parts/api-error.js'
 import { rawCall, sharedApp } from '../../parts/app.js'
-import { tableKinds } from '../../parts/database.js'
+import { kindsOfThisRun } from '../../parts/database.js'
 
 const long = (length: number) => '🦊'.repeat(length)
 
-describe.each(tableKinds)('the input of tasks on %s', kind => {
+describe.each(kindsOfThisRun)('the input of tasks on %s', kind => {
   const app = sharedApp(kind)
 
   test.each([

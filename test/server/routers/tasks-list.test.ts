@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { refusalOf } from '../../parts/api-error.js'
 import { sharedApp, somebody } from '../../parts/app.js'
-import { tableKinds } from '../../parts/database.js'
+import { kindsOfThisRun } from '../../parts/database.js'
 
-describe.each(tableKinds)('listing tasks on %s', kind => {
+describe.each(kindsOfThisRun)('listing tasks on %s', kind => {
   const app = sharedApp(kind)
   const reader = somebody()
   const tasks = [

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { refusalOf } from '../../parts/api-error.js'
 import { rawCall, sharedApp, somebody } from '../../parts/app.js'
-import { tableKinds } from '../../parts/database.js'
+import { kindsOfThisRun } from '../../parts/database.js'
 
-describe.each(tableKinds)('updating a task on %s', kind => {
+describe.each(kindsOfThisRun)('updating a task on %s', kind => {
   const app = sharedApp(kind)
   const dueAt = new Date('2030-01-02T03:04:05.678Z')
   const create = () => app().as('alice').tasks.create.mutate({ title: 'Plan', notes: 'As it was', dueAt })

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { migrateToLatest, openDatabase } from '../../../db/index.js'
 import { refusalOf } from '../../parts/api-error.js'
 import { sharedApp } from '../../parts/app.js'
-import { emptyDatabase, tableKinds } from '../../parts/database.js'
+import { emptyDatabase, kindsOfThisRun } from '../../parts/database.js'
 
 const zone = 'America/New_York'
 const times = [
@@ -55,7 +55,7 @@ function keepsEveryTime(app: ReturnType<typeof sharedApp>) {
   })
 }
 
-describe.each(tableKinds)('in the time of New York, on %s', kind => keepsEveryTime(sharedApp(kind)))
+describe.each(kindsOfThisRun)('in the time of New York, on %s', kind => keepsEveryTime(sharedApp(kind)))
 
 describe('in the time of New York, on a PostgreSQL in New York too', () => {
   let database: Awaited<ReturnType<typeof emptyDatabase>>

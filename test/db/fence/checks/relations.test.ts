@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, test } from 'vitest'
-import { tableKinds } from '../../../parts/database.js'
+import { kindsOfThisRun } from '../../../parts/database.js'
 import { openGapDatabase } from '../../../parts/fence-gaps.js'
 
-describe.each(tableKinds)('the fence of protected tables on %s', kind => {
+describe.each(kindsOfThisRun)('the fence of protected tables on %s', kind => {
   let database: Awaited<ReturnType<typeof openGapDatabase>>
   beforeAll(async () => {
     database = await openGapDatabase(kind)
