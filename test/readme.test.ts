@@ -1,11 +1,10 @@
 import { existsSync } from 'node:fs'
-import { readdir, symlink, writeFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { reasons } from '../shared/index.js'
 import { blocksOf, readPage, readPages } from './parts/docs.js'
-import { root, run } from './parts/program.js'
-import { temporaryFolder } from './parts/temporary-folder.js'
+import { root } from './parts/program.js'
 
 const pages = await readPages()
 const blocks = pages.flatMap(blocksOf)
@@ -31,88 +30,6 @@ test('every example is on a page, except the program of npm run quickstart', asy
   const shown = new Set([...copies.map(({ example }) => example), 'examples/quickstart/main.ts'])
   expect([...shown].sort()).toEqual(files.map(name => `examples/${name}`).sort())
 })
-
-/** Names that the fragments use and do not declare. Fastify and NestJS are not installed: the types are those that a fragment uses. */
-const names = `
-import type { TRPCClient } from '@trpc/client'
-import type { Express } from 'express'
-import * as notes from '${root}examples/notes/router.js'
-import * as expressGuard from '${root}examples/verifier/express.js'
-import * as fetchGuard from '${root}examples/verifier/fetch.js'
-import * as server from 'trpc-bearer/server'
-import * as verifierEntry from 'trpc-bearer/verifier'
-import type { OpenDatabase } from 'trpc-bearer/db'
-import type { Task } from 'trpc-bearer/shared'
-import type { JSONWebKeySet } from 'jose'
-
-declare global {
-  const database: OpenDatabase
-  const verifier: verifierEntry.Verifier
-  const handler: ReturnType<typeof server.createNodeHandler>
-  const createNodeHandler: typeof server.createNodeHandler
-  const createVerifier: typeof server.createVerifier
-  const protectedProcedure: typeof server.protectedProcedure
-  const router: typeof server.router
-  const up: typeof notes.up
-  const notesAppRouter: typeof notes.notesAppRouter
-  type NotesAppRouter = notes.NotesAppRouter
-  const guard: typeof expressGuard.guard
-  const guarded: typeof fetchGuard.guarded
-  const api: TRPCClient<server.AppRouter>
-  const task: Task
-  const getToken: () => Promise<string | null>
-  const app: Express
-  const AppModule: object
-  const issuer: string
-  const audience: string
-  const token: string
-  const jwks: JSONWebKeySet
-  const fenceSecret: string
-  const revokedIds: Set<string>
-}
-`
-const missingPackages = `
-declare module 'fastify' {
-  interface Scope {
-    register(plugin: (scope: Scope) => Promise<void>): void
-    removeAllContentTypeParsers(): void
-    addContentTypeParser(type: string, parse: (request: object, payload: object, done: (error: null) => void) => void): void
-    all(path: string, handle: (request: { raw: import('node:http').IncomingMessage }, reply: { raw: import('node:http').ServerResponse; hijack(): void }) => void): void
-  }
-  export default function fastify(): Scope
-}
-declare module '@nestjs/core' {
-  export const NestFactory: {
-    create(module: object): Promise<{
-      use(path: string, handle: (req: import('node:http').IncomingMessage, res: import('node:http').ServerResponse) => void): void
-      listen(port: number): Promise<void>
-    }>
-  }
-}
-`
-
-test('every other block of TypeScript has the types that it needs', async () => {
-  const fragments = blocks.filter(({ example }) => example === undefined)
-  await using folder = await temporaryFolder()
-  await symlink(join(root, 'node_modules'), join(folder.path, 'node_modules'))
-  await writeFile(join(folder.path, 'names.d.ts'), names)
-  await writeFile(join(folder.path, 'packages.d.ts'), missingPackages)
-  for (const [index, { page, code }] of fragments.entries()) {
-    const name = `${page.replaceAll(/[/.]/g, '-')}-${index}.ts`
-    await writeFile(join(folder.path, name), `${code}\nexport {}\n`)
-  }
-  const paths = {
-    'trpc-bearer/verifier': [`${root}server/verifier/index.ts`],
-    'trpc-bearer/*': [`${root}*/index.ts`],
-  }
-  const compilerOptions = { noUnusedLocals: false, noUnusedParameters: false, paths }
-  const config = { extends: `${root}tsconfig.json`, compilerOptions, include: ['*.ts'] }
-  await writeFile(join(folder.path, 'tsconfig.json'), JSON.stringify(config))
-  await writeFile(join(folder.path, 'package.json'), '{ "type": "module" }')
-  const tsc = join(root, 'node_modules/typescript/bin/tsc')
-  const { stdout } = await run(process.execPath, [tsc, '-p', folder.path], { cwd: folder.path })
-  expect(stdout).toBe('')
-}, 60_000)
 
 test('docs/errors.md explains every reason, and no other', async () => {
   const [, table = ''] = (await readPage('docs/errors.md')).split(/\| reason +\| status +\|/)

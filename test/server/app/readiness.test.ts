@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
 
-import { startApp, startRemote } from '../../parts/app.js'
+import { startRemote } from '../../parts/app.js'
 import { emptyDatabase, migrate, migratedDatabase } from '../../parts/database.js'
 import { bearer, send } from '../../parts/http-client.js'
 import { startIssuer } from '../../parts/issuer.js'
@@ -28,7 +28,9 @@ const recovers = (url: string) =>
 const isAlive = async (url: string) => (await send(url, '/healthz')).status
 
 test('a complete server is ready and shows the state of the keys', async () => {
-  await using app = await startApp()
+  await using issuer = await startIssuer()
+  await using app = await startRemote(issuer, { DATABASE_URL: database.url })
+  await recovers(app.url)
   expect(await isAlive(app.url)).toBe(200)
   expect(await readinessOf(app.url)).toMatchObject({
     status: 200,
@@ -135,14 +137,6 @@ test('it stays ready while the issuer is down, as long as its keys may be used',
   expect(await readinessOf(app.url)).toMatchObject({ status: 200, ready: true })
   const headers = [bearer(await issuer.tokenFor('alice'))]
   expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
-})
-
-test('an issuer without keys is asked again', async () => {
-  await using issuer = await startIssuer({ mode: 'without keys' })
-  await using app = await startRemote(issuer, { DATABASE_URL: database.url })
-  expect(await readinessOf(app.url)).toMatchObject({ status: 503, keys: expect.stringContaining('no keys') })
-  issuer.mode = 'up'
-  await recovers(app.url)
 })
 
 test('a JWKS_URL that returns a page without keys makes it not ready', async () => {
