@@ -12,7 +12,9 @@ export default defineConfig({
     include: [
       'test/**/*.long.test.ts',
       // More runs, statements and turns.
-      'test/db/embedded/data-dir.test.ts',
+      'test/db/fence/{gate,level}.test.ts',
+      'test/security/key-sets.test.ts',
+      'test/server/http/hang-up.test.ts',
       'test/db/scoped/{property,session-cleanup-fuzz,tracked-connection}.test.ts',
       'test/db/{fence/leakproof-conditions,wire/pipeline}.test.ts',
       'test/shared/transformer.test.ts',

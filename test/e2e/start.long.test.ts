@@ -1,4 +1,4 @@
-import { readdir, writeFile } from 'node:fs/promises'
+import { readdir, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -37,6 +37,34 @@ async function startedBefore() {
     },
   }
 }
+
+describe('a first start in an empty folder', () => {
+  let folder: Awaited<ReturnType<typeof temporaryFolder>>
+  let server: Awaited<ReturnType<typeof compiled.startReady>>
+  let banner: string
+  beforeAll(async () => {
+    folder = await temporaryFolder()
+    server = await compiled.startReady(folder.path)
+    ;[banner] = await server.waitForOutput(/^trpc-bearer runs[\s\S]+quickstart\n/)
+  })
+  afterAll(async () => {
+    await server[Symbol.asyncDispose]()
+    await folder[Symbol.asyncDispose]()
+  })
+
+  test('the quickstart passes with the command of the welcome text', async () => {
+    const [, API_URL = ''] = /API_URL=(\S+) npm run quickstart/.exec(banner) ?? []
+    await using quickstart = startTypeScript('examples/quickstart/main.ts', { API_URL })
+    expect(await quickstart.ended).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  test('its files are readable only by their owner', async () => {
+    const modeOf = async (path: string) => (await stat(join(folder.path, path))).mode & 0o777
+    expect(await readdir(folder.path)).toEqual(['.data'])
+    expect(await modeOf('.data')).toBe(0o700)
+    expect(await modeOf('.data/auth-secret')).toBe(0o600)
+  })
+})
 
 test('the quickstart says what to do if no server runs', async () => {
   await using quickstart = startTypeScript('examples/quickstart/main.ts', { PORT: '1' })

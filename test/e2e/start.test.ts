@@ -1,7 +1,7 @@
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readdir } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { builtCommands } from '../parts/built-commands.js'
+import { dataDir } from '../parts/database.js'
 import { startProgram, startTypeScript } from '../parts/program.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
 
@@ -11,18 +11,18 @@ beforeAll(async () => {
 }, 60_000)
 afterAll(() => compiled[Symbol.asyncDispose]())
 
-describe('a first start in an empty folder', () => {
-  let folder: Awaited<ReturnType<typeof temporaryFolder>>
+describe('a start with the data of the first start', () => {
+  let data: Awaited<ReturnType<typeof dataDir>>
   let server: Awaited<ReturnType<typeof compiled.startReady>>
   let banner: string
   beforeAll(async () => {
-    folder = await temporaryFolder()
-    server = await compiled.startReady(folder.path)
+    data = await dataDir()
+    server = await compiled.startReady(compiled.path, { DATA_DIR: data.path })
     ;[banner] = await server.waitForOutput(/^trpc-bearer runs[\s\S]+quickstart\n/)
   })
   afterAll(async () => {
     await server[Symbol.asyncDispose]()
-    await folder[Symbol.asyncDispose]()
+    await data[Symbol.asyncDispose]()
   })
 
   test('the quickstart passes with the command of the welcome text', async () => {
@@ -44,13 +44,6 @@ describe('a first start in an empty folder', () => {
       })
     },
   )
-
-  test('its files are readable only by their owner', async () => {
-    const modeOf = async (path: string) => (await stat(join(folder.path, path))).mode & 0o777
-    expect(await readdir(folder.path)).toEqual(['.data'])
-    expect(await modeOf('.data')).toBe(0o700)
-    expect(await modeOf('.data/auth-secret')).toBe(0o600)
-  })
 })
 
 test('a start without required variables has one line for each, exits with 1 and starts nothing', async () => {

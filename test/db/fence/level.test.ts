@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../../../db/index.js'
 import { emptyDatabase, openTestDatabase } from '../../parts/database.js'
 import { runSql } from '../../parts/run-sql.js'
+import { someOf } from '../../parts/some-of.js'
 
 const secret = randomBytes(32).toString('hex')
 
@@ -59,7 +60,7 @@ describe('the level is plain instead of signed', () => {
   })
   afterAll(() => parts[Symbol.asyncDispose]())
 
-  test.each([
+  const obstacles: [problem: string, statements: string, reported: string][] = [
     ['is superuser', 'alter role LOGIN superuser', 'login LOGIN is superuser'],
     ['bypasses policies', 'alter role LOGIN bypassrls', 'login LOGIN is bypassrls'],
     ['may create roles', 'alter role LOGIN createrole', 'login LOGIN is createrole'],
@@ -146,7 +147,9 @@ describe('the level is plain instead of signed', () => {
       'create index tasks_by_place on tasks using gist ((point(version, 0)))',
       'index public.tasks_by_place does not start with user_id',
     ],
-  ])('if the login %s, until that is fixed', async (_, statement, problem) => {
+  ]
+
+  test.each(someOf(obstacles, 3))('if the login %s, until that is fixed', async (_, statement, problem) => {
     const { database, administer, named, url } = parts
     const name = new URL(url).pathname.slice(1)
     await administer(statement.replace('DATABASE', `alter database ${name} owner to LOGIN`))

@@ -19,6 +19,7 @@ import { migratedDatabase, openTestDatabase } from '../../parts/database.js'
 import { bearer, json, type Sent } from '../../parts/http-client.js'
 import { startIssuer } from '../../parts/issuer.js'
 import { listen } from '../../parts/listen.js'
+import { someOf } from '../../parts/some-of.js'
 
 /** Yields one row at once and the next after 30 seconds. */
 const slowRows = (db: OpenDatabase['admin']) =>
@@ -108,7 +109,7 @@ afterAll(() => issuer[Symbol.asyncDispose]())
 
 const headersOf = async (person: string) => Object.fromEntries([bearer(await issuer.tokenFor(person))])
 
-describe.each(hosts)('a client of %s that disconnects', (_, start) => {
+describe.each(someOf(hosts, 2))('a client of %s that disconnects', (_, start) => {
   let admin: Awaited<ReturnType<typeof openTestDatabase>>
   let database: OpenDatabase
   let host: Host

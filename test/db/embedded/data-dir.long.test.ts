@@ -6,7 +6,7 @@ import { DataDirInUseError } from '../../../db/index.js'
 import { startDatabaseProcess } from '../../parts/database-process.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
 
-const rounds = process.env.LONG_TESTS ? 12 : 3
+const rounds = 12
 
 /** Paths of the lock files in a folder. */
 async function lockFiles(folder: string): Promise<string[]> {
