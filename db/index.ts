@@ -6,7 +6,14 @@ export { FenceError } from './fence/gate.js'
 export type { FenceLevel } from './fence/level.js'
 export { LoginError } from './fence/serving-login.js'
 export { type FenceSetup, setUpFence } from './fence/sign.js'
-export { createMigrator, migrateToLatest, migrations, pendingMigrations } from './migrations/migrator.js'
+export {
+  createMigrator,
+  migrateTasks,
+  migrateToLatest,
+  migrations,
+  pendingMigrations,
+} from './migrations/migrator.js'
 export { type DatabaseOptions, type OpenDatabase, openDatabase } from './open-database.js'
+export { DatabaseUrlError } from './pool.js'
 export * from './schema.js'
-export { protectTable, shareTable } from './tables/protect.js'
+export { type ProtectOptions, protectTable, shareTable, unprotectTable } from './tables/protect.js'

@@ -1,30 +1,44 @@
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { Kysely, PostgresDialect } from 'kysely'
-import pg from 'pg'
-import { userId } from '../shared/user.js'
+import type pg from 'pg'
+import { type User, userId } from '../shared/user.js'
 import { defaultRole } from './application-role.js'
-import { type EmbeddedDatabase, joinEmbedded, startEmbedded } from './embedded/pglite.js'
+import { joinEmbedded, startEmbedded } from './embedded/pglite.js'
 import { DatabaseUnavailableError, wrapAuditError } from './errors.js'
 import { auditFence, type FenceReport } from './fence/audit.js'
 import { createFenceGate } from './fence/gate.js'
 import type { FenceLevel } from './fence/level.js'
 import { requireFenceSecret } from './fence/secret.js'
 import { migrateToLatest } from './migrations/migrator.js'
+import { openPool } from './pool.js'
 import type { Database } from './schema.js'
 import { type ScopedDialectOptions, scopedDialect } from './scoped/dialect.js'
 import { createIdentify } from './scoped/identity.js'
 import { readSessionFacts, type SessionFacts } from './scoped/session-facts.js'
 import { createStatementCache } from './scoped/statement-cache.js'
+import { ownerName } from './tables/owner.js'
 
 /** Options of {@link openDatabase}. */
 export interface DatabaseOptions {
   /** URL of PostgreSQL 15 or later, with the usual TLS parameters (`?sslmode=verify-full`). @default the embedded database */
   url?: string | undefined
+  /**
+   * The application's own `pg.Pool`, in place of `url`: with its TLS, password function, type parsers and events. `close()` does not end it.
+   * Its options count instead of `poolMax` and `connectTimeout`.
+   */
+  pool?: pg.Pool | undefined
+  /** More options of the `pg.Pool` for `url`, such as `ssl` or `application_name`. They win over `poolMax` and `connectTimeout`. */
+  poolOptions?: Omit<pg.PoolConfig, 'connectionString'> | undefined
   /** Folder of the embedded database. @default '.data' */
   dataDir?: string | undefined
   /** Role that scoped statements run as. @default 'app_user' */
   role?: string | undefined
+  /**
+   * Other values of the caller that own rows, for `protectTable(db, table, { by })`: `{ org: user => user.orgId }`. A caller for whom it
+   * returns null, undefined or '' has none of those rows.
+   */
+  owners?: Readonly<Record<string, (user: User) => string | number | bigint | null | undefined>> | undefined
   /** Maximum number of connections. The embedded database has one. @default 10 */
   poolMax?: number | undefined
   /** Maximum wait for a connection, in seconds. @default 5 */
@@ -48,16 +62,16 @@ export interface OpenDatabase {
   /** The unscoped handle, for migrations and administration. Never give it to a procedure. */
   admin: Kysely<Database>
   /**
-   * Returns a handle on which every statement runs as the application role with this user's id: it sees and writes only the rows of
-   * this user.
+   * Returns a handle on which every statement runs as the application role for this user: it sees and writes only the rows of this user,
+   * and those of the `owners` of this user. A text is the id of a user without other values.
    *
    * A stream keeps its connection until it ends, so use another handle inside its loop. It is closed if nobody reads from it for
    * `statementTimeout` and 5 seconds. A transaction with an open stream does not commit.
    *
    * @param options.signal cancels the running statement (the embedded database finishes it first) and refuses later ones
-   * @throws TypeError if the id is empty, longer than 255 characters, or contains NUL
+   * @throws TypeError if the id or a value of `owners` is longer than 255 characters or contains NUL, or if the id is empty
    */
-  forUser(userId: string, options?: { signal?: AbortSignal }): Kysely<Database>
+  forUser(user: User | string, options?: { signal?: AbortSignal }): Kysely<Database>
   /** Checks that users are kept apart, and returns the gaps. Scoped statements are refused while there is a gap. */
   fence(): Promise<FenceReport>
   /** Numbers of the pool: open connections, idle connections, and callers that wait for one. */
@@ -67,51 +81,41 @@ export interface OpenDatabase {
 }
 
 /**
- * Opens PostgreSQL. With a `url` it neither connects nor migrates yet: run `npm run migrate`, or call {@link migrateToLatest}.
- * Without a `url` it starts the embedded database in `dataDir` and migrates it.
+ * Opens PostgreSQL. With a `url` or a `pool` it neither connects nor migrates yet: run `npm run migrate`, or call {@link migrateToLatest}.
+ * Without both it starts the embedded database in `dataDir` and migrates it.
  *
- * @throws TypeError if `fenceSecret` is too short
+ * @throws TypeError if `fenceSecret` is too short, or if the pool is of another version of pg
+ * @throws DatabaseUrlError if `url` is not a URL of PostgreSQL
  * @throws DataDirInUseError if another process has `dataDir` open
  * @throws MissingPackageError if there is no `url` and PGlite is not installed
  */
-export async function openDatabase({
-  url,
-  dataDir = '.data',
-  role = defaultRole,
-  poolMax = 10,
-  connectTimeout = 5,
-  statementTimeout = 15,
-  preparedStatements = true,
-  fenceSecret,
-  requiredFence,
-  onProblem = console.warn,
-  join = false,
-}: DatabaseOptions = {}): Promise<OpenDatabase> {
+export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenDatabase> {
+  const {
+    role = defaultRole,
+    owners = {},
+    statementTimeout = 15,
+    preparedStatements = true,
+    fenceSecret,
+    requiredFence,
+    onProblem = console.warn,
+  } = options
   if (fenceSecret !== undefined) requireFenceSecret(fenceSecret)
-  const embedded = url === undefined ? await openEmbedded(dataDir, join) : null
-  const pool = new pg.Pool({
-    max: poolMax,
-    connectionTimeoutMillis: connectTimeout * 1000,
-    keepAlive: true,
-    ...(embedded?.connection ?? { connectionString: url }),
-  })
-  // Without listeners a broken connection would end the process. The next query reports it.
-  pool.on('error', () => {})
-  pool.on('connect', client => client.on('error', () => {}))
+  const ownerNames = requireOwnerNames(owners)
+  const { embedded, pool, end } = await connectTo(options)
   // The embedded database is one session, so its connections would share the names of prepared statements.
-  const prepare = preparedStatements && embedded === null
+  const prepare = preparedStatements && !embedded
   let facts: SessionFacts = { searchPath: 'pg_temp', volatileFunctions: new Set(), parsesUnderSettings: true }
   const inspect = createStatementCache({ prepare, facts: () => facts })
-  const identify = createIdentify({ secret: fenceSecret, prepare, searchPath: () => facts.searchPath })
+  const identify = createIdentify({
+    secret: fenceSecret,
+    ownerNames,
+    prepare,
+    searchPath: () => facts.searchPath,
+  })
   const connect = () =>
     pool.connect().catch(cause => {
       throw new DatabaseUnavailableError({ cause })
     })
-  let ending: Promise<void> | undefined
-  const end = () => {
-    ending ??= pool.end().then(() => embedded?.close())
-    return ending
-  }
   // The kysely command only calls `db.destroy()`, so that closes everything too.
   const dialect = new PostgresDialect({ pool: { connect, end, options: pool.options } })
   const db = new Kysely<Database>({ dialect })
@@ -120,13 +124,19 @@ export async function openDatabase({
     await end()
   }
   try {
-    if (embedded !== null) await migrateToLatest(db, { role })
+    if (embedded) await migrateToLatest(db, { role })
   } catch (error) {
     await close()
     throw error
   }
-  const scoped = (id: string, options: Pick<ScopedDialectOptions, 'beforeConnect' | 'signal'>) => {
-    const caller = { userId: id, role, statementTimeout: statementTimeout * 1000 }
+  const scoped = (user: User, options: Pick<ScopedDialectOptions, 'beforeConnect' | 'signal'>) => {
+    const values = ownerNames.map(name => [name, ownerValue(name, owners[name]?.(user))])
+    const caller = {
+      userId: user.id,
+      owners: Object.fromEntries(values),
+      role,
+      statementTimeout: statementTimeout * 1000,
+    }
     return new Kysely<Database>({ dialect: scopedDialect(pool, { caller, identify, inspect, ...options }) })
   }
   const gate = createFenceGate(
@@ -137,7 +147,7 @@ export async function openDatabase({
       return auditFence({
         db,
         role,
-        withoutRows: scoped(randomUUID(), { beforeConnect: async () => {} }),
+        withoutRows: scoped({ id: randomUUID() }, { beforeConnect: async () => {} }),
         timeout: statementTimeout * 1000,
         required: requiredFence,
       }).catch(error => {
@@ -148,19 +158,51 @@ export async function openDatabase({
   )
   return {
     admin: db,
-    forUser: (id, { signal } = {}) => scoped(requireUserId(id), { beforeConnect: gate.check, signal }),
+    forUser: (user, { signal } = {}) => scoped(requireUser(user), { beforeConnect: gate.check, signal }),
     fence: gate.audit,
     pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close,
   }
 }
 
-function requireUserId(id: string): string {
-  const { success, data } = userId.safeParse(id)
-  if (!success) throw new TypeError('The id of a user must be a string of 1 to 255 characters, without NUL.')
-  return data
+function requireUser(user: User | string): User {
+  const given = typeof user === 'string' ? { id: user } : user
+  if (!userId.safeParse(given.id).success)
+    throw new TypeError('The id of a user must be a string of 1 to 255 characters, without NUL.')
+  return given
 }
 
-async function openEmbedded(dataDir: string, join: boolean): Promise<EmbeddedDatabase> {
-  return (join ? await joinEmbedded(dataDir) : null) ?? (await startEmbedded(dataDir))
+function requireOwnerNames(owners: NonNullable<DatabaseOptions['owners']>): string[] {
+  const names = Object.keys(owners)
+  const wrong = names.find(name => name === 'user' || !ownerName.test(name))
+  if (wrong !== undefined)
+    throw new TypeError(
+      `owners.${wrong}: a name must consist of lower-case letters, digits and _, and user is taken by the id of the user.`,
+    )
+  return names
+}
+
+function ownerValue(name: string, value: string | number | bigint | null | undefined): string {
+  const text = String(value ?? '')
+  if (text !== '' && !userId.safeParse(text).success)
+    throw new TypeError(`owners.${name} must return at most 255 characters, without NUL.`)
+  return text
+}
+
+/** Opens the pool of the application, of the URL, or of the embedded database. */
+async function connectTo(options: DatabaseOptions) {
+  const { url, pool: given, dataDir = '.data', join = false } = options
+  if (url !== undefined && given !== undefined) throw new TypeError('Give either url or pool, not both.')
+  if (url !== undefined || given !== undefined) return { embedded: false, ...openPool(options, undefined) }
+  const database = (join ? await joinEmbedded(dataDir) : null) ?? (await startEmbedded(dataDir))
+  const { pool, end } = openPool(options, database.connection)
+  let ending: Promise<void> | undefined
+  return {
+    embedded: true,
+    pool,
+    end: () => {
+      ending ??= end().then(database.close)
+      return ending
+    },
+  }
 }

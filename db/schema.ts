@@ -1,32 +1,15 @@
-import type { ColumnType, Generated, GeneratedAlways, Kysely } from 'kysely'
+import type { Kysely } from 'kysely'
 
 /**
- * A row of the table of tasks. `user_id` defaults to the caller. Write times as ISO 8601 text in UTC, not as a `Date`: pg writes a
- * `Date` in the local time zone, which is wrong for very old dates.
- */
-export interface TasksTable {
-  user_id: Generated<string>
-  id: string
-  title: string
-  notes: Generated<string>
-  completed: Generated<boolean>
-  due_at: ColumnType<Date | null, string | null | undefined, string | null>
-  created_at: GeneratedAlways<Date>
-  updated_at: ColumnType<Date, never, string>
-  version: Generated<number>
-}
-
-/**
- * The tables that Kysely knows. Add yours by declaration merging:
+ * The tables that Kysely knows: none, until you add yours by declaration merging.
  *
  * @example
  * declare module 'trpc-bearer/db' {
  *   interface Database { notes: NotesTable }
  * }
  */
-export interface Database {
-  tasks: TasksTable
-}
+// biome-ignore lint/suspicious/noEmptyInterface: applications add their tables
+export interface Database {}
 
 /** A handle with any tables, as in Kysely's `Migration`. */
 // biome-ignore lint/suspicious/noExplicitAny: only any accepts a handle with any tables

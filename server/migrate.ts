@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { findKeyFingerprint } from '../db/fence/secret.js'
 import { findLogin } from '../db/fence/serving-login.js'
-import { migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
+import { migrateTasks, migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
 import { type Config, ConfigError, readConfig } from './app/config.js'
 import { announceEmbedded, CommandError, loadEnvFile, runCommand } from './commands/command.js'
 import { explainMigrationError, withSql } from './commands/explain-error.js'
@@ -48,7 +48,7 @@ async function migrate(
   { databaseRole: role, fenceSecret: secret, migrationDatabaseUrl }: Config,
   login: string | undefined,
 ): Promise<string[]> {
-  const names = await migrateToLatest(db, { role })
+  const names = [...(await migrateToLatest(db, { role })), ...(await migrateTasks(db))]
   await requireRole(db, role)
   const before = await findKeyFingerprint(db)
   const missing = await setUpFence(db, { role, secret, login })

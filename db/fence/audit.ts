@@ -3,8 +3,9 @@ import pg from 'pg'
 import { causesOf } from '../../shared/error-handling.js'
 import { isIdentityRejected } from '../errors.js'
 import type { Database } from '../schema.js'
-import { findBrokenRules } from '../tables/rules.js'
+import { findBrokenRules, findRevealingKeys } from '../tables/rules.js'
 import { findCatalogueGaps } from './checks/catalogue.js'
+import { findOwnersFunctions } from './checks/functions.js'
 import { findReachableRelations, findRelationGaps } from './checks/relations.js'
 import { findRoleGaps, findRoleMismatch, findSchemaGaps, findSharedStateGaps } from './checks/role.js'
 import { type FenceGap, revoke } from './gap.js'
@@ -14,6 +15,8 @@ import { type FenceLevel, findFenceLevel, printFullNames, withStatementTimeout }
 export interface FenceReport {
   level: FenceLevel
   gaps: FenceGap[]
+  /** What a caller can find out or do although there is no gap, with a suggestion. Nothing is refused because of a note. */
+  notes: FenceGap[]
   /** What keeps the level from being `signed`. Missing if the level is `signed`, or if other gaps must be fixed first. */
   obstacles?: FenceGap[]
   /** One line about something that becomes a gap after the next change of the secret. */
@@ -54,11 +57,11 @@ const isSame = (one: FenceGap) => (other: FenceGap) =>
 
 async function runChecks({ db, withoutRows, role, timeout, required }: FenceOptions): Promise<FenceReport> {
   const mismatch = await findRoleMismatch(db, role)
-  if (mismatch.length > 0) return { level: 'plain', gaps: mismatch }
-  const { gaps, tables, protectedTables } = await withStatementTimeout(db, timeout, trx =>
+  if (mismatch.length > 0) return { level: 'plain', gaps: mismatch, notes: [] }
+  const { gaps, notes, tables, protectedTables } = await withStatementTimeout(db, timeout, trx =>
     inspectCatalogue(trx, role),
   )
-  if (!(await acceptsIdentity(withoutRows))) return { level: 'plain', gaps: [...gaps, identityGap] }
+  if (!(await acceptsIdentity(withoutRows))) return { level: 'plain', gaps: [...gaps, identityGap], notes }
   for (const name of tables) {
     const { rows } = await sql<{
       seen: boolean
@@ -75,6 +78,7 @@ async function runChecks({ db, withoutRows, role, timeout, required }: FenceOpti
   return {
     level,
     gaps,
+    notes,
     ...(level === 'plain' && { obstacles }),
     ...((await usesPreviousSecret(withoutRows)) && { warning: previousSecretWarning }),
   }
@@ -114,30 +118,28 @@ const identityGap: FenceGap = {
 async function inspectCatalogue(
   db: Kysely<Database>,
   role: string,
-): Promise<{ gaps: FenceGap[]; tables: string[]; protectedTables: string[] }> {
+): Promise<{ gaps: FenceGap[]; notes: FenceGap[]; tables: string[]; protectedTables: string[] }> {
   const gaps = await findRoleGaps(db, role)
+  const notes: FenceGap[] = []
   // Every other gap would be a consequence.
-  if (gaps.length > 0) return { gaps, tables: [], protectedTables: [] }
-  // to_regclass finds nothing in a schema that the login may not use.
-  const { rows } = await sql<{ tasks: number | null }>`
-    select coalesce(to_regclass('tasks'), (
-      select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.nspname = 'trpc_bearer'
-      where c.relname = 'tasks' and c.relkind = 'r' and c.relowner = n.nspowner order by c.oid limit 1
-    ))::oid as tasks`.execute(db)
+  if (gaps.length > 0) return { gaps, notes, tables: [], protectedTables: [] }
   await printFullNames(db)
   for (const findGaps of [findSchemaGaps, findSharedStateGaps, findCatalogueGaps])
     gaps.push(...(await findGaps(db, role)))
   const tables: string[] = []
   const protectedTables: string[] = []
-  for (const relation of await findReachableRelations(db, { role, tasks: rows[0]?.tasks ?? null })) {
-    const { oid, name, kind, isShared, isOpen, rights, grantees } = relation
+  for (const relation of await findReachableRelations(db, role)) {
+    const { oid, name, owner, isOpen, rights, grantees } = relation
     const found = findRelationGaps(relation, role)
     gaps.push(...found)
-    if (found.length > 0 || kind !== 'table' || isShared) continue
+    if (found.length > 0 || owner === null) continue
     protectedTables.push(name)
     if (isOpen && rights.includes('select')) tables.push(name)
-    for (const { problem, fix } of await findBrokenRules(db, oid))
+    for (const { problem, fix } of await findBrokenRules(db, oid, owner.name))
       gaps.push({ object: name, problem, fix: fix ?? revoke('all', name, grantees) })
+    for (const { problem, fix } of await findRevealingKeys(db, oid, owner.name))
+      notes.push({ object: name, problem, fix: fix ?? '' })
   }
-  return { gaps, tables, protectedTables }
+  notes.push(...(await findOwnersFunctions(db, role)))
+  return { gaps, notes, tables, protectedTables }
 }

@@ -47,19 +47,19 @@ export async function findFenceLevel(
   })
   for (const name of found.open)
     causes.push({ problem: `everybody may read ${name}`, fix: revoke('all', name, ['public']) })
-  for (const name of found.indexes) {
+  for (const { name, owner } of found.indexes) {
     causes.push({
-      problem: `index ${name} does not start with user_id as the policy compares it, so it can reveal rows of other users`,
+      problem: `index ${name} does not start with ${owner} as the policy compares it, so it can reveal rows of other users`,
       fix: `drop index ${name};`,
     })
   }
-  for (const { name, earlier } of found.notFirst) {
+  for (const { name, earlier, owner } of found.notFirst) {
     const renames = earlier.map(
       policy => `alter policy ${policy} on ${name} rename to ${afterFirst(policy)};`,
     )
     causes.push({
       problem: `the policy own_rows_first of ${name} is missing or not the first restrictive one by name, so an injected condition can run on rows of other users`,
-      fix: (renames.length > 0 ? renames : policyStatements(name, role)).join(' '),
+      fix: (renames.length > 0 ? renames : policyStatements(name, role, owner)).join(' '),
     })
   }
   // Catches causes that the checks above do not know.

@@ -56,7 +56,7 @@ async function requireSignatures(db: AnyKysely, secret: string): Promise<void> {
   await sql`
     create or replace function trpc_bearer.is_signed_currently() returns boolean
       language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-      select is_current from trpc_bearer.fence_key where ${isSigned}
+      select is_current from trpc_bearer.fence_key where ${isUserSigned}
     $$`.execute(db)
   // PL/pgSQL keeps its plans for the session, and one expression costs the least per transaction.
   // pg_temp is last, so that a caller's temporary table cannot replace a type.
@@ -65,7 +65,15 @@ async function requireSignatures(db: AnyKysely, secret: string): Promise<void> {
       language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
     begin
       return case when current_setting('app.user_id', true) <> '' then coalesce((
-        select current_setting('app.user_id', true) from trpc_bearer.fence_key where ${isSigned}
+        select current_setting('app.user_id', true) from trpc_bearer.fence_key where ${isUserSigned}
+      ), trpc_bearer.refuse_identity()) end;
+    end $$`.execute(db)
+  await sql`
+    create or replace function trpc_bearer.owner_id(name text) returns text
+      language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
+    begin
+      return case when current_setting('app.owner_' || name, true) <> '' then coalesce((
+        select current_setting('app.owner_' || name, true) from trpc_bearer.fence_key where ${isOwnerSigned}
       ), trpc_bearer.refuse_identity()) end;
     end $$`.execute(db)
   await putPoliciesFirst(db)
@@ -87,8 +95,16 @@ async function putPoliciesFirst(db: AnyKysely): Promise<void> {
 }
 
 /** True if a key of the table made the signature: HMAC-SHA-256 (RFC 2104) from both pads. */
-const isSigned = sql.raw(`current_setting('app.user_signature', true) = encode(
-  sha256(outer_pad || sha256(inner_pad || convert_to(current_setting('app.user_id', true), 'UTF8'))), 'hex')`)
+const isSigned = (setting: string, message: string) =>
+  sql.raw(`current_setting(${setting}, true) = encode(
+  sha256(outer_pad || sha256(inner_pad || convert_to(${message}, 'UTF8'))), 'hex')`)
+
+const isUserSigned = isSigned(`'app.user_signature'`, `E'user\\n' || current_setting('app.user_id', true)`)
+const isOwnerSigned = isSigned(
+  `'app.owner_' || name || '_signature'`,
+  `name || E'\\n' || octet_length(current_setting('app.user_id', true)) || E'\\n' || current_setting('app.user_id', true)
+    || E'\\n' || current_setting('app.owner_' || name, true)`,
+)
 
 /** The inner and outer pad of RFC 2104. With them PostgreSQL's sha256 is enough, without an extension. */
 function hmacPads(secret: string): { inner: Buffer; outer: Buffer } {

@@ -2,51 +2,64 @@ import { sql } from 'kysely'
 import { type Migration, type MigrationResult, type MigrationResultSet, Migrator } from 'kysely/migration'
 import { defaultRole, rolePattern } from '../application-role.js'
 import type { AnyKysely } from '../schema.js'
-import * as tasks from './0001_tasks.js'
-import { lockMigrations, migrationTable } from './migration-table.js'
+import * as isolation from './0001_isolation.js'
+import * as tasks from './0002_tasks.js'
+import { createMigrationTable, lockMigrations, migrationTable } from './migration-table.js'
 
-/** The package's own migrations, for the role `app_user`. */
-export const migrations: Record<string, Migration> = migrationsFor(defaultRole)
+const taskMigrations: Record<string, Migration> = { '0002_tasks': tasks }
 
-function migrationsFor(role: string): Record<string, Migration> {
+/** The package's own migrations, the example's tasks included, for the role `app_user`. */
+export const migrations: Record<string, Migration> = { ...isolationFor(defaultRole), ...taskMigrations }
+
+function isolationFor(role: string): Record<string, Migration> {
   if (!rolePattern.test(role)) {
     throw new TypeError(
       `The application role must be a lower-case PostgreSQL name such as app_user, not ${JSON.stringify(role)}.`,
     )
   }
   return {
-    '0001_tasks': { up: db => tasks.up(db, role), down: tasks.down },
+    '0001_isolation': { up: db => isolation.up(db, role), down: isolation.down },
   }
 }
 
 /**
- * Migrates the package's own tables to the latest version, in one transaction. Safe if many processes start at once, directly and
- * through PgBouncer. The table `trpc_bearer_migration` records it, so your own Kysely migrations are independent.
+ * Creates or updates what keeps users apart, in one transaction: the application role and the schema `trpc_bearer`. It touches no
+ * table of the application. Safe if many processes start at once, directly and through PgBouncer. It has its own record, so your own
+ * migrations are independent.
  *
- * @param db the unscoped handle of a login that may create tables and roles
+ * @param db the unscoped handle of a login that may create schemas and roles
  * @param options.role name of the application role. @default 'app_user'
  * @returns the names of the migrations that ran now
  * @throws the error of PostgreSQL; nothing has changed then
  */
 export async function migrateToLatest(db: AnyKysely, { role = defaultRole } = {}): Promise<string[]> {
-  const { error, results = [] } = await runPendingMigrations(db, role)
+  return namesOf(await runPending(db, isolationFor(role)))
+}
+
+/**
+ * Creates or updates the example's table `tasks`, which `tasksRouter` uses. Run {@link migrateToLatest} first.
+ *
+ * @returns the names of the migrations that ran now
+ * @throws Error if the database has another table `tasks`, or if `migrateToLatest` has not run
+ */
+export async function migrateTasks(db: AnyKysely): Promise<string[]> {
+  return namesOf(await runPending(db, taskMigrations))
+}
+
+function namesOf({ error, results = [] }: MigrationResultSet): string[] {
   if (error !== undefined) throw error
   return results.map(result => result.migrationName)
 }
 
-async function runPendingMigrations(db: AnyKysely, role: string): Promise<MigrationResultSet> {
+async function runPending(db: AnyKysely, all: Record<string, Migration>): Promise<MigrationResultSet> {
   const results: MigrationResult[] = []
   try {
-    const all = Object.entries(migrationsFor(role))
     await db.transaction().execute(async trx => {
       await requireSupportedServer(trx)
       await lockMigrations(trx)
-      await sql`
-        create table if not exists ${sql.table(migrationTable)} (
-          name varchar(255) primary key, timestamp varchar(255) not null
-        )`.execute(trx)
+      await createMigrationTable(trx)
       const rows = await trx.selectFrom(migrationTable).select('name').execute()
-      for (const [migrationName, migration] of all) {
+      for (const [migrationName, migration] of Object.entries(all)) {
         if (rows.some(({ name }) => name === migrationName)) continue
         const result: MigrationResult = { migrationName, direction: 'Up', status: 'Error' }
         results.push(result)
@@ -79,32 +92,38 @@ async function requireSupportedServer(db: AnyKysely): Promise<void> {
  */
 class PackageMigrator extends Migrator {
   readonly #db: AnyKysely
-  readonly #role: string
+  readonly #migrations: Record<string, Migration>
 
   constructor(db: AnyKysely, role: string) {
+    const all = { ...isolationFor(role), ...taskMigrations }
     super({
       db,
-      provider: { getMigrations: async () => migrationsFor(role) },
-      migrationTableName: migrationTable,
-      migrationLockTableName: `${migrationTable}_lock`,
+      provider: { getMigrations: async () => all },
+      migrationTableSchema: 'trpc_bearer',
+      migrationTableName: 'migration',
+      migrationLockTableName: 'migration_lock',
     })
     this.#db = db
-    this.#role = role
+    this.#migrations = all
   }
 
   override migrateToLatest(): Promise<MigrationResultSet> {
-    return runPendingMigrations(this.#db, this.#role)
+    return runPending(this.#db, this.#migrations)
   }
 }
 
-/** Creates the migrator of the `kysely` command. Its `migrateToLatest` is the function {@link migrateToLatest}. */
+/** Creates the migrator of the `kysely` command. Its `migrateToLatest` runs the isolation and the example's tasks. */
 export function createMigrator(db: AnyKysely, role = defaultRole): Migrator {
   return new PackageMigrator(db, role)
 }
 
-/** Names of the package's migrations that have not run on this database. Needs no rights of the login. */
-export async function pendingMigrations(db: AnyKysely): Promise<string[]> {
-  const all = Object.keys(migrations)
+/**
+ * Names of the package's migrations that have not run on this database. Needs no rights of the login.
+ *
+ * @param options.tasks whether the example's tasks count
+ */
+export async function pendingMigrations(db: AnyKysely, { tasks = false } = {}): Promise<string[]> {
+  const all = Object.keys(migrations).filter(name => tasks || !(name in taskMigrations))
   const { rows } = await sql<{ exists: boolean }>`
     select to_regprocedure('trpc_bearer.migrations()') is not null as exists`.execute(db)
   if (!rows[0]?.exists) return all

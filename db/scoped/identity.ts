@@ -5,6 +5,8 @@ import type { Preamble } from '../wire/pipeline.js'
 /** Who a statement runs for, and as which role. */
 export interface Caller {
   userId: string
+  /** Other values that own rows, by the names of the option `owners`. Missing: the caller has none. */
+  owners?: Readonly<Record<string, string>> | undefined
   /** Role without privileges of its own, as which the statement runs. */
   role: string
   /** Time limit of a statement, in milliseconds. */
@@ -23,8 +25,10 @@ export type Identify = (caller: Caller) => Identity
 
 /** Options of {@link createIdentify}. */
 export interface IdentifyOptions {
-  /** Signs the user id (HMAC-SHA-256, RFC 2104) for a database that checks signatures. @default unsigned */
+  /** Signs the values of the caller (HMAC-SHA-256, RFC 2104) for a database that checks signatures. @default unsigned */
   secret?: string | undefined
+  /** Names of the option `owners`. @default none */
+  ownerNames?: readonly string[]
   /** Keep the statement prepared on each connection. */
   prepare: boolean
   /** Schemas in which statements find tables. `pg_temp` is last: by default it is first, and a temporary table would hide a real one. */
@@ -38,31 +42,48 @@ const signedSettings = [...settings, 'app.user_signature', 'cpu_operator_cost', 
 const maxSignatures = 10_000
 
 /** Returns a function that makes the identity of a caller. Text and name of the statement are the same for every caller. */
-export function createIdentify({ secret, prepare, searchPath }: IdentifyOptions): Identify {
+export function createIdentify({ secret, ownerNames = [], prepare, searchPath }: IdentifyOptions): Identify {
   const signatures = new LruMap<string, string>({ maxEntries: maxSignatures })
-  const sign = (id: string, key: string) => {
-    const cached = signatures.get(id)
+  const sign = (message: string, key: string) => {
+    const cached = signatures.get(message)
     if (cached !== undefined) return cached
-    const signature = createHmac('sha256', key).update(id).digest('hex')
-    signatures.set(id, signature)
+    const signature = createHmac('sha256', key).update(message).digest('hex')
+    signatures.set(message, signature)
     return signature
   }
-  const names = secret === undefined ? settings : signedSettings
+  const names = [
+    ...(secret === undefined ? settings : signedSettings),
+    ...ownerNames.flatMap(name =>
+      secret === undefined ? [ownerSetting(name)] : [ownerSetting(name), `${ownerSetting(name)}_signature`],
+    ),
+  ]
   const statement = {
     text: `select ${names.map((name, index) => `set_config('${name}', $${index + 1}, true)`).join(', ')}`,
     isEchoed: true,
     ...(prepare && { name: 'trpc_bearer_identity' }),
   }
-  return ({ userId, role, statementTimeout }) => {
+  return ({ userId, owners = {}, role, statementTimeout }) => {
     const values = [userId, role, String(statementTimeout), searchPath()]
+    const owned = ownerNames.map(name => owners[name] ?? '')
     if (secret === undefined) {
-      const standard = { ...statement, values }
+      const standard = { ...statement, values: [...values, ...owned] }
       return { standard, forPrepared: standard }
     }
-    values.push(sign(userId, secret), '0')
+    values.push(sign(userMessage(userId), secret), '0')
+    const signed = ownerNames.flatMap((name, index) => {
+      const value = owned[index] ?? ''
+      return [value, value === '' ? '' : sign(ownerMessage(name, userId, value), secret)]
+    })
     return {
-      standard: { ...statement, values: [...values, 'auto'] },
-      forPrepared: { ...statement, values: [...values, 'force_generic_plan'] },
+      standard: { ...statement, values: [...values, 'auto', ...signed] },
+      forPrepared: { ...statement, values: [...values, 'force_generic_plan', ...signed] },
     }
   }
 }
+
+const ownerSetting = (name: string) => `app.owner_${name}`
+
+// What is signed. The first line says what it is, and a value counts only together with the user.
+const userMessage = (userId: string) => `user\n${userId}`
+const ownerMessage = (name: string, userId: string, value: string) =>
+  `${name}\n${Buffer.byteLength(userId)}\n${userId}\n${value}`

@@ -64,7 +64,7 @@ export class Session {
   /** Sends a statement behind its preambles, in one round trip. */
   async send<R>(preambles: readonly Preamble[], statement: Statement): Promise<StatementResult<R>> {
     this.#requireUsable()
-    const query = new ExtendedQuery<R>(statement)
+    const query = new ExtendedQuery<R>(statement, this.#client)
     const pipeline = new PipelinedQuery(preambles, query)
     this.#client.query(pipeline)
     try {
@@ -86,7 +86,7 @@ export class Session {
   ): AsyncGenerator<R[], void> {
     this.#requireUsable()
     this.#openStreams++
-    const cursor = new RowCursor<R>(text, values)
+    const cursor = new RowCursor<R>(text, values, this.#client)
     const pipeline = new PipelinedQuery(preambles, cursor.handler)
     this.#client.query(pipeline)
     const read = async () => {

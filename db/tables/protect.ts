@@ -1,23 +1,48 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from '../schema.js'
-import { policyStatements } from './policies.js'
-import { findBrokenRules, lacksUserIdIndex, tableTree } from './rules.js'
+import { callerValue, findColumnType, type Owner, type OwnerType, ownerName, ownerTypes } from './owner.js'
+import { appliesTo, policyStatements } from './policies.js'
+import { ancestorsOf, findBrokenRules, lacksOwnerIndex, tableTree } from './rules.js'
+
+/** Options of {@link protectTable}. */
+export interface ProtectOptions {
+  /** The column that says whose a row is: text, varchar, uuid, integer or bigint. @default 'user_id' */
+  owner?: string | undefined
+  /** The value of the caller that it is compared with: a name of the option `owners` of `openDatabase`. @default 'user', the user's id */
+  by?: string | undefined
+}
+
+/** Above this size `create index` would block writes for too long. */
+const bigTable = 256 * 2 ** 20
 
 /**
- * Protects a table: each user sees and writes only the rows whose `user_id` is their own. Call it in the migration that creates the
- * table, after `create table`. Calling it again restores the protection.
+ * Protects a table: each user sees and writes only the rows whose owner column has their id. Call it in a migration. Calling it again
+ * restores the protection.
  *
- * The table needs a column `user_id text` and a btree index that starts with it (a primary key counts). Unique keys must start with
- * `user_id`, and a foreign key must map `user_id` to `user_id` or lead to a shared table: other keys reveal rows of other users.
- *
- * The default of `user_id` becomes the caller's id. Row-level security is enabled and forced, so it applies to the owner too. The
- * application role may select, insert, update and delete.
+ * The table may have rows, any primary key and any foreign keys; a partitioned table is protected with its partitions. Row-level
+ * security is enabled and not forced: the owner of the table sees every row, the application role only those of the caller. The default
+ * of the owner column becomes the caller's id. If no index starts with the owner column, one is created. The application role may select,
+ * insert, update and delete. A caller whose id does not fit the type of the column sees no rows.
  *
  * @param table name of the table, with its schema if that is not the first in the search path (`billing.invoices`)
- * @throws if the table is missing, is a view or breaks one of these rules, or if `migrateToLatest` has not run
+ * @throws Error if the table or the column is missing or has another type, if another policy gives the application role rows, if an
+ * index is missing and the table is over 256 MB, or if `migrateToLatest` has not run
  */
-export async function protectTable(db: AnyKysely, table: string): Promise<void> {
-  await inTransaction(db, trx => protect(trx, table))
+export async function protectTable(
+  db: AnyKysely,
+  table: string,
+  options: ProtectOptions = {},
+): Promise<void> {
+  await inTransaction(db, trx => protect(trx, table, options))
+}
+
+/**
+ * Takes back what `protectTable` has set up. Afterwards the application role cannot use the table.
+ *
+ * @param table name of the table, with its schema if that is not the first in the search path
+ */
+export async function unprotectTable(db: AnyKysely, table: string): Promise<void> {
+  await inTransaction(db, trx => unprotect(trx, table))
 }
 
 /** Without a transaction an audit could see the table half protected. */
@@ -25,39 +50,44 @@ async function inTransaction(db: AnyKysely, change: (trx: AnyKysely) => Promise<
   await (db.isTransaction ? change(db) : db.transaction().execute(change))
 }
 
-async function protect(db: AnyKysely, table: string): Promise<void> {
+async function protect(
+  db: AnyKysely,
+  table: string,
+  { owner: column = 'user_id', by = 'user' }: ProtectOptions,
+): Promise<void> {
+  if (!ownerName.test(by))
+    throw new TypeError(
+      `by must be a name such as org, of lower-case letters, digits and _, not ${JSON.stringify(by)}.`,
+    )
   const name = sql.table(table)
   const relation = quoteTableName(table)
-  const constraint = sql.id(`${table.split('.').at(-1)}_user_id_not_empty`)
   const roleName = await applicationRole(db)
   const role = sql.id(roleName)
-  const broken = await findBrokenRules(db, relation)
-  if (broken.length > 0) {
-    throw new Error(`${table} cannot be protected: ${broken.map(({ problem }) => problem).join(', ')}.`)
-  }
-  if (await lacksUserIdIndex(db, relation)) {
-    throw new Error(
-      `${table} needs an index that starts with user_id, or each statement reads the rows of all users. ` +
-        `Run this before protectTable: create index on ${relation} (user_id);`,
-    )
-  }
-  const [policy] = await otherPolicies(db, relation)
+  const cannot = (why: string) => new Error(`${table} cannot be protected: ${why}.`)
+  const type = await findOwnerType(db, relation, column, cannot)
+  const broken = await findBrokenRules(db, relation, column)
+  if (broken.length > 0) throw cannot(broken.map(({ problem }) => problem).join(', '))
+  const [policy] = await otherPolicies(db, relation, roleName)
   if (policy !== undefined)
-    throw new Error(
-      `${table} cannot be protected: drop its policy ${policy}, or make it restrictive with a name that sorts after own_rows_first.`,
+    throw cannot(
+      `its policy ${policy} applies to ${roleName} too. Drop it, give it to other roles, or make it restrictive with a name that sorts after own_rows_first`,
     )
+  await createOwnerIndex(db, relation, column)
+  const owner: Owner = { column: quoteIdentifier(column), type, by }
   await sql`
-    alter table ${name}
-      drop constraint if exists ${constraint},
-      alter column user_id set not null,
-      alter column user_id set default trpc_bearer.user_id(),
-      add constraint ${constraint} check (user_id <> ''),
-      enable row level security,
-      force row level security`.execute(db)
-  for (const statement of policyStatements(relation, quoteIdentifier(roleName)))
-    await sql.raw(statement).execute(db)
-  await grantSchemaUsage(db, relation, role)
+    delete from trpc_bearer.protected_table where relation not in (select oid from pg_catalog.pg_class)`.execute(
+    db,
+  )
+  await sql`
+    insert into trpc_bearer.protected_table values (${relation}::regclass, ${column}, ${by})
+    on conflict (relation) do update set owner = excluded.owner, owned_by = excluded.owned_by`.execute(db)
   await sql`delete from trpc_bearer.shared_table where relation = ${relation}::regclass`.execute(db)
+  await sql`
+    alter table ${name} alter column ${sql.id(column)} set default ${sql.raw(callerValue(owner))}, enable row level security`.execute(
+    db,
+  )
+  await createPolicies(db, relation, roleName, owner)
+  await grantSchemaUsage(db, relation, role)
   // Default privileges may grant more, such as truncate, which no policy restricts.
   await sql`revoke all on ${name} from public, ${role}`.execute(db)
   await sql`grant select, insert, update, delete on ${name} to ${role}`.execute(db)
@@ -65,10 +95,78 @@ async function protect(db: AnyKysely, table: string): Promise<void> {
     await sql`grant usage on sequence ${sql.raw(sequence)} to ${role}`.execute(db)
 }
 
-async function otherPolicies(db: AnyKysely, relation: string): Promise<string[]> {
+async function findOwnerType(
+  db: AnyKysely,
+  relation: string,
+  column: string,
+  cannot: (why: string) => Error,
+): Promise<OwnerType> {
+  const type = await findColumnType(db, relation, column)
+  const found = ownerTypes.find(known => known === type)
+  if (found !== undefined) return found
+  if (type === null) throw cannot(`it has no column ${column}. Name the column of its owner: { owner: '…' }`)
+  throw cannot(`its column ${column} has the type ${type} instead of text, varchar, uuid, integer or bigint`)
+}
+
+async function createOwnerIndex(db: AnyKysely, relation: string, column: string): Promise<void> {
+  const { isLacking, bytes } = await lacksOwnerIndex(db, relation, column)
+  if (!isLacking) return
+  const on = `on ${relation} (${quoteIdentifier(column)})`
+  if (bytes > bigTable)
+    throw new Error(
+      `${relation} has no index that starts with ${column}, and is too big to create one while others write. Run this before protectTable: create index concurrently ${on};`,
+    )
+  await sql.raw(`create index ${on}`).execute(db)
+}
+
+/** Citus allows no subquery in a policy of a distributed table. */
+async function createPolicies(db: AnyKysely, relation: string, role: string, owner: Owner): Promise<void> {
+  const create = async (form: 'once' | 'inline') => {
+    for (const statement of policyStatements(relation, quoteIdentifier(role), owner, form))
+      await sql.raw(statement).execute(db)
+  }
+  await sql`savepoint own_rows`.execute(db)
+  try {
+    await create('once')
+  } catch (error) {
+    const isUnsupported = error instanceof Error && 'code' in error && error.code === '0A000'
+    if (!isUnsupported) throw error
+    await sql`rollback to own_rows`.execute(db)
+    await create('inline')
+  }
+  await sql`release own_rows`.execute(db)
+}
+
+async function unprotect(db: AnyKysely, table: string): Promise<void> {
+  const name = sql.table(table)
+  const relation = quoteTableName(table)
+  const role = sql.id(await applicationRole(db))
+  const { rows } = await sql<{ owner: string; isDefaultOurs: boolean; hasOtherPolicies: boolean }>`
+    delete from trpc_bearer.protected_table where relation = ${relation}::regclass
+    returning owner,
+      exists (
+        select from pg_catalog.pg_attrdef d join pg_catalog.pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+        where d.adrelid = relation and a.attname = owner
+          and pg_catalog.strpos(pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'trpc_bearer.') > 0
+      ) as "isDefaultOurs",
+      exists (
+        select from pg_catalog.pg_policy where polrelid = relation and polname not in ('own_rows', 'own_rows_first')
+      ) as "hasOtherPolicies"`.execute(db)
+  const [found] = rows
+  if (found === undefined) return
+  await sql`drop policy if exists own_rows on ${name}`.execute(db)
+  await sql`drop policy if exists own_rows_first on ${name}`.execute(db)
+  await sql`revoke all on ${name} from ${role}`.execute(db)
+  if (!found.hasOtherPolicies) await sql`alter table ${name} disable row level security`.execute(db)
+  if (found.isDefaultOurs)
+    await sql`alter table ${name} alter column ${sql.id(found.owner)} drop default`.execute(db)
+}
+
+/** Other policies that give the role rows, and restrictive ones that would come before ours. */
+async function otherPolicies(db: AnyKysely, relation: string, role: string): Promise<string[]> {
   const { rows } = await sql<{ name: string }>`
     select polname as name from pg_catalog.pg_policy
-    where polrelid = ${relation}::regclass
+    where polrelid = ${relation}::regclass and ${appliesTo(role)}
       and case when polpermissive then polname <> 'own_rows' else polname < 'own_rows_first' end`.execute(db)
   return rows.map(row => row.name)
 }
@@ -86,7 +184,7 @@ async function serialSequences(db: AnyKysely, relation: string): Promise<string[
 
 async function applicationRole(db: AnyKysely): Promise<string> {
   const found = await sql<{ exists: boolean }>`
-    select to_regprocedure('trpc_bearer.application_role()') is not null as exists`.execute(db)
+    select to_regprocedure('trpc_bearer.protected_tables()') is not null as exists`.execute(db)
   if (!found.rows[0]?.exists)
     throw new Error('Run the migrations of trpc-bearer (migrateToLatest) before protectTable and shareTable.')
   const { rows } = await sql<{ role: string }>`select trpc_bearer.application_role() as role`.execute(db)
@@ -106,14 +204,9 @@ async function describeTable(
   relation: string,
 ): Promise<{ isTable?: boolean; isProtected?: boolean }> {
   const { rows } = await sql<{ isTable: boolean; isProtected: boolean }>`
-    with recursive ${tableTree(relation)},
-    ancestors as (
-      select inhparent as oid from pg_catalog.pg_inherits where inhrelid = ${relation}::regclass
-      union
-      select h.inhparent from ancestors join pg_catalog.pg_inherits h on h.inhrelid = ancestors.oid
-    )
+    with recursive ${tableTree(relation)}, ${ancestorsOf(relation)}
     select bool_or(relkind in ('r', 'p')) filter (where c.oid = ${relation}::regclass) as "isTable",
-      bool_or(relforcerowsecurity) as "isProtected"
+      bool_or(c.oid in (select relation from trpc_bearer.protected_tables())) as "isProtected"
     from (select oid from tree union select oid from ancestors) related
     join pg_catalog.pg_class c on c.oid = related.oid`.execute(db)
   return rows[0] ?? {}
@@ -142,7 +235,7 @@ async function share(db: AnyKysely, table: string): Promise<void> {
   }
   if (isProtected)
     throw new Error(
-      `${table} cannot be shared: it is protected, or a table that it inherits from or that inherits from it. Drop the policies and disable row-level security first.`,
+      `${table} cannot be shared: it is protected, or a table that it inherits from or that inherits from it. Call unprotectTable first.`,
     )
   await sql`
     insert into trpc_bearer.shared_table values (${relation}::regclass) on conflict do nothing`.execute(db)

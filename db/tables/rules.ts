@@ -1,8 +1,9 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from '../schema.js'
+import { protectedTables } from './policies.js'
 
-/** A rule that a protected table breaks. */
-export interface BrokenRule {
+/** Something about a table that opens or reveals rows of other users. */
+export interface Finding {
   problem: string
   /** The statement that fixes it, or null if the table must be created again. */
   fix: string | null
@@ -14,49 +15,36 @@ export interface BrokenRule {
  * @param roots a query of oids, as `oid`
  */
 const treeOf = (roots: RawBuilder<unknown>) => sql`tree as (
-  select oid, null::oid as parent from (${roots}) root
+  select oid, oid as root, null::oid as parent from (${roots}) root
   union
-  select h.inhrelid, h.inhparent from tree join pg_catalog.pg_inherits h on h.inhparent = tree.oid
+  select h.inhrelid, tree.root, h.inhparent from tree join pg_catalog.pg_inherits h on h.inhparent = tree.oid
 )`
 
 /** SQL for `with recursive`: one table with its partitions and the tables that inherit from it. */
 export const tableTree = (relation: string) => treeOf(sql`select ${relation}::regclass::oid as oid`)
 
+/** SQL for `with recursive`: the tables above the table. They show its rows. */
+export const ancestorsOf = (relation: string) => sql`ancestors as (
+  select h.inhparent as oid, h.inhrelid as child from pg_catalog.pg_inherits h where h.inhrelid = ${relation}::regclass
+  union
+  select h.inhparent, h.inhrelid from ancestors join pg_catalog.pg_inherits h on h.inhrelid = ancestors.oid
+)`
+
 /**
- * Finds the rules that a protected table breaks, with its partitions and the tables that inherit from it. A key that does not start
- * with `user_id` reveals that another user's row exists, and a parent table shows the rows.
+ * Finds what keeps a policy from protecting a table, its partitions and the tables that inherit from it.
  *
  * @param relation a name that `regclass` accepts
+ * @param owner name of the owner column
  */
-export async function findBrokenRules(db: AnyKysely, relation: string): Promise<BrokenRule[]> {
-  const { rows } = await sql<BrokenRule>`
-    with recursive ${tableTree(relation)},
-    -- Any other collation may treat two different ids as equal.
-    deterministic as (select oid from pg_catalog.pg_collation where collisdeterministic),
+export async function findBrokenRules(db: AnyKysely, relation: string, owner: string): Promise<Finding[]> {
+  const { rows } = await sql<Finding>`
+    with recursive ${tableTree(relation)}, ${ancestorsOf(relation)},
     mine as (
-      select c.oid, tree.parent, c.relkind in ('r', 'p') as is_table, c.relispartition, a.attnum as user_id,
-        a.atttypid = 'text'::regtype as is_text, pg_catalog.format_type(a.atttypid, a.atttypmod) as type,
-        a.attcollation in (select oid from deterministic) as is_deterministic
+      select c.oid, tree.parent, c.relkind in ('r', 'p') as is_table, c.relispartition,
+        -- Any other collation may treat two different ids as equal.
+        a.attcollation = 0 or a.attcollation in (select oid from pg_catalog.pg_collation where collisdeterministic) as is_exact
       from tree join pg_catalog.pg_class c on c.oid = tree.oid
-      left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = 'user_id' and not a.attisdropped
-    ),
-    -- A table shows the rows of everything below it, so all ancestors count.
-    ancestors as (
-      select h.inhparent as oid, h.inhrelid as child from mine join pg_catalog.pg_inherits h on h.inhrelid = mine.oid
-      union
-      select h.inhparent, h.inhrelid from ancestors join pg_catalog.pg_inherits h on h.inhrelid = ancestors.oid
-    ),
-    keys as (
-      select i.indexrelid, i.indkey[0] = mine.user_id as is_own,
-        k.conexclop[1] is distinct from 'pg_catalog.=(text,text)'::regoperator and i.indisexclusion as is_loose,
-        i.indcollation[0] in (select oid from deterministic) as is_deterministic,
-        case when k.oid is null then pg_catalog.format('drop index %s;', i.indexrelid::regclass)
-          else pg_catalog.format('alter table %s drop constraint %I;', k.conrelid::regclass, k.conname) end as fix
-      from mine
-      join pg_catalog.pg_index i on i.indrelid = mine.oid and (i.indisunique or i.indisexclusion)
-      join pg_catalog.pg_class c on c.oid = i.indexrelid and not c.relispartition
-      left join pg_catalog.pg_constraint k on k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x')
-      where is_text
+      left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = ${owner} and not a.attisdropped
     )
     select
       pg_catalog.format('%s is not a table (a view uses the policies of its tables if it has security_invoker)', oid::regclass) as problem,
@@ -64,39 +52,62 @@ export async function findBrokenRules(db: AnyKysely, relation: string): Promise<
         when parent is not null then pg_catalog.format('alter table %s no inherit %s;', oid::regclass, parent::regclass) end as fix
     from mine where not is_table
     union all
-    select pg_catalog.format('%s has no column user_id', oid::regclass), null from mine where is_table and user_id is null
-    union all
-    select pg_catalog.format('the user_id of %s has the type %s instead of text', oid::regclass, type), null
-    from mine where is_table and not is_text
-    union all
-    select pg_catalog.format('the user_id of %s must have a deterministic collation', oid::regclass), null
-    from mine where is_table and is_text and not is_deterministic
+    select pg_catalog.format('the column %I of %s must have a deterministic collation', ${owner}::text, oid::regclass), null
+    from mine where is_table and not is_exact
     union all
     select pg_catalog.format('%s inherits from %s, which shows its rows without a policy', child::regclass, p.oid::regclass),
       case when c.relispartition then pg_catalog.format('alter table %s detach partition %s;', p.oid::regclass, c.oid::regclass)
         else pg_catalog.format('alter table %s no inherit %s;', c.oid::regclass, p.oid::regclass) end
     from ancestors join pg_catalog.pg_class p on p.oid = ancestors.oid join pg_catalog.pg_class c on c.oid = ancestors.child
-    where not p.relforcerowsecurity and p.oid not in (select oid from mine)
+    where p.oid not in (select relation from trpc_bearer.protected_tables())
     union all
     select pg_catalog.format('its partition or child %s is shared with all users', oid::regclass),
       pg_catalog.format('delete from trpc_bearer.shared_table where relation = %L::regclass; revoke all on %s from %I;',
         oid::regclass, oid::regclass, trpc_bearer.application_role())
-    from mine where parent is not null and oid in (select trpc_bearer.shared_tables())
+    from mine where parent is not null and oid in (select trpc_bearer.shared_tables())`.execute(db)
+  return rows
+}
+
+/**
+ * Finds keys that reveal to a caller whether a row of another user exists: a unique key that does not start with the owner (its value
+ * is taken), and a foreign key that leads to rows of others (its target exists). They show no column of the row.
+ *
+ * @param relation a name that `regclass` accepts
+ * @param owner name of the owner column
+ */
+export async function findRevealingKeys(db: AnyKysely, relation: string, owner: string): Promise<Finding[]> {
+  const { rows } = await sql<Finding>`
+    with recursive ${tableTree(relation)},
+    mine as (
+      select tree.oid, a.attnum as owner from tree
+      join pg_catalog.pg_attribute a on a.attrelid = tree.oid and a.attname = ${owner} and not a.attisdropped
+    ),
+    own as ${protectedTables},
+    keys as (
+      select i.indexrelid, pg_catalog.format('create unique index concurrently on %s (%I, %s);', i.indrelid::regclass, ${owner}::text, (
+          select string_agg(pg_catalog.pg_get_indexdef(i.indexrelid, n, true), ', ' order by n)
+          from generate_series(1, i.indnkeyatts) n
+          where i.indkey[n - 1] <> mine.owner
+        )) as better,
+        i.indkey[0] = mine.owner and not i.indisexclusion
+          and i.indcollation[0] in (select 0 union all select oid from pg_catalog.pg_collation where collisdeterministic) as is_own
+      from mine
+      join pg_catalog.pg_index i on i.indrelid = mine.oid and (i.indisunique or i.indisexclusion)
+      join pg_catalog.pg_class c on c.oid = i.indexrelid and not c.relispartition
+    )
+    select pg_catalog.format('its key %s does not start with %I, so a caller can find out whether a value exists in somebody''s row',
+        indexrelid::regclass, ${owner}::text) as problem,
+      pg_catalog.format('-- no problem if nobody can guess the values (random ids); else use instead: %s', better) as fix
+    from keys where not is_own
     union all
-    select pg_catalog.format('its key %s does not start with user_id', indexrelid::regclass), fix
-    from keys where not is_own or is_loose
-    union all
-    select pg_catalog.format('its key %s must use a deterministic collation for user_id', indexrelid::regclass), fix
-    from keys where is_own and not is_loose and not is_deterministic
-    union all
-    select pg_catalog.format('its foreign key %I neither maps user_id to user_id nor leads to a shared table', k.conname),
-      pg_catalog.format('alter table %s drop constraint %I;', k.conrelid::regclass, k.conname)
+    select pg_catalog.format('its foreign key %I leads to rows of others in %s, so a caller can find out whether such a row exists',
+        k.conname, k.confrelid::regclass),
+      '-- no problem if nobody can guess the values (random ids); else let the key contain the owner column of both tables'
     from mine
     join pg_catalog.pg_constraint k on k.conrelid = mine.oid and k.contype = 'f' and k.conparentid = 0
-    join pg_catalog.pg_class r on r.oid = k.confrelid
-    left join pg_catalog.pg_attribute a on a.attrelid = r.oid and a.attname = 'user_id'
-    where case when r.relforcerowsecurity then k.conkey[array_position(k.confkey, a.attnum)] is distinct from mine.user_id
-      else mine.user_id <> all (k.conkey) and r.oid not in (select trpc_bearer.shared_tables()) end`.execute(
+    left join own on own.oid = k.confrelid
+    where case when own.oid is not null then k.conkey[array_position(k.confkey, own.owner_number)] is distinct from mine.owner
+      else mine.owner <> all (k.conkey) and k.confrelid not in (select trpc_bearer.shared_tables()) end`.execute(
     db,
   )
   return rows
@@ -104,47 +115,61 @@ export async function findBrokenRules(db: AnyKysely, relation: string): Promise<
 
 /**
  * True if a statement would have to read the rows of all users, because the table or one that inherits from it has no valid btree
- * index that starts with `user_id`. Partial indexes do not count.
+ * index that starts with the owner. Partial indexes do not count.
  */
-export async function lacksUserIdIndex(db: AnyKysely, relation: string): Promise<boolean> {
-  const { rows } = await sql<{ lacking: boolean }>`
+export async function lacksOwnerIndex(
+  db: AnyKysely,
+  relation: string,
+  owner: string,
+): Promise<{ isLacking: boolean; bytes: number }> {
+  const { rows } = await sql<{ isLacking: boolean; bytes: number }>`
     with recursive ${tableTree(relation)}
-    select exists (
+    select (select sum(pg_catalog.pg_table_size(oid)) from tree)::float8 as bytes, exists (
       select from tree
       join pg_catalog.pg_class c on c.oid = tree.oid and (c.relkind = 'r' or c.oid = ${relation}::regclass)
-      join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = 'user_id'
+      join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = ${owner}
       where not exists (
         select from pg_catalog.pg_index i
         join pg_catalog.pg_class x on x.oid = i.indexrelid
         join pg_catalog.pg_am m on m.oid = x.relam and m.amname = 'btree'
         where i.indrelid = c.oid and i.indkey[0] = a.attnum and i.indcollation[0] = a.attcollation
           and i.indisvalid and i.indpred is null)
-    ) as lacking`.execute(db)
-  return rows[0]?.lacking ?? true
+    ) as "isLacking"`.execute(db)
+  return rows[0] ?? { isLacking: true, bytes: 0 }
 }
 
 /**
  * Finds indexes of protected tables through which injected SQL can learn about rows of other users. If the policy cannot use the first
- * column, a leakproof condition or a sort reads the index before the policy, and errors or statistics reveal what it found.
+ * column, a leakproof condition or a sort reads the index before the policy, and errors or statistics reveal what it found. Primary keys
+ * and unique numbers or uuids do not count: ids say nothing about a person, and `findRevealingKeys` notes them.
  *
  * @param tables names with schemas, as `format('%I.%I')` writes them
  * @returns the names of the indexes
  */
-export async function findLeakyIndexes(db: AnyKysely, tables: readonly string[]): Promise<string[]> {
-  const { rows } = await sql<{ name: string }>`
-    with recursive ${treeOf(sql`
+export async function findLeakyIndexes(
+  db: AnyKysely,
+  tables: readonly string[],
+): Promise<{ name: string; owner: string }[]> {
+  const { rows } = await sql<{ name: string; owner: string }>`
+    with recursive own as ${protectedTables}, ${treeOf(sql`
       select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
       where pg_catalog.format('%I.%I', n.nspname, c.relname) = any (${tables})`)}
-    select distinct pg_catalog.format('%I.%I', n.nspname, x.relname) as name
+    select distinct pg_catalog.format('%I.%I', n.nspname, x.relname) as name, own.owner
     from tree
-    join pg_catalog.pg_attribute a on a.attrelid = tree.oid and a.attname = 'user_id' and not a.attisdropped
-    join pg_catalog.pg_index i on i.indrelid = tree.oid
+    join own on own.oid = tree.root
+    join pg_catalog.pg_attribute a on a.attrelid = tree.oid and a.attname = own.owner and not a.attisdropped
+    join pg_catalog.pg_index i on i.indrelid = tree.oid and not i.indisprimary
     join pg_catalog.pg_class x on x.oid = i.indexrelid and not x.relispartition
     join pg_catalog.pg_namespace n on n.oid = x.relnamespace
     join pg_catalog.pg_am am on am.oid = x.relam
-    where not (am.amname in ('btree', 'hash', 'gist') and i.indkey[0] = a.attnum and i.indcollation[0] = a.attcollation and exists (
+    where not (i.indisunique and not exists (
+        select from unnest(i.indkey) with ordinality indexed (number, n)
+        left join pg_catalog.pg_attribute k on k.attrelid = tree.oid and k.attnum = indexed.number and indexed.number > 0
+        where n <= i.indnkeyatts and coalesce(k.atttypid not in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype), true)
+      ))
+      and not (am.amname in ('btree', 'hash', 'gist') and i.indkey[0] = a.attnum and i.indcollation[0] = a.attcollation and exists (
         select from pg_catalog.pg_opclass k join pg_catalog.pg_amop m on m.amopfamily = k.opcfamily
-        where k.oid = i.indclass[0] and m.amopopr = 'pg_catalog.=(text,text)'::regoperator
+        where k.oid = i.indclass[0] and m.amopopr = own.equality
       ))
       and (pg_catalog.pg_indexam_has_property(x.relam, 'can_order') or i.indpred is not null or exists (
         select from generate_series(1, i.indnkeyatts) n where pg_catalog.pg_index_column_has_property(x.oid, n, 'search_nulls')
@@ -157,5 +182,5 @@ export async function findLeakyIndexes(db: AnyKysely, tables: readonly string[])
         where f.proleakproof or m.amoppurpose = 'o'
       ))
     order by 1`.execute(db)
-  return rows.map(row => row.name)
+  return rows
 }

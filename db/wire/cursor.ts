@@ -1,5 +1,6 @@
 import Cursor from 'pg-cursor'
 import { handlerOf, type Submittable } from './protocol.js'
+import type { TypeParsers } from './rows.js'
 
 /**
  * A pg-cursor that reports every error. The original loses an error that comes after the last row (a deferred constraint), throws
@@ -14,8 +15,9 @@ export class RowCursor<R> {
   #reject: ((error: unknown) => void) | undefined
   #hasFailed = false
 
-  constructor(text: string, values: readonly unknown[]) {
-    this.#cursor = new Cursor<R>(text, [...values])
+  /** @param types the client, whose type parsers convert the rows */
+  constructor(text: string, values: readonly unknown[], types: TypeParsers) {
+    this.#cursor = new Cursor<R>(text, [...values], { types })
     const handler = handlerOf(this.#cursor)
     const { handleError, handleDataRow } = handler
     handler.handleError = (error, wire) => {

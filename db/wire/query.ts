@@ -8,7 +8,7 @@ import {
   unexpectedMessage,
   type Wire,
 } from './protocol.js'
-import { RowReader } from './rows.js'
+import { RowReader, type TypeParsers } from './rows.js'
 
 /** A statement with its values. */
 export interface Statement {
@@ -38,17 +38,22 @@ export class ExtendedQuery<R> implements Submittable {
   readonly #cache: { reader?: RowReader }
   readonly #rows: R[] = []
   #reader: RowReader | undefined
+  readonly #types: TypeParsers
   #tag: string[] = []
   #parseError: unknown
   #resolve: (result: StatementResult<R>) => void = () => {}
   #reject: (error: unknown) => void = () => {}
 
-  /** @throws if a value cannot be converted, such as a bigint inside JSON */
-  constructor({ text, name, values = [], cache = {} }: Statement) {
+  /**
+   * @param types the client, whose type parsers convert the rows
+   * @throws if a value cannot be converted, such as a bigint inside JSON
+   */
+  constructor({ text, name, values = [], cache = {} }: Statement, types: TypeParsers) {
     this.text = text
     this.name = name
     this.#values = values.map(value => prepareValue(value))
     this.#cache = cache
+    this.#types = types
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -65,7 +70,7 @@ export class ExtendedQuery<R> implements Submittable {
   }
 
   handleRowDescription({ fields }: RowDescription) {
-    if (!this.#cache.reader?.matches(fields)) this.#cache.reader = new RowReader(fields)
+    if (!this.#cache.reader?.matches(fields)) this.#cache.reader = new RowReader(fields, this.#types)
     this.#reader = this.#cache.reader
   }
 

@@ -1,7 +1,11 @@
-import pg from 'pg'
 import type { Field } from './protocol.js'
 
 type Row = Record<string, unknown>
+
+/** The type parsers of a pg client: those of its pool, or pg's. */
+export interface TypeParsers {
+  getTypeParser(oid: number): (text: string) => unknown
+}
 
 /** Turns the values of a row into an object, as pg does. Can be reused while the columns stay the same. */
 export class RowReader {
@@ -10,9 +14,9 @@ export class RowReader {
   /** Defines every column as an own property, even one called `__proto__`. */
   readonly #template: Row
 
-  constructor(fields: readonly Field[]) {
+  constructor(fields: readonly Field[], types: TypeParsers) {
     this.#fields = fields
-    this.#parsers = fields.map(({ dataTypeID }) => pg.types.getTypeParser(dataTypeID))
+    this.#parsers = fields.map(({ dataTypeID }) => types.getTypeParser(dataTypeID))
     this.#template = Object.fromEntries(fields.map(({ name }) => [name, null]))
   }
 

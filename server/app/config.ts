@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { defaultRole, rolePattern } from '../../db/application-role.js'
 import { minFenceSecret } from '../../db/fence/secret.js'
+import { databaseUrlProblem } from '../../db/pool.js'
 import { isLoopback, isSafeUrl } from '../verifier/keys/safe-url.js'
 
 /** The environment is wrong. The message has one line for each variable: its name, what is wrong and what to use. */
@@ -58,24 +59,10 @@ const webUrl = z
 const isOrigin = (value: string) =>
   URL.canParse(value) && new URL(value).origin === value && !value.includes('*')
 
-function isDecodable(url: string): boolean {
-  try {
-    return decodeURIComponent(url) !== ''
-  } catch {
-    return false
-  }
-}
-
-/** pg also accepts a URL without a host, if its query names a socket. */
-const isPostgresUrl = (url: string) =>
-  /^postgres(ql)?:\/\//.test(url) && URL.canParse(url.replace('@/', '@localhost/'))
-
-const postgresUrl = text
-  .refine(isPostgresUrl, {
-    error: 'is not a PostgreSQL URL. Use postgres://user:password@host:5432/database',
-    abort: true,
-  })
-  .refine(isDecodable, 'has a % that is not encoded. Write a % of the password as %25.')
+const postgresUrl = text.superRefine((url, issues) => {
+  const message = databaseUrlProblem(url)
+  if (message !== undefined) issues.addIssue({ code: 'custom', message })
+})
 
 const hostPattern = /^[\w.:-]+$/
 

@@ -56,7 +56,7 @@ async function readDatabaseState(database: OpenDatabase, onProblem: OnProblem): 
 }
 
 async function checkDatabase({ admin, fence }: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
-  const pending = await pendingMigrations(admin)
+  const pending = await pendingMigrations(admin, { tasks: true })
   if (pending.length > 0) {
     return { state: `The schema is not up to date (${pending.join(', ')}): run npm run migrate.` }
   }

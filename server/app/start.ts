@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createAdaptorServer } from '@hono/node-server'
 import type { Logger } from 'pino'
+import { migrateTasks } from '../../db/migrations/migrator.js'
 import { type OpenDatabase, openDatabase } from '../../db/open-database.js'
 import { createVerifier, type Verifier } from '../verifier/create-verifier.js'
 import { startIssuer } from './better-auth.js'
@@ -59,6 +60,7 @@ export async function start(config: Config): Promise<RunningServer> {
     socket.once('close', () => sockets.delete(socket))
   })
   try {
+    if (config.databaseUrl === undefined) await migrateTasks(database.admin)
     const url = await listen(server, config)
     closers.unshift(() => closeServer(server, sockets))
     const { issuer, audience, jwksUrl } = config.issuer.kind === 'remote' ? config.issuer : issuerAt(url)

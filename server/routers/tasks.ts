@@ -1,11 +1,12 @@
 import { TRPCError } from '@trpc/server'
-import { type Selectable, sql } from 'kysely'
+import { type Kysely, type Selectable, sql } from 'kysely'
 import { z } from 'zod'
-import type { TasksTable } from '../../db/schema.js'
+import type { Database } from '../../db/schema.js'
 import { type Task, taskCreateInput, taskIdInput, taskListInput, taskUpdateInput } from '../../shared/task.js'
 import { VersionConflict } from '../trpc/errors.js'
 import { protectedProcedure, router } from '../trpc/procedures.js'
 import { decodeCursor, encodeCursor } from './task-cursor.js'
+import type { TasksTable } from './tasks-table.js'
 
 const listInput = taskListInput.transform((input, issues) => {
   const after = typeof input.cursor === 'string' ? decodeCursor(input.cursor) : null
@@ -18,12 +19,15 @@ const listInput = taskListInput.transform((input, issues) => {
   return z.NEVER
 })
 
+/** The application's tables have no tasks unless it adds them: the type is the router's own. */
+const tasksOf = ({ db }: { db: Kysely<Database> }) => db.withTables<{ tasks: TasksTable }>()
+
 /** The tasks of the caller. Queries name `user_id` for the index and for sharding; the policy isolates without it too. */
 export const tasksRouter = router({
   /** A page of tasks, newest first. */
   list: protectedProcedure.input(listInput).query(async ({ ctx, input }) => {
     const { limit, after, status, search } = input
-    let query = ctx.db.selectFrom('tasks').selectAll().where('user_id', '=', ctx.user.id)
+    let query = tasksOf(ctx).selectFrom('tasks').selectAll().where('user_id', '=', ctx.user.id)
     if (status !== 'all') query = query.where('completed', '=', status === 'done')
     if (after) {
       const { createdAt, id } = after
@@ -50,7 +54,7 @@ export const tasksRouter = router({
 
   /** One task. */
   get: protectedProcedure.input(taskIdInput).query(async ({ ctx, input }) => {
-    const row = await ctx.db
+    const row = await tasksOf(ctx)
       .selectFrom('tasks')
       .selectAll()
       .where('user_id', '=', ctx.user.id)
@@ -63,7 +67,7 @@ export const tasksRouter = router({
   /** Creates a task. With an `id` from the client it can be repeated: it returns the caller's task with that id unchanged. */
   create: protectedProcedure.input(taskCreateInput).mutation(async ({ ctx, input }) => {
     const { id = uuidv7(), title, notes, dueAt } = input
-    const row = await ctx.db
+    const row = await tasksOf(ctx)
       .insertInto('tasks')
       .values({ user_id: ctx.user.id, id, title, notes, due_at: dueAt?.toISOString() })
       // An update that changes nothing, because `do nothing` returns no row and a second select misses a concurrent insert.
@@ -78,7 +82,7 @@ export const tasksRouter = router({
   /** Updates a task. If `version` is given and is not the current one: CONFLICT with the current task. */
   update: protectedProcedure.input(taskUpdateInput).mutation(async ({ ctx, input }) => {
     const { id, version, title, notes, completed, dueAt } = input
-    const own = ctx.db.updateTable('tasks').where('user_id', '=', ctx.user.id).where('id', '=', id)
+    const own = tasksOf(ctx).updateTable('tasks').where('user_id', '=', ctx.user.id).where('id', '=', id)
     const row = await own
       .$if(version !== undefined, update => update.where('version', '=', version ?? 0))
       .set(column => ({
@@ -92,7 +96,7 @@ export const tasksRouter = router({
       .returningAll()
       .executeTakeFirst()
     if (row !== undefined) return toTask(row)
-    const current = await ctx.db
+    const current = await tasksOf(ctx)
       .selectFrom('tasks')
       .selectAll()
       .where('user_id', '=', ctx.user.id)
@@ -105,7 +109,7 @@ export const tasksRouter = router({
 
   /** Deletes a task. */
   delete: protectedProcedure.input(taskIdInput).mutation(async ({ ctx, input }) => {
-    const { numDeletedRows } = await ctx.db
+    const { numDeletedRows } = await tasksOf(ctx)
       .deleteFrom('tasks')
       .where('user_id', '=', ctx.user.id)
       .where('id', '=', input.id)
@@ -116,7 +120,7 @@ export const tasksRouter = router({
 
   /** Deletes the caller's completed tasks. */
   clearCompleted: protectedProcedure.mutation(async ({ ctx }) => {
-    const { numDeletedRows } = await ctx.db
+    const { numDeletedRows } = await tasksOf(ctx)
       .deleteFrom('tasks')
       .where('user_id', '=', ctx.user.id)
       .where('completed', '=', true)

@@ -62,7 +62,7 @@ export function createContextFactory({ verifier, database }: ContextOptions) {
       const token = bearerToken(req)
       const verify = () => verifier.verify(token)
       const user = await verify()
-      const db = database.forUser(user.id, { signal: info?.signal })
+      const db = database.forUser(user, { signal: info?.signal })
       return {
         user,
         [guardState]: { refusal: null, db, requestId, verify, verifiedAt: performance.now() },

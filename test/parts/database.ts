@@ -1,6 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { inject } from 'vitest'
-import { type DatabaseOptions, migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
+import {
+  type DatabaseOptions,
+  migrateTasks,
+  migrateToLatest,
+  type OpenDatabase,
+  openDatabase,
+} from '../../db/index.js'
 import { run } from './program.js'
 import { runSql } from './run-sql.js'
 import { fastFolder, temporaryFolder } from './temporary-folder.js'
@@ -61,7 +67,9 @@ async function createDatabase(template: string) {
 /** Migrates a database, as `npm run migrate` does. */
 export async function migrate(url: string): Promise<void> {
   const { admin, close } = await openDatabase({ url })
-  await migrateToLatest(admin).finally(close)
+  await migrateToLatest(admin)
+    .then(() => migrateTasks(admin))
+    .finally(close)
 }
 
 /** An open, migrated database of either kind. */

@@ -11,12 +11,12 @@ export type IsolationMutant = (database: OpenDatabase & { url: string | null }) 
 function byHand(url: string, identity: (userId: string) => string[]): OpenDatabase['forUser'] {
   const pool = new pg.Pool({ connectionString: url, max: 3 })
   pool.on('error', () => {})
-  return userId =>
+  return user =>
     new Kysely<Database>({
       dialect: new PostgresDialect({
         pool: { connect: () => pool.connect(), end: async () => {}, options: pool.options },
         onReserveConnection: async connection => {
-          for (const text of identity(userId)) await connection.executeQuery(CompiledQuery.raw(text))
+          for (const text of identity(typeof user === 'string' ? user : user.id)) await connection.executeQuery(CompiledQuery.raw(text))
         },
       }),
     })

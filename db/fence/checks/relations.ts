@@ -1,20 +1,23 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from '../../schema.js'
-import { appliesTo, policyStatements, printedPolicies } from '../../tables/policies.js'
+import type { Owner } from '../../tables/owner.js'
+import { appliesTo, policyStatements, protectedTables } from '../../tables/policies.js'
 import { belongsToExtension, type FenceGap, granteesUsableBy, revoke } from '../gap.js'
 
-/** A relation on which the role has any privilege: its own, from PUBLIC or inherited. Or a table that callers need. */
+/** A relation on which the role has any privilege: its own, from PUBLIC or inherited. Or a table that was given to `protectTable`. */
 export interface ReachableRelation {
   /** PostgreSQL does not resolve a name in a schema that the login may not use, so checks use the oid. */
   oid: string
   name: string
   schema: string
   kind: 'table' | 'view' | 'other'
-  /** The table of tasks, or a table with a policy that has the name or the conditions of `own_rows`. */
-  isProtected: boolean
-  isTasks: boolean
+  /** What `protectTable` was called with; null if it was not called for this table. */
+  owner: (Pick<Owner, 'column' | 'by'> & { type: Owner['type'] | null; name: string }) | null
   isShared: boolean
-  isForced: boolean
+  /** Row-level security is enabled. */
+  isEnabled: boolean
+  /** The role, or one that it inherits from, owns it: policies do not bind an owner. */
+  isOwned: boolean
   isInvoker: boolean
   /** The role may use the schema. */
   isOpen: boolean
@@ -23,7 +26,9 @@ export interface ReachableRelation {
   grantees: string[]
   /** Rewrite rules. They run with the rights of the owner, even on a view with `security_invoker`. */
   rules: string[]
-  /** The policy of `protectTable` gives callers access to their rows; on the tasks for every command. */
+  /** A policy applies to the role. */
+  hasPolicy: boolean
+  /** The policies of `protectTable` give callers access to their rows, for every command. */
   hasOwnPolicy: boolean
   /** Policies that allow more than the own rows. */
   loosePolicies: string[]
@@ -34,20 +39,19 @@ export interface ReachableRelation {
  * because a view can read from it.
  *
  * @param db its search path must be empty, so that names and policies are printed with their schema
- * @param options.tasks oid of the table of tasks
  */
 export async function findReachableRelations(
   db: Kysely<Database>,
-  { role, tasks }: { role: string; tasks: number | null },
+  role: string,
 ): Promise<ReachableRelation[]> {
   const { rows } = await sql<ReachableRelation>`
     select c.oid::text as oid, c.oid::regclass::text as name, quote_ident(n.nspname) as schema,
       case when c.relkind in ('r', 'p') then 'table' when c.relkind = 'v' then 'view' else 'other' end as kind,
-      c.oid is not distinct from ${tasks}::oid or coalesce(p.is_bound or p.is_named, false) as "isProtected",
-      c.oid is not distinct from ${tasks}::oid as "isTasks",
-      c.relkind in ('r', 'p') and c.oid in (select trpc_bearer.shared_tables()) and not c.relforcerowsecurity
-        and p.is_bound is not true as "isShared",
-      c.relrowsecurity and c.relforcerowsecurity as "isForced",
+      case when own.oid is not null then json_build_object(
+        'name', own.owner, 'column', quote_ident(own.owner), 'type', own.owner_type, 'by', own.owned_by) end as owner,
+      c.relkind in ('r', 'p') and c.oid in (select trpc_bearer.shared_tables()) and own.oid is null as "isShared",
+      c.relrowsecurity as "isEnabled",
+      pg_has_role(${role}, c.relowner, 'usage') as "isOwned",
       coalesce((
         select option_value::boolean from pg_options_to_table(c.reloptions) where option_name = 'security_invoker'
       ), false) as "isInvoker",
@@ -65,28 +69,29 @@ export async function findReachableRelations(
       array(
         select quote_ident(w.rulename) from pg_catalog.pg_rewrite w where w.ev_class = c.oid and w.rulename <> '_RETURN'
       ) as rules,
-      coalesce(case when c.oid = ${tasks}::oid then p.is_whole else p.is_bound end, false) as "hasOwnPolicy",
+      coalesce(p.is_bound, false) as "hasPolicy",
+      coalesce(p.is_whole, false) as "hasOwnPolicy",
       coalesce(p.loose, '{}') as "loosePolicies"
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-    left join (
-      select polrelid, bool_or(polname = 'own_rows') as is_named, bool_or(is_bound and (is_read or is_write)) as is_bound,
+    left join ${protectedTables} own on own.oid = c.oid
+    left join lateral (
+      select bool_or(is_bound) as is_bound,
         bool_or(is_bound and is_read and is_write is not false and polcmd = '*')
           or count(distinct polcmd) filter (where is_bound and (is_read or is_write) and polcmd <> '*') = 4 as is_whole,
-        array_agg(quote_ident(polname)) filter (where is_bound and (not is_read or not is_write)) as loose
+        array_agg(quote_ident(polname)) filter (where is_bound and (is_read is not true and polqual is not null or is_write is not true and polwithcheck is not null)) as loose
       from (
         select *, polpermissive and ${appliesTo(role)} as is_bound,
-          pg_get_expr(polqual, polrelid) = ${printedPolicies.ownRows.using} as is_read,
-          pg_get_expr(polwithcheck, polrelid) = ${printedPolicies.ownRows.check} as is_write
-        from pg_catalog.pg_policy
+          pg_get_expr(polqual, polrelid) = any (own.using_conditions) as is_read,
+          pg_get_expr(polwithcheck, polrelid) = any (own.check_conditions) as is_write
+        from pg_catalog.pg_policy where polrelid = c.oid
       ) policy
-      group by polrelid
-    ) p on p.polrelid = c.oid
+    ) p on true
     where c.relkind in ('r', 'p', 'v', 'm', 'f')
       and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname !~ '^pg_(toast|temp)'
       and (has_table_privilege(${role}, c.oid, 'select, insert, update, delete, truncate, references, trigger')
         or has_any_column_privilege(${role}, c.oid, 'select, insert, update, references')
-        or p.is_bound or c.oid = ${tasks}::oid)
+        or own.oid is not null)
       and not ${belongsToExtension}
     order by 1`.execute(db)
   return rows
@@ -94,8 +99,13 @@ export async function findReachableRelations(
 
 /** Finds the gaps of one relation. */
 export function findRelationGaps(relation: ReachableRelation, role: string): FenceGap[] {
-  const { name, kind, isProtected, isShared, isForced, isInvoker, rights, grantees, rules } = relation
+  const { name, kind, owner, isShared, isEnabled, isOwned, isInvoker, hasPolicy, rights, grantees, rules } =
+    relation
   const gap = (problem: string, fix: string) => [{ object: name, problem, fix }]
+  if (isOwned) {
+    const fix = `alter ${kind === 'view' ? 'view' : 'table'} ${name} owner to current_user;`
+    return gap(`the role ${role} owns it, and policies do not restrict an owner`, fix)
+  }
   if (rules.length > 0) {
     const drops = rules.map(rule => `drop rule ${rule} on ${name};`)
     return gap(`its rule ${rules.join(', ')} runs with the rights of the owner`, drops.join(' '))
@@ -113,47 +123,53 @@ export function findRelationGaps(relation: ReachableRelation, role: string): Fen
   }
   if (kind === 'other')
     return gap('the role can reach it, and no policy can protect it', revoke('all', name, grantees))
-  if (!isForced && !isProtected) {
-    return gap(
-      'the role can reach it, and no policy protects it (call protectTable or shareTable in a migration)',
-      revoke('all', name, grantees),
-    )
-  }
-  return findProtectedTableGaps(relation, role)
+  if (owner !== null) return findProtectedTableGaps(relation, owner, role)
+  const isClosed = isEnabled && !hasPolicy && !rights.some(right => withoutPolicy.has(right))
+  if (isClosed) return []
+  return gap(
+    'the role can reach it, and it was never given to protectTable or shareTable',
+    `${revoke('all', name, grantees)} -- or call protectTable or shareTable for it in a migration`,
+  )
 }
 
 /** Checks that everything `protectTable` sets up is still in place. */
-function findProtectedTableGaps(relation: ReachableRelation, role: string): FenceGap[] {
-  const { name, schema, isTasks, isProtected, isForced, isOpen, rights, hasOwnPolicy, loosePolicies } =
-    relation
+function findProtectedTableGaps(
+  { name, isEnabled, rights, grantees, hasOwnPolicy, loosePolicies }: ReachableRelation,
+  { type, ...owner }: NonNullable<ReachableRelation['owner']>,
+  role: string,
+): FenceGap[] {
   const gaps: FenceGap[] = []
   const gap = (problem: string, fix: string) => gaps.push({ object: name, problem, fix })
-  if (!isForced) {
-    const fix = `alter table ${name} enable row level security, force row level security;`
-    gap('its policy has no effect, because row-level security is not enabled and forced', fix)
+  if (type === null) {
+    gap(
+      `its owner column ${owner.column} is missing, or has a type that cannot be an owner`,
+      '-- call protectTable again, with the name of the column that it has now',
+    )
+    return gaps
   }
+  if (!isEnabled)
+    gap(
+      'its policy has no effect, because row-level security is not enabled',
+      `alter table ${name} enable row level security;`,
+    )
   const unprotected = rights.filter(right => withoutPolicy.has(right)).join(', ')
   if (unprotected !== '')
     gap(
       `the role has ${unprotected} on it, and no policy restricts that`,
-      revoke(unprotected, name, relation.grantees),
+      revoke(unprotected, name, grantees),
     )
   const drops = loosePolicies.map(policy => `drop policy ${policy} on ${name};`)
-  const restore =
-    isProtected && !hasOwnPolicy
-      ? [
-          ...drops.filter(drop => drop !== `drop policy own_rows on ${name};`),
-          ...policyStatements(name, role),
-        ]
-      : drops
+  const restore = hasOwnPolicy
+    ? drops
+    : [
+        ...drops.filter(drop => drop !== `drop policy own_rows on ${name};`),
+        ...policyStatements(name, role, { ...owner, type }),
+      ]
   if (loosePolicies.length > 0)
     gap(`its policy ${loosePolicies.join(', ')} allows more than the own rows`, restore.join(' '))
   else if (restore.length > 0) gap('no policy gives callers access to their rows', restore.join(' '))
-  const isMissingRights = isTasks ? needed.some(right => !rights.includes(right)) : rights.length === 0
-  if (isProtected && isMissingRights)
+  if (rights.length === 0)
     gap('callers need it, but the role may not use it', `grant ${needed.join(', ')} on ${name} to ${role};`)
-  if (isTasks && !isOpen)
-    gap('callers need it, but the role may not use its schema', `grant usage on schema ${schema} to ${role};`)
   return gaps
 }
 

@@ -35,18 +35,18 @@ test('nobody waits for a repeated audit, and it runs once', async () => {
   )
   const gate = createFenceGate(find, { now: () => now })
   const first = gate.check()
-  finish({ level: 'plain', gaps: [] })
+  finish({ level: 'plain', gaps: [], notes: [] })
   await first
   now += 60_001
   await Promise.all(Array.from({ length: 1_000 }, gate.check))
   expect(find).toHaveBeenCalledTimes(2)
-  finish({ level: 'plain', gaps: [{ object: 'tasks', problem: 'is open', fix: 'close it' }] })
+  finish({ level: 'plain', gaps: [{ object: 'tasks', problem: 'is open', fix: 'close it' }], notes: [] })
   await vi.waitFor(() => expect(gate.check()).rejects.toThrow(FenceError))
 })
 
 test('failing audits close the gate after three minutes, with a warning before', async () => {
   let now = 0
-  const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [] }))
+  const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [], notes: [] }))
   const onProblem = vi.fn()
   const gate = createFenceGate(find, { now: () => now, onProblem })
   await gate.check()
@@ -62,7 +62,7 @@ test('failing audits close the gate after three minutes, with a warning before',
   await expect(gate.check()).rejects.toMatchObject({ name: 'DatabaseUnavailableError', cause: failure })
   now += 60_000
   await expect(gate.check()).rejects.toMatchObject({ name: 'DatabaseUnavailableError', cause: failure })
-  find.mockResolvedValue({ level: 'plain', gaps: [] })
+  find.mockResolvedValue({ level: 'plain', gaps: [], notes: [] })
   await gate.check()
 })
 
@@ -71,12 +71,13 @@ test.each([
   ['a clock that is set back', -86_400_000],
 ])('after %s the audit runs before the next caller passes', async (_, time) => {
   let now = 1e12
-  const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [] }))
+  const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [], notes: [] }))
   const gate = createFenceGate(find, { now: () => now })
   await gate.check()
   find.mockResolvedValue({
     level: 'plain',
     gaps: [{ object: 'tasks', problem: 'is open', fix: 'close it' }],
+    notes: [],
   })
   now += time
   await expect(gate.check()).rejects.toThrow(FenceError)
@@ -114,7 +115,7 @@ test.each([
 ])('a hook that %s stops neither the process nor the gate', async (_, onProblem) => {
   const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
   let now = 0
-  const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [] }))
+  const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [], notes: [] }))
   const gate = createFenceGate(find, { now: () => now, onProblem })
   await gate.check()
   find.mockRejectedValueOnce(new Error('away'))

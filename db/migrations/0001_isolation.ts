@@ -1,0 +1,155 @@
+import { type Kysely, sql } from 'kysely'
+import type { AnyKysely } from '../schema.js'
+import { protectTable } from '../tables/protect.js'
+import { migrationTable } from './migration-table.js'
+
+/**
+ * Creates the application role, and the schema `trpc_bearer` with the functions that every policy calls. On a database of an earlier
+ * version it also renews the policies of the protected tables.
+ *
+ * @param role name of the role that scoped statements run as
+ */
+export async function up(db: AnyKysely, role: string): Promise<void> {
+  await createRole(db, role)
+  await sql`
+    create or replace function trpc_bearer.application_role() returns name
+      language sql immutable parallel safe set search_path = ''
+      return ${sql.lit(role)}::name`.execute(db)
+  await createIdentityFunctions(db)
+  await createConversions(db)
+  // At the level signed it rejects a plan that could run a caller's condition before the policy.
+  await createUnlessItExists(
+    db,
+    'trpc_bearer.policies_first()',
+    sql`
+    create function trpc_bearer.policies_first() returns boolean
+      language sql immutable parallel safe
+      return true`,
+  )
+  // To every role, because the serving login needs it for the audit.
+  await sql`grant usage on schema trpc_bearer to public`.execute(db)
+  await createTableLists(db)
+  await sql`
+    create or replace function trpc_bearer.migrations() returns setof text
+      language sql stable security definer set search_path = ''
+      begin atomic select name from ${sql.table(migrationTable)}; end`.execute(db)
+  await renewProtection(db)
+}
+
+/** Drops the schema. The role stays, because other databases of the cluster may use it. */
+export async function down(db: AnyKysely): Promise<void> {
+  await sql`drop schema trpc_bearer cascade`.execute(db)
+}
+
+/**
+ * On a used connection a setting is '' instead of null: without nullif an empty id would match rows. They set no search path, so that
+ * the planner can inline them: every name in them is qualified.
+ */
+async function createIdentityFunctions(db: AnyKysely): Promise<void> {
+  await createUnlessItExists(
+    db,
+    'trpc_bearer.user_id()',
+    sql`
+    create function trpc_bearer.user_id() returns text
+      language sql stable parallel safe
+      return nullif(pg_catalog.current_setting('app.user_id', true), '')`,
+  )
+  await createUnlessItExists(
+    db,
+    'trpc_bearer.owner_id(text)',
+    sql`
+    create function trpc_bearer.owner_id(name text) returns text
+      language sql stable parallel safe
+      return nullif(pg_catalog.current_setting('app.owner_' operator(pg_catalog.||) name, true), '')`,
+  )
+}
+
+/**
+ * Convert an id to the type of an owner column. An id that is not exactly how PostgreSQL prints the value becomes null, so that two
+ * ids never own the same rows.
+ */
+async function createConversions(db: AnyKysely): Promise<void> {
+  const integer = (type: 'integer' | 'bigint', least: string, greatest: string) => sql`
+    create or replace function trpc_bearer.as_${sql.raw(type)}(id text) returns ${sql.raw(type)}
+      language sql immutable parallel safe
+      return case when id operator(pg_catalog.~) '^(0|-?[1-9][0-9]{0,18})$' then
+        case when id::pg_catalog.numeric operator(pg_catalog.>=) ${sql.raw(least)}::pg_catalog.numeric
+          and id::pg_catalog.numeric operator(pg_catalog.<=) ${sql.raw(greatest)}::pg_catalog.numeric
+        then id::${sql.raw(type)} end end`
+  await integer('integer', '-2147483648', '2147483647').execute(db)
+  await integer('bigint', '-9223372036854775808', '9223372036854775807').execute(db)
+  await sql`
+    create or replace function trpc_bearer.as_uuid(id text) returns uuid
+      language sql immutable parallel safe
+      return case when id operator(pg_catalog.~) '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then id::pg_catalog.uuid end`.execute(
+    db,
+  )
+}
+
+/** The level `signed` has replaced some functions: those stay. */
+async function createUnlessItExists(db: AnyKysely, name: string, create: ReturnType<typeof sql>) {
+  const { rows } = await sql<{
+    exists: boolean
+  }>`select to_regprocedure(${name}) is not null as exists`.execute(db)
+  if (!rows[0]?.exists) await create.execute(db)
+}
+
+/** The tables that were given to `protectTable` and `shareTable`. The serving login reads them through functions. */
+async function createTableLists(db: AnyKysely): Promise<void> {
+  await sql`create table if not exists trpc_bearer.shared_table (relation regclass primary key)`.execute(db)
+  await sql`
+    create table if not exists trpc_bearer.protected_table (
+      relation regclass primary key, owner name not null, owned_by text not null
+    )`.execute(db)
+  await sql`
+    create or replace function trpc_bearer.shared_tables() returns setof regclass
+      language sql stable security definer set search_path = ''
+      begin atomic select relation from trpc_bearer.shared_table; end`.execute(db)
+  await sql`
+    create or replace function trpc_bearer.protected_tables() returns setof trpc_bearer.protected_table
+      language sql stable security definer set search_path = ''
+      begin atomic select * from trpc_bearer.protected_table; end`.execute(db)
+}
+
+/** An earlier version forced row-level security, which hid the rows from the owner of the tables too. */
+async function renewProtection(db: AnyKysely): Promise<void> {
+  const { rows } = await sql<{ schema: string; name: string }>`
+    select nspname as schema, relname as name
+    from pg_catalog.pg_policy join pg_catalog.pg_class c on c.oid = polrelid
+    join pg_catalog.pg_namespace n on n.oid = relnamespace
+    where polname = 'own_rows' and polpermissive and relforcerowsecurity
+      and c.oid not in (select relation from trpc_bearer.protected_table)`.execute(db)
+  for (const { schema, name } of rows) {
+    await sql`alter table ${sql.id(schema, name)} no force row level security`.execute(db)
+    await protectTable(db, `${schema}.${name}`)
+  }
+}
+
+/**
+ * Ignores and retries conflicts: roles belong to the cluster and locks to one database, so two migrations can create one role at the
+ * same time. The grant to itself is for a login that both migrates and serves: from PostgreSQL 16 on it needs one.
+ */
+async function createRole(db: Kysely<unknown>, role: string): Promise<void> {
+  await sql`
+    do $$
+    declare
+      role_name constant text := ${sql.lit(role)};
+      membership constant text := case when current_setting('server_version_num')::int >= 160000 then 'SET' else 'MEMBER' end;
+    begin
+      begin
+        if not exists (select from pg_catalog.pg_roles where rolname = role_name) then
+          execute pg_catalog.format('create role %I nologin', role_name);
+        end if;
+      exception when duplicate_object or unique_violation then null;
+      end;
+      for attempt in 1..20 loop
+        begin
+          if not pg_catalog.pg_has_role(current_user, role_name, membership) then
+            execute pg_catalog.format('grant %I to current_user', role_name);
+          end if;
+          exit;
+        exception when unique_violation or internal_error then perform pg_catalog.pg_sleep(0.05);
+        end;
+      end loop;
+    end $$`.execute(db)
+}

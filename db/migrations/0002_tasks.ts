@@ -1,0 +1,41 @@
+import { sql } from 'kysely'
+import type { AnyKysely } from '../schema.js'
+import { protectTable } from '../tables/protect.js'
+
+/** Creates the example's table of tasks. */
+export async function up(db: AnyKysely): Promise<void> {
+  const { rows } = await sql<{ exists: boolean }>`select to_regclass('tasks') is not null as exists`.execute(
+    db,
+  )
+  if (rows[0]?.exists)
+    throw new Error(
+      'The database has another table tasks. migrateTasks creates the table of the example, which your application does not need: leave it out, and tasksRouter too.',
+    )
+  await db.schema
+    .createTable('tasks')
+    .addColumn('user_id', 'text', column => column.notNull())
+    .addColumn('id', 'uuid', column => column.notNull())
+    .addColumn('title', 'text', column => column.notNull().check(sql`char_length(title) between 1 and 500`))
+    .addColumn('notes', 'text', column =>
+      column.notNull().defaultTo('').check(sql`char_length(notes) <= 10000`),
+    )
+    .addColumn('completed', 'boolean', column => column.notNull().defaultTo(false))
+    .addColumn('due_at', sql`timestamptz(3)`)
+    .addColumn('created_at', sql`timestamptz(3)`, column => column.notNull().defaultTo(sql`now()`))
+    .addColumn('updated_at', sql`timestamptz(3)`, column => column.notNull().defaultTo(sql`now()`))
+    .addColumn('version', 'integer', column => column.notNull().defaultTo(1))
+    .addPrimaryKeyConstraint('tasks_pkey', ['user_id', 'id'])
+    .execute()
+  await db.schema.createIndex('tasks_by_time').on('tasks').columns(['user_id', 'created_at', 'id']).execute()
+  await db.schema
+    .createIndex('tasks_by_status')
+    .on('tasks')
+    .columns(['user_id', 'completed', 'created_at', 'id'])
+    .execute()
+  await protectTable(db, 'tasks')
+}
+
+/** Drops the tasks. */
+export async function down(db: AnyKysely): Promise<void> {
+  await db.schema.dropTable('tasks').execute()
+}

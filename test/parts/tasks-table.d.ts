@@ -1,0 +1,7 @@
+import type { TasksTable } from '../../server/routers/tasks-table.js'
+
+declare module 'trpc-bearer/db' {
+  interface Database {
+    tasks: TasksTable
+  }
+}
