@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
-import { migrateToLatest, type OpenDatabase, openDatabase } from '../db/index.js'
+import { type OpenDatabase, openDatabase } from '../db/index.js'
+import { migrateAll } from '../test/parts/migrate.js'
 
 /** A new migrated database, dropped at the end, because the level of isolation belongs to a database. */
 export interface BenchDatabase extends OpenDatabase, AsyncDisposable {
@@ -27,7 +28,7 @@ export async function benchDatabase(url: string): Promise<BenchDatabase> {
     statementTimeout: 600,
     fenceSecret: secret,
   })
-  await migrateToLatest(database.admin)
+  await migrateAll(database.admin)
   return {
     ...database,
     url: own.href,

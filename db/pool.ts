@@ -4,7 +4,7 @@ import type { DatabaseOptions } from './open-database.js'
 /** A pool, and how to end it. */
 export interface OwnPool {
   pool: pg.Pool
-  /** Does nothing for a pool of the application. */
+  /** Can be called again. Does nothing for a pool of the application. */
   end(): Promise<void>
 }
 
@@ -53,7 +53,12 @@ export function openPool(
   // Without listeners a broken connection would end the process. The next query reports it.
   pool.on('error', () => {})
   pool.on('connect', client => client.on('error', () => {}))
-  return { pool, end: async () => (given === undefined ? pool.end() : undefined) }
+  let ending: Promise<void> | undefined
+  const end = () => {
+    ending ??= given === undefined ? pool.end() : Promise.resolve()
+    return ending
+  }
+  return { pool, end }
 }
 
 /** What the scoped statements use of pg beyond its types. */

@@ -3,8 +3,9 @@ import { createServer } from 'node:net'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { isDatabaseUnavailable } from '../../db/errors.js'
-import { type DatabaseOptions, migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
+import { type DatabaseOptions, type OpenDatabase, openDatabase } from '../../db/index.js'
 import { emptyDatabase, openTestDatabase } from '../parts/database.js'
+import { migrateAll } from '../parts/migrate.js'
 
 /** Errors of two attempts: a statement and a transaction. */
 async function failuresOf({ forUser }: Pick<OpenDatabase, 'forUser'>): Promise<unknown[]> {
@@ -132,9 +133,9 @@ describe('a database that is not migrated is an outage', () => {
       expect((await failuresOf(database)).map(isDatabaseUnavailable)).toEqual([true, true])
       await expect(database.fence()).rejects.toMatchObject({
         reason: 'database_unavailable',
-        cause: { message: expect.stringContaining('migrateToLatest') },
+        cause: { message: expect.stringContaining('migrateAll') },
       })
-      await migrateToLatest(database.admin)
+      await migrateAll(database.admin)
       expect(await failuresOf(database)).toEqual(['no error', 'no error'])
     } finally {
       await database.close()

@@ -1,12 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { inject } from 'vitest'
-import {
-  type DatabaseOptions,
-  migrateTasks,
-  migrateToLatest,
-  type OpenDatabase,
-  openDatabase,
-} from '../../db/index.js'
+import { type DatabaseOptions, type OpenDatabase, openDatabase } from '../../db/index.js'
+import { migrateAll } from './migrate.js'
 import { run } from './program.js'
 import { runSql } from './run-sql.js'
 import { fastFolder, temporaryFolder } from './temporary-folder.js'
@@ -67,9 +62,7 @@ async function createDatabase(template: string) {
 /** Migrates a database, as `npm run migrate` does. */
 export async function migrate(url: string): Promise<void> {
   const { admin, close } = await openDatabase({ url })
-  await migrateToLatest(admin)
-    .then(() => migrateTasks(admin))
-    .finally(close)
+  await migrateAll(admin).finally(close)
 }
 
 /** An open, migrated database of either kind. */

@@ -16,7 +16,8 @@ function byHand(url: string, identity: (userId: string) => string[]): OpenDataba
       dialect: new PostgresDialect({
         pool: { connect: () => pool.connect(), end: async () => {}, options: pool.options },
         onReserveConnection: async connection => {
-          for (const text of identity(typeof user === 'string' ? user : user.id)) await connection.executeQuery(CompiledQuery.raw(text))
+          for (const text of identity(typeof user === 'string' ? user : user.id))
+            await connection.executeQuery(CompiledQuery.raw(text))
         },
       }),
     })

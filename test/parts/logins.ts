@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { inject } from 'vitest'
-import { migrateToLatest, openDatabase, setUpFence } from '../../db/index.js'
+import { openDatabase, setUpFence } from '../../db/index.js'
 import { emptyDatabase } from './database.js'
+import { migrateAll } from './migrate.js'
 import { runSql } from './run-sql.js'
 
 /**
@@ -51,7 +52,7 @@ export async function openMigrated(
   secret?: string,
 ) {
   const owner = await openDatabase({ url: ownerUrl, role })
-  await migrateToLatest(owner.admin, { role })
+  await migrateAll(owner.admin, { role })
   const left = await setUpFence(owner.admin, { role, login, secret })
   await owner.close()
   // From PostgreSQL 16 on, an owner with CREATEROLE may not run all of it.

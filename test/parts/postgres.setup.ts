@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { TestProject } from 'vitest/node'
-import { migrateTasks, migrateToLatest, openDatabase } from '../../db/index.js'
+import { openDatabase } from '../../db/index.js'
 import { freePort } from './listen.js'
+import { migrateAll } from './migrate.js'
 import { runSql } from './run-sql.js'
 import { fastFolder } from './temporary-folder.js'
 
@@ -78,9 +79,7 @@ async function prepare(project: TestProject, postgresUrl: string) {
   const url = new URL(postgresUrl)
   url.pathname = `/${postgresTemplate}`
   const { admin, close } = await openDatabase({ url: url.href })
-  await migrateToLatest(admin)
-    .then(() => migrateTasks(admin))
-    .finally(close)
+  await migrateAll(admin).finally(close)
   project.provide('postgresUrl', postgresUrl)
   project.provide('postgresTemplate', postgresTemplate)
   return async () => {

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../../../db/index.js'
+import { type OpenDatabase, openDatabase, setUpFence } from '../../../db/index.js'
 import { emptyDatabase, openTestDatabase } from '../../parts/database.js'
+import { migrateAll } from '../../parts/migrate.js'
 import { runSql } from '../../parts/run-sql.js'
 import { someOf } from '../../parts/some-of.js'
 
@@ -18,7 +19,7 @@ async function openServing() {
   const administer = (...statements: string[]) => runSql(empty.url, ...statements.map(named))
   await administer(`create role LOGIN login noinherit password 'login'`, 'create role OTHER')
   const migration = await openDatabase({ url: empty.url, role })
-  await migrateToLatest(migration.admin, { role })
+  await migrateAll(migration.admin, { role })
   const setUp = (options: { secret?: string }) => setUpFence(migration.admin, { role, login, ...options })
   const url = new URL(empty.url)
   url.username = login
@@ -158,14 +159,14 @@ describe('the level is plain instead of signed', () => {
     const reasons = gaps.filter(gap => gap.object === 'the level')
     expect(reasons.map(reason => reason.problem)).toEqual([expect.stringContaining(named(problem))])
     for (const { fix } of gaps) await administer(fix)
-    expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
+    expect(await database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
     await expectTasksToWork(database)
   })
 
   test('but not because of an index that no leakproof operator can use', async () => {
     const { database, administer } = parts
     await administer("create index tasks_by_words on tasks using gin (to_tsvector('simple', title))")
-    expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
+    expect(await database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
     await administer('drop index tasks_by_words')
   })
 
@@ -178,7 +179,7 @@ describe('the level is plain instead of signed', () => {
       expect.objectContaining({ object: 'the level', fix: '-- run npm run migrate with FENCE_SECRET' }),
     ])
     await fresh.setUp({ secret })
-    expect(await fresh.database.fence()).toEqual({ level: 'signed', gaps: [] })
+    expect(await fresh.database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
     await expectTasksToWork(fresh.database)
   })
 
@@ -192,7 +193,7 @@ describe('the level is plain instead of signed', () => {
       ),
     )
     for (const { fix } of gaps) await administer(fix)
-    expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
+    expect(await database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
   })
 
   test('if the migrating login serves: another login must serve', async () => {

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
-import { migrateToLatest, openDatabase, protectTable, setUpFence } from '../../../db/index.js'
+import { openDatabase, protectTable, setUpFence } from '../../../db/index.js'
 import { openMigrated, ownedDatabase } from '../../parts/logins.js'
+import { migrateAll } from '../../parts/migrate.js'
 
 const secret = randomBytes(32).toString('hex')
 
@@ -17,7 +18,7 @@ test('signed works with tables in another schema, and with a closed public schem
     )
     await protectTable(owner.admin, 'billing.invoices')
     await logins.administer('revoke all on schema public from public')
-    expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
+    expect(await database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
     const alice = database.forUser('alice')
     await sql`insert into billing.invoices (id) values (1)`.execute(alice)
     await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
@@ -36,10 +37,10 @@ test('ten processes can set it up at once', async () => {
   const owners = await Promise.all(Array.from({ length: 10 }, () => openDatabase({ url: ownerUrl, role })))
   const server = await openDatabase({ url: logins.serverUrl, role, fenceSecret: secret })
   try {
-    await Promise.all(owners.map(({ admin: db }) => migrateToLatest(db, { role })))
+    await Promise.all(owners.map(({ admin: db }) => migrateAll(db, { role })))
     const left = await Promise.all(owners.map(({ admin: db }) => setUpFence(db, { role, login, secret })))
     expect(left.flat()).toEqual([])
-    expect(await server.fence()).toMatchObject({ level: 'signed', gaps: [] })
+    expect(await server.fence()).toMatchObject({ level: 'signed', gaps: [], notes: [] })
   } finally {
     for (const database of [...owners, server]) await database.close()
   }

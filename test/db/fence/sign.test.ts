@@ -73,7 +73,7 @@ test('a secret that is too short is refused', async () => {
       await expect(setUpFence(owner.admin, { role: logins.role, secret: short })).rejects.toEqual(refusal)
       await expect(openDatabase({ url: logins.serverUrl, fenceSecret: short })).rejects.toEqual(refusal)
     }
-    expect(await levelOf(logins, secret)).toEqual({ level: 'signed', gaps: [] })
+    expect(await levelOf(logins, secret)).toEqual({ level: 'signed', gaps: [], notes: [] })
   } finally {
     await owner.close()
   }

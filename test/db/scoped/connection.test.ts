@@ -1,7 +1,8 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { migrateToLatest, type OpenDatabase, openDatabase } from '../../../db/index.js'
+import { type OpenDatabase, openDatabase } from '../../../db/index.js'
 import { type DatabaseKind, emptyDatabase, kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
+import { migrateAll } from '../../parts/migrate.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
@@ -10,7 +11,7 @@ async function openWithOneConnection(kind: DatabaseKind) {
   if (kind === 'embedded') return openTestDatabase(kind)
   const empty = await emptyDatabase()
   const database = await openDatabase({ url: empty.url, poolMax: 1 })
-  await migrateToLatest(database.admin)
+  await migrateAll(database.admin)
   return {
     ...database,
     async [Symbol.asyncDispose]() {
@@ -122,7 +123,7 @@ describe('a scoped statement that takes too long on PostgreSQL', () => {
     await using empty = await emptyDatabase()
     const database = await openDatabase({ url: empty.url, poolMax: 1, statementTimeout: 0.2 })
     try {
-      await migrateToLatest(database.admin)
+      await migrateAll(database.admin)
       const before = await stateOf(database)
       const alice = database.forUser('alice')
       const wait = (handle: Handle) => sql`select pg_sleep(60)`.execute(handle)

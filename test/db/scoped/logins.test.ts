@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
-import { migrateToLatest, openDatabase } from '../../../db/index.js'
+import { openDatabase } from '../../../db/index.js'
 import { emptyDatabase } from '../../parts/database.js'
+import { migrateAll } from '../../parts/migrate.js'
 import { runSql } from '../../parts/run-sql.js'
 
 describe('a login that is not a superuser', () => {
@@ -42,7 +43,7 @@ describe('a login that is not a superuser', () => {
   async function migrate(login: string) {
     const { admin: db, close } = await open(login)
     try {
-      expect(await migrateToLatest(db, { role })).toEqual(['0001_tasks'])
+      expect(await migrateAll(db, { role })).toEqual(['0001_tasks'])
     } finally {
       await close()
     }
@@ -106,7 +107,7 @@ describe('a login that is not a superuser', () => {
   test('cannot migrate without the right to create the role, and changes nothing then', async () => {
     const { admin: db, close } = await open(owner)
     try {
-      await expect(migrateToLatest(db, { role })).rejects.toMatchObject({ code: '42501' })
+      await expect(migrateAll(db, { role })).rejects.toMatchObject({ code: '42501' })
       const { rows } = await sql`
         select to_regclass('tasks') as tasks, to_regclass('trpc_bearer_migration') as migrations,
           to_regnamespace('trpc_bearer') as schema`.execute(db)

@@ -1,7 +1,8 @@
 import { AbortedTransactionError, type Kysely, sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
-import { type Database, migrateToLatest, openDatabase } from '../../../db/index.js'
+import { type Database, openDatabase } from '../../../db/index.js'
 import { emptyDatabase } from '../../parts/database.js'
+import { migrateAll } from '../../parts/migrate.js'
 import { startPgBouncer } from '../../parts/pgbouncer.js'
 import { startPostgresProxy } from '../../parts/postgres-proxy.js'
 import { startTypeScript } from '../../parts/program.js'
@@ -18,7 +19,7 @@ test('thousands of statements of many users through few sessions: none sees a ro
   const url = bouncer.urlOf(empty.url)
   const database = await openDatabase({ url, poolMax: 20, preparedStatements: false })
   try {
-    await migrateToLatest(database.admin)
+    await migrateAll(database.admin)
     const users = Array.from({ length: 50 }, (_, n) => `user-${n}`)
     const strange: string[] = []
     const act = async (user: string, n: number) => {
@@ -93,7 +94,7 @@ describe('what a caller leaves in a session meets nobody, though all of them sha
     const url = narrow.urlOf(empty.url)
     const database = await openDatabase({ url, poolMax: 8, preparedStatements: false })
     try {
-      await migrateToLatest(database.admin)
+      await migrateAll(database.admin)
       let isOver = false
       let writes = 0
       const write = async () => {
@@ -141,7 +142,7 @@ test('a temporary table that a caller makes meets nobody in another process, tho
     await openDatabase({ url, poolMax: 1, preparedStatements: false }),
   ]
   try {
-    await migrateToLatest(hers.admin)
+    await migrateAll(hers.admin)
     await hers
       .forUser('alice')
       .insertInto('tasks')
@@ -172,7 +173,7 @@ test('a statement whose request to cancel has overtaken it is cancelled all the 
       `select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'`,
     )
   try {
-    await migrateToLatest(database.admin)
+    await migrateAll(database.admin)
     for (let n = 0; n < 10; n++) {
       const gone = new AbortController()
       const heldBack = proxy.heldBack

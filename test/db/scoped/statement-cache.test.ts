@@ -1,7 +1,8 @@
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
-import { migrateToLatest, openDatabase, protectTable } from '../../../db/index.js'
+import { openDatabase, protectTable } from '../../../db/index.js'
 import { emptyDatabase, openTestDatabase } from '../../parts/database.js'
+import { migrateAll } from '../../parts/migrate.js'
 import { startPostgresProxy } from '../../parts/postgres-proxy.js'
 
 test('a value that cannot be sent does not break later statements', async () => {
@@ -100,7 +101,7 @@ test('a login with its own schema finds its tables', async () => {
   url.password = 'shop'
   const shop = await openDatabase({ url: url.href })
   try {
-    await migrateToLatest(shop.admin)
+    await migrateAll(shop.admin)
     const alice = shop.forUser('alice')
     await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'milk' }).execute()
     expect(await alice.selectFrom('tasks').select('title').execute()).toEqual([{ title: 'milk' }])

@@ -131,7 +131,7 @@ if (process.env.LONG_TESTS) {
           ])
         }
       }
-      expect(await database.fence()).toEqual({ level: 'signed', gaps: [] })
+      expect(await database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
     } finally {
       await database.close()
     }

@@ -1,7 +1,8 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { migrateToLatest, openDatabase, protectTable, shareTable } from '../../../db/index.js'
+import { openDatabase, protectTable, shareTable } from '../../../db/index.js'
 import { emptyDatabase, kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
+import { migrateAll } from '../../parts/migrate.js'
 
 type Database = Awaited<ReturnType<typeof openTestDatabase>>
 type Handle = ReturnType<Database['forUser']>
@@ -133,7 +134,7 @@ test.each([
   await before.close()
   const { admin: db, forUser, close } = await openDatabase({ url: empty.url })
   try {
-    await migrateToLatest(db)
+    await migrateAll(db)
     await sql`create table notes (user_id text primary key, body text)`.execute(db)
     await protectTable(db, 'notes')
     await insert(forUser('alice'), 'notes', 'hers')

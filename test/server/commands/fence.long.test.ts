@@ -67,7 +67,7 @@ test('a change from plain to signed refuses no call of servers that already have
     while (!isOver) await add()
     expect(await migrated).toMatchObject({ code: 0, stdout: expect.stringContaining('signed now') })
     await add()
-    expect(await levelOf(owned, secret)).toEqual({ level: 'signed', gaps: [] })
+    expect(await levelOf(owned, secret)).toEqual({ level: 'signed', gaps: [], notes: [] })
   } finally {
     for (const server of servers) await server.close()
   }

@@ -52,13 +52,13 @@ describe('the serving login', () => {
         stderr: '',
       })
     }
-    expect(await levelOf(owned, secret)).toEqual({ level: 'signed', gaps: [] })
+    expect(await levelOf(owned, secret)).toEqual({ level: 'signed', gaps: [], notes: [] })
   })
 
   test('needs no administrator if it is noinherit and the owner may create roles', async () => {
     await using owned = await ownedDatabase()
     expect(await commands.migrateFor(owned, { FENCE_SECRET: secret })).toMatchObject({ code: 0, stderr: '' })
-    expect(await levelOf(owned, secret)).toEqual({ level: 'signed', gaps: [] })
+    expect(await levelOf(owned, secret)).toEqual({ level: 'signed', gaps: [], notes: [] })
   })
 
   test('loses an inherited grant of the role, whoever granted it', async () => {
@@ -74,7 +74,7 @@ describe('the serving login', () => {
     await owned.administer(...printedSql(stderr))
     expect(code).toBe(stderr === '' ? 0 : 1)
     expect(await commands.migrateFor(owned, { FENCE_SECRET: secret })).toMatchObject({ code: 0, stderr: '' })
-    expect(await levelOf(owned, secret)).toEqual({ level: 'signed', gaps: [] })
+    expect(await levelOf(owned, secret)).toEqual({ level: 'signed', gaps: [], notes: [] })
   })
 
   test.each([
@@ -94,7 +94,7 @@ describe('the serving login', () => {
       code: 0,
       stderr: '',
     })
-    expect(await levelOf(owned, secret)).toEqual({ level: 'signed', gaps: [] })
+    expect(await levelOf(owned, secret)).toEqual({ level: 'signed', gaps: [], notes: [] })
   })
 
   test('is taken from the URL if no server answers there', async () => {
@@ -105,7 +105,7 @@ describe('the serving login', () => {
       code: 0,
       stderr: '',
     })
-    expect(await levelOf(owned)).toMatchObject({ level: 'plain', gaps: [] })
+    expect(await levelOf(owned)).toMatchObject({ level: 'plain', gaps: [], notes: [] })
   })
 
   test('causes a warning if its URL names another database', async () => {

@@ -1,10 +1,11 @@
 import { sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import { migrateToLatest, openDatabase } from '../../../db/index.js'
+import { openDatabase } from '../../../db/index.js'
 import { refusalOf } from '../../parts/api-error.js'
 import { sharedApp } from '../../parts/app.js'
 import { emptyDatabase, kindsOfThisRun } from '../../parts/database.js'
+import { migrateAll } from '../../parts/migrate.js'
 
 const zone = 'America/New_York'
 const times = [
@@ -71,7 +72,7 @@ describe('in the time of New York, on a PostgreSQL in New York too', () => {
     await client.query(`alter database ${new URL(url).pathname.slice(1)} set timezone to '${zone}'`)
     await client.end()
     const { admin: db, close } = await openDatabase({ url })
-    await migrateToLatest(db)
+    await migrateAll(db)
     await close()
     return { DATABASE_URL: url }
   })

@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { FenceError, migrateToLatest, openDatabase } from '../../../../db/index.js'
+import { FenceError, openDatabase } from '../../../../db/index.js'
 import { emptyDatabase } from '../../../parts/database.js'
+import { migrateAll } from '../../../parts/migrate.js'
 
 /** A database with its own application role, and another role to grant to it. */
 async function openWithOwnRole() {
@@ -13,7 +14,7 @@ async function openWithOwnRole() {
   const run = (text: string) =>
     sql.raw(text.replaceAll('ROLE', role).replaceAll('OTHER', other)).execute(database.admin)
   await run('create role OTHER')
-  await migrateToLatest(database.admin, { role })
+  await migrateAll(database.admin, { role })
   return {
     ...database,
     url: empty.url,
