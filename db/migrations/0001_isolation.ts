@@ -36,9 +36,22 @@ export async function up(db: AnyKysely, role: string): Promise<void> {
   await renewProtection(db)
 }
 
-/** Drops the schema. The role stays, because other databases of the cluster may use it. */
+/**
+ * Drops the functions and lists, and with them the policies of the protected tables, which nobody but their owners can read then. The
+ * record of the migrations stays, and so does the role, because other databases of the cluster may use it.
+ */
 export async function down(db: AnyKysely): Promise<void> {
-  await sql`drop schema trpc_bearer cascade`.execute(db)
+  await sql`
+    do $$
+    declare
+      routine regprocedure;
+    begin
+      for routine in select oid from pg_catalog.pg_proc where pronamespace = 'trpc_bearer'::regnamespace loop
+        execute pg_catalog.format('drop function if exists %s cascade', routine);
+      end loop;
+    end $$`.execute(db)
+  for (const table of ['protected_table', 'shared_table', 'fence_key'])
+    await sql`drop table if exists ${sql.table(`trpc_bearer.${table}`)} cascade`.execute(db)
 }
 
 /**

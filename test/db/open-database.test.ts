@@ -133,7 +133,7 @@ describe('a database that is not migrated is an outage', () => {
       expect((await failuresOf(database)).map(isDatabaseUnavailable)).toEqual([true, true])
       await expect(database.fence()).rejects.toMatchObject({
         reason: 'database_unavailable',
-        cause: { message: expect.stringContaining('migrateAll') },
+        cause: { message: expect.stringContaining('migrateToLatest') },
       })
       await migrateAll(database.admin)
       expect(await failuresOf(database)).toEqual(['no error', 'no error'])
