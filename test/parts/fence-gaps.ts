@@ -43,5 +43,15 @@ export async function openGapDatabase(kind: DatabaseKind) {
       expect(await list()).toEqual([{ id }])
       await alice.deleteFrom('tasks').execute()
     },
+
+    /** Lets a key reveal something, and checks that this is a note: no gap, and calls work. Returns the note. */
+    async expectNote(statements: readonly string[], object: string) {
+      for (const statement of statements) await run(statement)
+      const { gaps, notes } = await fence()
+      expect(gaps).toEqual([])
+      expect(notes).toEqual([expect.objectContaining({ object })])
+      expect(await forUser('alice').selectFrom('tasks').select('id').execute()).toEqual([])
+      return notes[0]
+    },
   }
 }

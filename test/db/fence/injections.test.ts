@@ -32,7 +32,9 @@ describe.each(['plain', 'signed'] as const)('the level %s', level => {
     const page = await readFile(new URL('../../../docs/isolation.md', import.meta.url), 'utf8')
     const [statements = ''] = /^begin;[^`]+/m.exec(page) ?? []
     // As openssl does in the line before.
-    const signature = createHmac('sha256', secret).update('alice').digest('hex')
+    const [, format = ''] = /printf (.+) somebody \|/.exec(page) ?? []
+    const message = format.replaceAll("'", '').replace('%s', 'alice').replaceAll('\\n', '\n')
+    const signature = createHmac('sha256', secret).update(message).digest('hex')
     const text = statements
       .replace('somebody', 'alice')
       .replace(":'signature'", `'${signature}'`)

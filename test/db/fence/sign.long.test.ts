@@ -22,7 +22,7 @@ test('signed works with tables in another schema, and with a closed public schem
     const alice = database.forUser('alice')
     await sql`insert into billing.invoices (id) values (1)`.execute(alice)
     await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
-    await logins.administer(`revoke insert on tasks from ${logins.role}`)
+    await logins.administer(`revoke all on tasks from ${logins.role}`)
     expect((await database.fence()).gaps).toEqual([expect.objectContaining({ object: 'public.tasks' })])
   } finally {
     await owner.close()
