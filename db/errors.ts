@@ -89,7 +89,8 @@ function isSchemaMissing(error: Error): boolean {
 function isTasksMissing(error: Error): boolean {
   const { code, routine } = { code: '', routine: '', ...error }
   // A table that is missing from the FROM clause is a mistake in the statement.
-  return code === '42P01' && routine !== 'errorMissingRTE' && /[^\w\s.]tasks[^\w\s.]/.test(error.message)
+  const isMistake = routine === 'errorMissingRTE' || mistakeRoutines.has(routine)
+  return code === '42P01' && !isMistake && /[^\w\s.]tasks[^\w\s.]/.test(error.message)
 }
 
 /** Mistakes in a statement, whatever the code: RAISE in a function, a wrong number of parameters. */

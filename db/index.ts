@@ -1,3 +1,4 @@
+export { DatabaseUrlError } from './database-url.js'
 export { DataDirError, DataDirInUseError } from './embedded/data-dir.js'
 export { MissingPackageError } from './embedded/pglite.js'
 export type { FenceReport } from './fence/audit.js'
@@ -14,6 +15,5 @@ export {
   pendingMigrations,
 } from './migrations/migrator.js'
 export { type DatabaseOptions, type OpenDatabase, openDatabase } from './open-database.js'
-export { DatabaseUrlError } from './pool.js'
 export * from './schema.js'
 export { type ProtectOptions, protectTable, shareTable, unprotectTable } from './tables/protect.js'

@@ -11,13 +11,13 @@ import { createFenceGate } from './fence/gate.js'
 import type { FenceLevel } from './fence/level.js'
 import { requireFenceSecret } from './fence/secret.js'
 import { migrateToLatest } from './migrations/migrator.js'
-import { openPool } from './pool.js'
 import type { Database } from './schema.js'
 import { type ScopedDialectOptions, scopedDialect } from './scoped/dialect.js'
 import { createIdentify } from './scoped/identity.js'
 import { readSessionFacts, type SessionFacts } from './scoped/session-facts.js'
 import { createStatementCache } from './scoped/statement-cache.js'
 import { ownerName } from './tables/owner.js'
+import { openPool } from './wire/pool.js'
 
 /** Options of {@link openDatabase}. */
 export interface DatabaseOptions {

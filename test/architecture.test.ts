@@ -134,7 +134,7 @@ test('nothing under server/ imports better-auth statically: it is no dependency 
 /** Rooms from the ground up: each imports from itself and from those on lower floors. Files beside the folders are rooms too. */
 const floors = {
   db: [
-    ['errors', 'schema', 'application-role'],
+    ['errors', 'schema', 'application-role', 'database-url'],
     ['wire', 'tables'],
     ['scoped', 'migrations'],
     ['embedded', 'fence'],

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { defaultRole, rolePattern } from '../../db/application-role.js'
+import { databaseUrlProblem } from '../../db/database-url.js'
 import { minFenceSecret } from '../../db/fence/secret.js'
-import { databaseUrlProblem } from '../../db/pool.js'
 import { isLoopback, isSafeUrl } from '../verifier/keys/safe-url.js'
 
 /** The environment is wrong. The message has one line for each variable: its name, what is wrong and what to use. */

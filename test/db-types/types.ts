@@ -6,14 +6,14 @@ import { root, run } from '../parts/program.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
 
 /** Tables of the package that no query uses. */
-const excludePattern = '{trpc_bearer.*,*.trpc_bearer_migration}'
+const excludePattern = 'trpc_bearer.*'
 
 /** The tables of a database as a TypeScript interface `DB`. */
 export function typesOf(db: AnyKysely): Promise<string> {
   return generate({ db, dialect: new PostgresDialect(), excludePattern, outFile: null })
 }
 
-/** The differences between `Database` and these types, as messages. */
+/** The differences between the types of the package's tables and these, as messages. */
 export async function differencesFrom(types: string): Promise<string[]> {
   await using folder = await temporaryFolder()
   const { path } = folder
@@ -24,10 +24,10 @@ export async function differencesFrom(types: string): Promise<string[]> {
   await writeFile(join(path, 'migrated.ts'), types)
   await writeFile(
     join(path, 'check.ts'),
-    `import type { Database } from '${root}db/schema.js'
+    `import type { TasksTable } from '${root}server/routers/tasks-table.js'
 import type { Difference } from '${root}test/db-types/difference.js'
 import type { DB } from './migrated.js'
-declare const difference: \`- \${Difference<Database, DB>}\`
+declare const difference: \`- \${Difference<{ tasks: TasksTable }, DB>}\`
 export const none: 'none' = difference
 `,
   )

@@ -102,11 +102,11 @@ describe.each(kindsOfThisRun)('a scoped handle on %s', kind => {
   })
 
   test.each([
-    'select * from trpc_bearer_migration',
-    "insert into trpc_bearer_migration values ('x', 'y')",
+    'select * from trpc_bearer.migration',
+    "insert into trpc_bearer.migration values ('x', 'y')",
     'select * from pg_catalog.pg_authid',
     'select pg_read_file(current_setting($$config_file$$))',
-    'select trpc_bearer.user_id() from trpc_bearer_migration',
+    'select trpc_bearer.user_id() from trpc_bearer.migration',
   ])('cannot use other tables and functions: %s', async text => {
     await expect(sql`${sql.raw(text)}`.execute(alice)).rejects.toMatchObject({ code: '42501' })
   })

@@ -43,7 +43,7 @@ describe('a login that is not a superuser', () => {
   async function migrate(login: string) {
     const { admin: db, close } = await open(login)
     try {
-      expect(await migrateAll(db, { role })).toEqual(['0001_tasks'])
+      expect(await migrateAll(db, { role })).toEqual(['0001_isolation', '0002_tasks'])
     } finally {
       await close()
     }
@@ -92,13 +92,19 @@ describe('a login that is not a superuser', () => {
     await serves(server)
   })
 
-  test('sees no rows without an identity, even as the owner of the tables', async () => {
+  test('sees and changes every row as the owner of the tables, and only the own ones when it serves', async () => {
     await runSql(database.url, `create role ${role} nologin`, `grant ${role} to ${owner}`)
     await migrate(owner)
     const { admin: db, forUser, close } = await open(owner)
     try {
-      await forUser('alice').insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
-      expect(await db.selectFrom('tasks').selectAll().execute()).toEqual([])
+      for (const name of ['alice', 'bob'])
+        await forUser(name).insertInto('tasks').values({ id: crypto.randomUUID(), title: name }).execute()
+      await db.updateTable('tasks').set({ notes: 'backfilled' }).execute()
+      const seen = async (handle: typeof db) =>
+        handle.selectFrom('tasks').select(['title', 'notes']).orderBy('title').execute()
+      const [hers, his] = ['alice', 'bob'].map(title => ({ title, notes: 'backfilled' }))
+      expect(await seen(db)).toEqual([hers, his])
+      expect(await seen(forUser('alice'))).toEqual([hers])
     } finally {
       await close()
     }
@@ -109,7 +115,7 @@ describe('a login that is not a superuser', () => {
     try {
       await expect(migrateAll(db, { role })).rejects.toMatchObject({ code: '42501' })
       const { rows } = await sql`
-        select to_regclass('tasks') as tasks, to_regclass('trpc_bearer_migration') as migrations,
+        select to_regclass('tasks') as tasks, to_regclass('trpc_bearer.migration') as migrations,
           to_regnamespace('trpc_bearer') as schema`.execute(db)
       expect(rows).toEqual([{ tasks: null, migrations: null, schema: null }])
     } finally {

@@ -78,7 +78,7 @@ test('a new secret and a changed one are logged, and the same one is not', async
   const logOf = async (FENCE_SECRET: string) =>
     (await commands.migrateFor(owned, { FENCE_SECRET })).stdout.split('\n').slice(1)
   expect((await commands.migrateFor(owned)).stdout).toMatch(
-    /^Migrated: 0001_tasks\.\nThe level is plain\. .*\n$/,
+    /^Migrated: 0001_isolation, 0002_tasks\.\nThe level is plain\. .*\n$/,
   )
   expect(await logOf(secret)).toEqual([expect.stringContaining('signed now'), ''])
   expect(await logOf(secret)).toEqual([''])

@@ -45,7 +45,7 @@ describe('the serving login', () => {
       ),
     })
     await owned.administer(...roleSql(owned), ...migratingLoginSql(owned), ...servingLoginSql(owned))
-    for (const expected of ['Migrated: 0001_tasks.', 'The schema is up to date.']) {
+    for (const expected of ['Migrated: 0001_isolation, 0002_tasks.', 'The schema is up to date.']) {
       expect(await commands.migrateFor(owned, { FENCE_SECRET: secret })).toEqual({
         code: 0,
         stdout: expect.stringContaining(expected),

@@ -1,30 +1,20 @@
 import pg from 'pg'
-import type { DatabaseOptions } from './open-database.js'
+import { DatabaseUrlError, databaseUrlProblem } from '../database-url.js'
+
+/** What `openDatabase` says about its connections. */
+export interface PoolOptions {
+  url?: string | undefined
+  pool?: pg.Pool | undefined
+  poolOptions?: Omit<pg.PoolConfig, 'connectionString'> | undefined
+  poolMax?: number | undefined
+  connectTimeout?: number | undefined
+}
 
 /** A pool, and how to end it. */
 export interface OwnPool {
   pool: pg.Pool
   /** Can be called again. Does nothing for a pool of the application. */
   end(): Promise<void>
-}
-
-/** The wrong URL of a database, said without the URL, because it has a password. */
-export class DatabaseUrlError extends TypeError {
-  override name = 'DatabaseUrlError'
-}
-
-/**
- * What is wrong with the URL of a database, as the end of a sentence; undefined if nothing is. pg also accepts a URL without a host, if
- * its query names a socket.
- */
-export function databaseUrlProblem(url: string): string | undefined {
-  if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url.replace('@/', '@localhost/')))
-    return 'is not a PostgreSQL URL. Use postgres://user:password@host:5432/database'
-  try {
-    decodeURIComponent(url)
-  } catch {
-    return 'has a % that is not encoded. Write a % of the password as %25.'
-  }
 }
 
 /**
@@ -35,7 +25,7 @@ export function databaseUrlProblem(url: string): string | undefined {
  * @throws TypeError if the pool is of a version of pg that does not fit
  */
 export function openPool(
-  { url, pool: given, poolOptions, poolMax = 10, connectTimeout = 5 }: DatabaseOptions,
+  { url, pool: given, poolOptions, poolMax = 10, connectTimeout = 5 }: PoolOptions,
   embedded: pg.PoolConfig | undefined,
 ): OwnPool {
   const problem = url === undefined ? undefined : databaseUrlProblem(url)

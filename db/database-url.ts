@@ -1,0 +1,18 @@
+/** The wrong URL of a database, said without the URL, because it has a password. */
+export class DatabaseUrlError extends TypeError {
+  override name = 'DatabaseUrlError'
+}
+
+/**
+ * What is wrong with the URL of a database, as the end of a sentence; undefined if nothing is. pg also accepts a URL without a host, if
+ * its query names a socket.
+ */
+export function databaseUrlProblem(url: string): string | undefined {
+  if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url.replace('@/', '@localhost/')))
+    return 'is not a PostgreSQL URL. Use postgres://user:password@host:5432/database'
+  try {
+    decodeURIComponent(url)
+  } catch {
+    return 'has a % that is not encoded. Write a % of the password as %25.'
+  }
+}
