@@ -20,40 +20,13 @@ describe.each(kindsOfThisRun)('the keys of a table on %s', kind => {
   const run = (text: string) => sql.raw(text).execute(database.admin)
 
   test.each([
-    ['a primary key without user_id', 'create table door.bad (user_id text, id int primary key)'],
     ['no column user_id', 'create table door.bad (id int)'],
     ['only a view', 'create view door.bad as select * from tasks'],
-    ['a key over all users', 'create table door.bad (user_id text, id int unique)'],
-    [
-      'a key over some rows of all users',
-      'create table door.bad (user_id text, id int, done bool); create unique index on door.bad (id) where done',
-    ],
-    [
-      'a key on an expression',
-      `create table door.bad (user_id text, id int); create unique index on door.bad ((user_id || id))`,
-    ],
-    [
-      'a key that only includes user_id',
-      'create table door.bad (user_id text, id int); create unique index on door.bad (id) include (user_id)',
-    ],
-    [
-      'a key that treats Alice and alice as equal',
-      'create table door.bad (user_id text, id int); create unique index on door.bad (user_id collate blind, id)',
-    ],
     [
       'a user_id that treats Alice and alice as equal',
       'create table door.bad (user_id text collate blind, id int)',
     ],
     ['a user_id that is truncated', 'create table door.bad (user_id name, id int)'],
-    [
-      'a partition with its own key',
-      `create table door.bad (user_id text, id int) partition by range (id);
-       create table door.part partition of door.bad (unique (id)) for values from (1) to (9)`,
-    ],
-    [
-      'an inheriting table with its own key',
-      'create table door.bad (user_id text, id int); create table door.heir (unique (id)) inherits (door.bad)',
-    ],
     [
       'a parent table that shows its rows',
       'create table door.base (body text); create table door.bad (user_id text) inherits (door.base)',
@@ -65,16 +38,130 @@ describe.each(kindsOfThisRun)('the keys of a table on %s', kind => {
        create table door.bad (user_id text) inherits (door.between)`,
     ],
     [
-      'a foreign key to rows of other users',
-      `create table door.bad (user_id text, id int, other text, foreign key (other, id) references door.notes (user_id, id))`,
+      'an heir whose other parent shows its rows',
+      `create table door.bad (user_id text, id int); create table door.base (body text);
+       create table door.heir () inherits (door.bad, door.base)`,
     ],
-    [
-      'a foreign key to a table that it cannot read',
-      'create table door.bad (user_id text, friend text references door.people)',
-    ],
-  ])('reveal rows of other users, so protectTable refuses: %s', async (_, statements) => {
+  ])('are refused by protectTable if it has %s', async (_, statements) => {
     for (const statement of statements.split('; ')) await run(statement)
     await expect(protectTable(database.admin, 'door.bad')).rejects.toThrow('door.bad cannot be protected')
+  })
+
+  test.each([
+    [
+      'a primary key',
+      'create table door.bad (user_id text, id int primary key)',
+      'bad_pkey',
+      'door.bad (user_id, id)',
+    ],
+    [
+      'a key over all users',
+      'create table door.bad (user_id text, id int unique)',
+      'bad_id_key',
+      'door.bad (user_id, id)',
+    ],
+    [
+      'a key over some rows of all users',
+      'create table door.bad (user_id text, id int, done bool); create unique index tells on door.bad (id) where done',
+      'tells',
+      'door.bad (user_id, id) where done',
+    ],
+    [
+      'a key on an expression',
+      'create table door.bad (user_id text, id int); create unique index tells on door.bad ((user_id || id))',
+      'tells',
+      'door.bad (user_id, (user_id || id))',
+    ],
+    [
+      'a key that only includes user_id',
+      'create table door.bad (user_id text, id int); create unique index tells on door.bad (id) include (user_id)',
+      'tells',
+      'door.bad (user_id, id)',
+    ],
+    [
+      'a key that treats Alice and alice as equal',
+      'create table door.bad (user_id text, id int); create unique index tells on door.bad (user_id collate blind, id)',
+      'tells',
+      'door.bad (user_id, id)',
+    ],
+    [
+      'a key of the user_id alone that treats Alice and alice as equal',
+      'create table door.bad (user_id text, id int); create unique index tells on door.bad (user_id collate blind)',
+      'tells',
+      'door.bad (user_id)',
+    ],
+    [
+      'a partition with its own key',
+      `create table door.bad (user_id text, id int) partition by range (id);
+       create table door.part partition of door.bad for values from (1) to (9);
+       create unique index tells on door.part (id)`,
+      'tells',
+      'door.part (user_id, id)',
+    ],
+    [
+      'an inheriting table with its own key',
+      'create table door.bad (user_id text, id int); create table door.heir (unique (id)) inherits (door.bad)',
+      'heir_id_key',
+      'door.heir (user_id, id)',
+    ],
+  ])('have a note, and protectTable accepts them: %s', async (_, statements, key, better) => {
+    for (const statement of statements.split('; ')) await run(statement)
+    await protectTable(database.admin, 'door.bad')
+    const { gaps, notes } = await database.fence()
+    expect(gaps).toEqual([])
+    expect(notes).toEqual([
+      {
+        object: 'door.bad',
+        problem: `its key door.${key} does not start with user_id, so a caller can find out whether a value exists in somebody's row`,
+        fix: expect.stringContaining(
+          '-- no problem if nobody can guess the values (random ids); else use instead: ',
+        ),
+      },
+    ])
+    const [, instead = ''] = notes[0]?.fix.split(' use instead: ') ?? []
+    expect(instead.replaceAll(/::text|^create unique index concurrently on |;$/g, '')).toBe(better)
+    await run(instead)
+    expect((await database.fence()).notes).toEqual(notes)
+  })
+
+  test('have a note, and protectTable accepts them: a key of a partitioned table', async () => {
+    await run('create table door.bad (user_id text, id int primary key) partition by list (id)')
+    await run('create table door.part partition of door.bad default')
+    await protectTable(database.admin, 'door.bad')
+    const { gaps, notes } = await database.fence()
+    expect(gaps).toEqual([])
+    expect(notes).toEqual([
+      expect.objectContaining({ problem: expect.stringContaining('its key door.bad_pkey') }),
+    ])
+    const [, instead = ''] = notes[0]?.fix.split(' use instead: ') ?? []
+    expect(instead).toBe('create unique index on door.bad (user_id, id);')
+    await run(instead)
+  })
+
+  test.each([
+    [
+      'to rows of other users',
+      'create table door.bad (user_id text, id int, other text, constraint tells foreign key (other, id) references door.notes (user_id, id))',
+      'door.notes',
+    ],
+    [
+      'to a table that callers may not read',
+      'create table door.bad (user_id text, friend text constraint tells references door.people)',
+      'door.people',
+    ],
+  ])('have a note, and protectTable accepts them: a foreign key %s', async (_, statement, target) => {
+    await run(statement)
+    await protectTable(database.admin, 'door.bad')
+    expect(await database.fence()).toMatchObject({
+      gaps: [],
+      notes: [
+        {
+          object: 'door.bad',
+          problem: `its foreign key tells leads to rows of others in ${target}, so a caller can find out whether such a row exists`,
+          fix: '-- no problem if nobody can guess the values (random ids); else let the key contain the owner column of both tables',
+        },
+      ],
+    })
   })
 
   test('may be of any kind within the rows of one user', async () => {
@@ -89,8 +176,9 @@ describe.each(kindsOfThisRun)('the keys of a table on %s', kind => {
     await run('create table door.rest partition of door.good for values with (modulus 2, remainder 1)')
     await run('create unique index on door.good (user_id, lower(colour))')
     await run('create unique index on door.half (user_id, note) where done')
+    await run('alter table door.half add exclude using hash (user_id with =)')
     await protectTable(database.admin, 'door.good')
-    expect((await database.fence()).gaps).toEqual([])
+    expect(await database.fence()).toMatchObject({ gaps: [], notes: [] })
   })
 
   test.each([
@@ -100,16 +188,18 @@ describe.each(kindsOfThisRun)('the keys of a table on %s', kind => {
       'alter table door.notes add constraint known foreign key (body) references door.people',
       'its foreign key known',
     ],
-  ])('are checked again: %s that was added later is a gap', async (_, statement, problem) => {
+  ])('are checked again: %s that was added later has a note', async (_, statement, problem) => {
+    expect((await database.fence()).notes).toEqual([])
     await run(statement)
-    expect((await database.fence()).gaps).toEqual([
-      expect.objectContaining({ object: 'door.notes', problem: expect.stringContaining(problem) }),
-    ])
+    expect(await database.fence()).toMatchObject({
+      gaps: [],
+      notes: [{ object: 'door.notes', problem: expect.stringContaining(problem) }],
+    })
   })
 })
 
 // Only on PostgreSQL: the embedded database lacks the extension.
-test('an exclusion constraint across users is refused, one within the own rows is not', async () => {
+test('an exclusion constraint across users has a note, one within the own rows does not', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const run = (text: string) => sql.raw(text).execute(database.admin)
   await run('create extension btree_gist')
@@ -119,11 +209,20 @@ test('an exclusion constraint across users is refused, one within the own rows i
         user_id text, during int4range, exclude using gist (user_id with ${operator}, during with &&)
       )`)
   await table('<>')
-  await expect(protectTable(database.admin, 'stays')).rejects.toThrow('does not start with user_id')
+  await protectTable(database.admin, 'stays')
+  expect(await database.fence()).toMatchObject({
+    gaps: [],
+    notes: [
+      {
+        object: 'public.stays',
+        problem: expect.stringContaining('its key public.stays_user_id_during_excl'),
+      },
+    ],
+  })
   await run('drop table stays')
   await table('=')
-  await run('create index on stays (user_id)')
   await protectTable(database.admin, 'stays')
+  expect(await database.fence()).toMatchObject({ gaps: [], notes: [] })
 })
 
 describe.each(kindsOfThisRun)("another user's row on %s", kind => {

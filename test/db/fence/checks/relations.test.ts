@@ -91,9 +91,9 @@ describe.each(kindsOfThisRun)('the fence of protected tables on %s', kind => {
       'a shared table that shows the rows of a child of a protected one',
       [
         'create table gap.base (body text)',
+        'SHARE gap.base',
         'PROTECT gap.notes',
         'create table gap.heir () inherits (gap.notes, gap.base)',
-        'SHARE gap.base',
       ],
       'gap.notes',
     ],
