@@ -13,7 +13,7 @@ import { requireFenceSecret } from './fence/secret.js'
 import { migrateToLatest } from './migrations/migrator.js'
 import type { Database } from './schema.js'
 import { type ScopedDialectOptions, scopedDialect } from './scoped/dialect.js'
-import { createIdentify } from './scoped/identity.js'
+import { createIdentify, identityStatementOf } from './scoped/identity.js'
 import { readSessionFacts, type SessionFacts } from './scoped/session-facts.js'
 import { createStatementCache } from './scoped/statement-cache.js'
 import { ownerName } from './tables/owner.js'
@@ -72,6 +72,14 @@ export interface OpenDatabase {
    * @throws TypeError if the id or a value of `owners` is longer than 255 characters or contains NUL, or if the id is empty
    */
   forUser(user: User | string, options?: { signal?: AbortSignal }): Kysely<Database>
+  /**
+   * The statement to run first in a transaction of Drizzle, Prisma or plain pg: until the end of the transaction its statements run as the
+   * application role for this user. It does not check the fence: call {@link fence} when your server starts.
+   *
+   * @returns text with `$1`, `$2`, … and its values
+   * @throws TypeError as `forUser` does
+   */
+  identityStatement(user: User | string): { text: string; values: unknown[] }
   /** Checks that users are kept apart, and returns the gaps. Scoped statements are refused while there is a gap. */
   fence(): Promise<FenceReport>
   /** Numbers of the pool: open connections, idle connections, and callers that wait for one. */
@@ -129,14 +137,17 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
     await close()
     throw error
   }
-  const scoped = (user: User, options: Pick<ScopedDialectOptions, 'beforeConnect' | 'signal'>) => {
+  const callerOf = (user: User) => {
     const values = ownerNames.map(name => [name, ownerValue(name, owners[name]?.(user))])
-    const caller = {
+    return {
       userId: user.id,
       owners: Object.fromEntries(values),
       role,
       statementTimeout: statementTimeout * 1000,
     }
+  }
+  const scoped = (user: User, options: Pick<ScopedDialectOptions, 'beforeConnect' | 'signal'>) => {
+    const caller = callerOf(user)
     return new Kysely<Database>({ dialect: scopedDialect(pool, { caller, identify, inspect, ...options }) })
   }
   const gate = createFenceGate(
@@ -159,6 +170,7 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
   return {
     admin: db,
     forUser: (user, { signal } = {}) => scoped(requireUser(user), { beforeConnect: gate.check, signal }),
+    identityStatement: user => identityStatementOf(identify(callerOf(requireUser(user))).standard),
     fence: gate.audit,
     pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close,

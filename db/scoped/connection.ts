@@ -2,10 +2,11 @@ import type { CompiledQuery, DatabaseConnection, QueryResult, TransactionSetting
 import type { PoolClient } from 'pg'
 import { DatabaseUnavailableError } from '../errors.js'
 import type { Preamble } from '../wire/pipeline.js'
+import type { Statement, StatementResult } from '../wire/query.js'
 import { requireChunkSize, requireValueCount } from './allowed-statements.js'
 import type { Caller, Identify, Identity } from './identity.js'
 import { Session } from './session.js'
-import { isStalePlan, type StatementInfo } from './statement-cache.js'
+import { isStalePlan, isTypeMismatch, type StatementInfo } from './statement-cache.js'
 import { Transaction } from './transaction.js'
 
 /** Options of {@link ScopedConnection}. */
@@ -121,16 +122,22 @@ export class ScopedConnection implements DatabaseConnection {
     const statement = { text, values, name, cache: info }
     const { command, count, rows } = await this.#session
       .send<R>(this.#identityFor({ isPrepared: name !== undefined }), statement)
-      .catch(error => {
-        if (!isStalePlan(error)) throw error
-        // The statement did not run, because a migration changed its columns or it is no longer prepared. Sent again without names.
-        this.#session.isBroken = true
-        if (this.#transaction.isOpen) throw new DatabaseUnavailableError({ cause: error })
-        const { name: _, ...identity } = this.#identity.standard
-        return this.#session.send<R>([identity], { ...statement, name: undefined })
-      })
+      .catch(error => this.#sendAgain<R>(statement, error))
     this.#transaction.requireStatus()
     return changesRows.has(command) ? { rows, numAffectedRows: BigInt(count) } : { rows }
+  }
+
+  /** Sends a statement again without names, if it did not run because of a migration or a pooler. @throws else the same error */
+  async #sendAgain<R>(statement: Statement, error: unknown): Promise<StatementResult<R>> {
+    const isStale = isStalePlan(error)
+    const mayBeStale = statement.name !== undefined && !this.#transaction.isOpen && isTypeMismatch(error)
+    if (!isStale && !mayBeStale) throw error
+    if (isStale) this.#session.isBroken = true
+    if (this.#transaction.isOpen) throw new DatabaseUnavailableError({ cause: error })
+    const { name: _, ...identity } = this.#identity.standard
+    const result = await this.#session.send<R>([identity], { ...statement, name: undefined })
+    this.#session.isBroken = true
+    return result
   }
 
   async #executeInOwnTransaction<R>(query: CompiledQuery, info: StatementInfo): Promise<QueryResult<R>> {

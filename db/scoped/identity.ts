@@ -81,6 +81,25 @@ export function createIdentify({ secret, ownerNames = [], prepare, searchPath }:
   }
 }
 
+/**
+ * The identity for a transaction of another client, as one statement that needs nothing else. The search path is that of the connection,
+ * without `$user`, which would mean the application role, and with `pg_temp` last.
+ */
+export function identityStatementOf({ text, values = [] }: Preamble): { text: string; values: unknown[] } {
+  const path = `concat_ws(', ', nullif(array_to_string(array(
+    select case schema when '"$user"' then quote_ident(session_user) else schema end
+    from regexp_split_to_table(current_setting('search_path'), '\\s*,\\s*') schema
+    where schema <> '' and schema !~* '^"?pg_temp'
+  ), ', '), ''), 'pg_temp')`
+  const number = settings.indexOf('search_path') + 1
+  return {
+    text: text
+      .replace(`'search_path', $${number}`, `'search_path', ${path}`)
+      .replaceAll(/\$(\d+)/g, (_, digits) => `$${Number(digits) > number ? Number(digits) - 1 : digits}`),
+    values: values.filter((_, index) => index !== number - 1),
+  }
+}
+
 const ownerSetting = (name: string) => `app.owner_${name}`
 
 // What is signed. The first line says what it is, and a value counts only together with the user.

@@ -69,3 +69,9 @@ export const isStalePlan = (error: unknown) =>
   error instanceof pg.DatabaseError &&
   ((error.code === '26000' && error.routine !== 'exec_stmt_raise') ||
     (error.code === '0A000' && error.routine === 'RevalidateCachedQuery'))
+
+/** True if types or values of a statement do not fit: a mistake, or a prepared statement whose column has another type since. */
+export const isTypeMismatch = (error: unknown) =>
+  error instanceof pg.DatabaseError && mismatchCodes.has(error.code ?? '')
+
+const mismatchCodes = new Set(['42804', '42883', '22P02', '22003', '22007'])

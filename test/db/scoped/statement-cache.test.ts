@@ -81,6 +81,26 @@ test('columns that a migration renames, retypes and swaps are read correctly', a
   expect(await read()).toEqual(only({ b: 1, c: 2 }))
 })
 
+test('values are accepted after a migration has changed the type of their column', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 2 })
+  const run = (statement: string) => sql.raw(statement).execute(database.admin)
+  await run('create table things (user_id text, a text)')
+  await protectTable(database.admin, 'things')
+  const alice = database.forUser('alice')
+  const values = ['11111111-1111-4111-8111-111111111111', '22222222-2222-4222-8222-222222222222']
+  const write = async () => {
+    for (const value of [...values, ...values]) {
+      await sql`insert into things (a) values (${value})`.execute(alice)
+      await sql`delete from things where a = ${value}`.execute(alice)
+    }
+  }
+  await write()
+  await run('alter table things alter a type uuid using a::uuid')
+  await write()
+  const mistake = () => sql`delete from things where a = ${1}::int`.execute(alice)
+  for (let n = 0; n < 3; n++) await expect(mistake()).rejects.toMatchObject({ code: '42883' })
+})
+
 test('rows are the same as those of pg, whatever the names of the columns', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const text = `select 1 as a, 2 as a, null::text as n, '{"x":1}'::jsonb as "__proto__", array[1, null] as list,
