@@ -1,7 +1,8 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { openDatabase, protectTable, shareTable } from '../../../db/index.js'
+import { openDatabase, protectTable, shareTable, unprotectTable } from '../../../db/index.js'
 import { emptyDatabase, kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
+import { openMigrated, ownedDatabase } from '../../parts/logins.js'
 import { migrateAll } from '../../parts/migrate.js'
 
 type Database = Awaited<ReturnType<typeof openTestDatabase>>
@@ -34,7 +35,7 @@ describe.each(kindsOfThisRun)('a protected table on %s', kind => {
         // In one transaction, as a migration does. An identity column needs no grant on its sequence.
         await sql`
           create table ${sql.table(table)} (
-            user_id text, id bigint generated always as identity, body text not null, primary key (user_id, id)
+            user_id text, id bigint generated always as identity primary key, body text not null
           )`.execute(trx)
         await protectTable(trx, table)
       })
@@ -60,21 +61,35 @@ describe.each(kindsOfThisRun)('a protected table on %s', kind => {
     expect(await bodies(database.admin, table)).toEqual(['his'])
   })
 
-  test.each(tables)('refuses an empty and a missing user_id, even from the owner: %s', async table => {
-    const write = (user: string | null) =>
-      sql`insert into ${sql.table(table)} (user_id, body) values (${user}, 'nobody')`.execute(database.admin)
-    await expect(write('')).rejects.toMatchObject({ code: '23514' })
-    await expect(write(null)).rejects.toMatchObject({ code: '23502' })
-    await expect(insert(database.admin, table, 'nobody')).rejects.toMatchObject({ code: '23502' })
-  })
+  test.each(tables)(
+    'shows a row with an empty or a missing user_id to no caller, and no caller can write one: %s',
+    async table => {
+      const name = sql.table(table)
+      await sql`delete from ${name}`.execute(database.admin)
+      for (const owner of ['', null]) {
+        const write = (handle: Handle) =>
+          sql`insert into ${name} (user_id, body) values (${owner}, 'nobody')`.execute(handle)
+        await write(database.admin)
+        await expect(write(alice)).rejects.toMatchObject({ code: '42501' })
+        await insert(alice, table, 'hers')
+        const give = sql`update ${name} set user_id = ${owner}`.execute(alice)
+        await expect(give).rejects.toMatchObject({ code: '42501' })
+        expect(await bodies(alice, table)).toEqual(['hers'])
+        expect(await bodies(bob, table)).toEqual([])
+        for (const caller of [alice, bob]) await sql`delete from ${name}`.execute(caller)
+        expect(await bodies(database.admin, table)).toEqual(['nobody'])
+        await sql`delete from ${name}`.execute(database.admin)
+      }
+    },
+  )
 
-  test('has row-level security enabled and forced', async () => {
+  test('has row-level security enabled and not forced', async () => {
     const { rows } = await sql`
       select relname, relrowsecurity, relforcerowsecurity from pg_class
       where relname in ('tasks', 'notes', 'invoices') and relkind = 'r' order by relname`.execute(
       database.admin,
     )
-    const policy = { relrowsecurity: true, relforcerowsecurity: true }
+    const policy = { relrowsecurity: true, relforcerowsecurity: false }
     expect(rows).toEqual(['invoices', 'notes', 'tasks'].map(relname => ({ relname, ...policy })))
   })
 
@@ -104,7 +119,12 @@ describe.each(kindsOfThisRun)('a protected table on %s', kind => {
   test('must exist, with a column user_id', async () => {
     await expect(protectTable(database.admin, 'missing')).rejects.toMatchObject({ code: '42P01' })
     await sql`create table ownerless (body text)`.execute(database.admin)
-    await expect(protectTable(database.admin, 'ownerless')).rejects.toThrow('ownerless has no column user_id')
+    await expect(protectTable(database.admin, 'ownerless')).rejects.toThrow(
+      "ownerless cannot be protected: it has no column user_id. Name the column of its owner: { owner: '…' }.",
+    )
+    await expect(protectTable(database.admin, 'ownerless', { owner: 'owner' })).rejects.toThrow(
+      'it has no column owner.',
+    )
     await expect(bodies(alice, 'ownerless')).rejects.toMatchObject({ code: '42501' })
   })
 })
@@ -145,13 +165,34 @@ test.each([
   }
 })
 
-test('protecting a table again changes nothing', async () => {
-  await using database = await openTestDatabase('PostgreSQL')
-  await sql`create table again (user_id text, body text, primary key (user_id, body))`.execute(database.admin)
-  for (let n = 0; n < 2; n++) await protectTable(database.admin, 'again')
-  await insert(database.forUser('alice'), 'again', 'hers')
-  expect(await bodies(database.forUser('bob'), 'again')).toEqual([])
-  expect((await database.fence()).gaps).toEqual([])
+test('the owner of a table sees and changes every row, and scoped statements only their own', async () => {
+  await using logins = await ownedDatabase()
+  const server = await openMigrated(logins)
+  const owner = await openDatabase({ url: logins.ownerUrl, role: logins.role })
+  const { admin: db } = owner
+  try {
+    await sql`create table notes (id int primary key, user_id text, body text)`.execute(db)
+    await sql`insert into notes values (1, 'alice', 'hers'), (2, 'bob', 'his'), (3, '', 'empty'), (4, null, 'null')`.execute(
+      db,
+    )
+    await protectTable(db, 'notes')
+    const { rows } = await sql`
+      select rolsuper or rolbypassrls as "isStrong", tableowner = current_user as "isOwner"
+      from pg_roles, pg_tables where rolname = current_user and tablename = 'notes'`.execute(db)
+    expect(rows).toEqual([{ isStrong: false, isOwner: true }])
+    expect(await bodies(db, 'notes')).toEqual(['empty', 'hers', 'his', 'null'])
+    for (const { forUser } of [server, owner]) {
+      expect(await bodies(forUser('alice'), 'notes')).toEqual(['hers'])
+      expect(await bodies(forUser('carol'), 'notes')).toEqual([])
+    }
+    expect((await sql`update notes set body = body || '!'`.execute(db)).numAffectedRows).toBe(4n)
+    expect(await bodies(server.forUser('bob'), 'notes')).toEqual(['his!'])
+    expect((await sql`delete from notes`.execute(server.forUser('bob'))).numAffectedRows).toBe(1n)
+    expect((await server.fence()).gaps).toEqual([])
+  } finally {
+    await owner.close()
+    await server.close()
+  }
 })
 
 test('shareTable refuses a protected table', async () => {
@@ -178,11 +219,133 @@ test('protectTable accepts serial columns, and refuses a policy that allows more
   expect(await bodies(database.forUser('alice'), 'numbered')).toEqual(['hers'])
   await run('create table open (user_id text, body text, primary key (user_id, body))')
   await run('create policy everybody on open using (true)')
-  await expect(protectTable(database.admin, 'open')).rejects.toThrow('drop its policy everybody, or make it')
+  await expect(protectTable(database.admin, 'open')).rejects.toThrow(
+    'open cannot be protected: its policy everybody applies to app_user too. Drop it, give it to other roles, or make it restrictive with a name that sorts after own_rows_first.',
+  )
   await run('drop policy everybody on open')
   await run('create policy early on open as restrictive using (true)')
-  await expect(protectTable(database.admin, 'open')).rejects.toThrow('drop its policy early, or make it')
+  await expect(protectTable(database.admin, 'open')).rejects.toThrow(
+    'its policy early applies to app_user too.',
+  )
   await run('alter policy early on open rename to restricted')
+  await run('create policy reports on open to pg_monitor using (true)')
   await protectTable(database.admin, 'open')
   expect((await database.fence()).gaps).toEqual([])
+})
+
+describe.each([
+  ['a table', 'id serial primary key', ''],
+  ['a partitioned table', 'id int generated always as identity, primary key (id)', 'partition by range (id)'],
+])('%s with rows', (_, id, partitions) => {
+  let database: Database
+  beforeAll(async () => {
+    database = await openTestDatabase('PostgreSQL')
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+
+  const run = (text: string) => sql.raw(text).execute(database.admin)
+  const create = async (name: string) => {
+    await run(`create table ${name} (${id}, owner_id uuid, body text default 'x') ${partitions}`)
+    if (partitions !== '') await run(`create table ${name}_part partition of ${name} default`)
+    await run(`insert into ${name} (owner_id) select gen_random_uuid() from generate_series(1, 10)`)
+  }
+
+  /** All that protectTable can change on a table and its partitions. The rights of its owner are not printed. */
+  const stateOf = async (name: string) => {
+    const { rows } = await sql<{ state: unknown }>`
+      with tree as (select ${name}::regclass as oid union select relid from pg_partition_tree(${name}::regclass))
+      select json_build_object(
+        'policies', (select json_agg(p order by tablename, policyname) from pg_policies p where tablename like ${`${name}%`}),
+        'tables', (
+          select json_agg(json_build_array(c.oid, relname, relrowsecurity, relforcerowsecurity, relchecks, array(
+            select format('%s %s', a.grantee::regrole, a.privilege_type) from aclexplode(relacl) a where a.grantee <> relowner order by 1
+          )) order by relname)
+          from pg_class c where c.oid in (table tree) or c.oid = pg_get_serial_sequence(${name}, 'id')::regclass
+        ),
+        'indexes', (
+          select json_agg(json_build_array(i.indexrelid, pg_get_indexdef(i.indexrelid)) order by i.indexrelid)
+          from pg_index i where i.indrelid in (table tree)
+        ),
+        'defaults', (
+          select json_agg(json_build_array(adrelid, adnum, pg_get_expr(adbin, adrelid)) order by adrelid, adnum)
+          from pg_attrdef where adrelid in (table tree)
+        ),
+        'columns', (
+          select json_agg(json_build_array(attrelid, attname, attnotnull, attacl) order by attrelid, attnum)
+          from pg_attribute where attrelid in (table tree) and attnum > 0
+        ),
+        'record', (select json_agg(to_jsonb(r) - 'relation') from trpc_bearer.protected_table r where relation = ${name}::regclass),
+        'shared', (select count(*) from trpc_bearer.shared_table where relation = ${name}::regclass),
+        'schema', (select nspacl from pg_namespace where nspname = 'public')
+      ) as state`.execute(database.admin)
+    return rows[0]?.state
+  }
+
+  test('does not change if protectTable is called again', async () => {
+    await create('again')
+    await protectTable(database.admin, 'again', { owner: 'owner_id' })
+    const state = await stateOf('again')
+    await protectTable(database.admin, 'again', { owner: 'owner_id' })
+    expect(await stateOf('again')).toEqual(state)
+    await database.admin.transaction().execute(trx => protectTable(trx, 'again', { owner: 'owner_id' }))
+    expect(await stateOf('again')).toEqual(state)
+    expect((await database.fence()).gaps).toEqual([])
+  })
+
+  test('is as before after unprotectTable', async () => {
+    await create('taken_back')
+    await run('create index on taken_back (owner_id)')
+    const state = await stateOf('taken_back')
+    await protectTable(database.admin, 'taken_back', { owner: 'owner_id' })
+    expect(await stateOf('taken_back')).not.toEqual(state)
+    await unprotectTable(database.admin, 'taken_back')
+    expect(await stateOf('taken_back')).toEqual(state)
+    await expect(sql`select from taken_back`.execute(database.forUser('alice'))).rejects.toMatchObject({
+      code: '42501',
+    })
+    expect((await database.fence()).gaps).toEqual([])
+    await unprotectTable(database.admin, 'taken_back')
+    expect(await stateOf('taken_back')).toEqual(state)
+  })
+
+  test('keeps the row-level security and the policies that it had before', async () => {
+    await create('closed')
+    await run('create index on closed (owner_id)')
+    await run('alter table closed enable row level security')
+    const closed = await stateOf('closed')
+    await protectTable(database.admin, 'closed', { owner: 'owner_id' })
+    await unprotectTable(database.admin, 'closed')
+    expect(await stateOf('closed')).toEqual(closed)
+    await run('create policy reports on closed to pg_monitor using (true)')
+    const reported = await stateOf('closed')
+    await protectTable(database.admin, 'closed', { owner: 'owner_id' })
+    await unprotectTable(database.admin, 'closed')
+    expect(await stateOf('closed')).toEqual(reported)
+  })
+
+  test('has only the default of the owner that protectTable got last', async () => {
+    await create('moved')
+    await run('alter table moved add writer text')
+    await protectTable(database.admin, 'moved', { owner: 'owner_id' })
+    await protectTable(database.admin, 'moved', { owner: 'writer' })
+    const writer = database.forUser('00000000-0000-4000-8000-000000000001')
+    await sql`insert into moved default values`.execute(writer)
+    const { rows } = await sql`select owner_id, writer from moved`.execute(writer)
+    expect(rows).toEqual([{ owner_id: null, writer: '00000000-0000-4000-8000-000000000001' }])
+    expect((await database.fence()).gaps).toEqual([])
+  })
+
+  test('is restored by protectTable after somebody changed it', async () => {
+    await create('changed')
+    await protectTable(database.admin, 'changed', { owner: 'owner_id' })
+    const state = await stateOf('changed')
+    await run('alter policy own_rows on changed using (true)')
+    await run('drop policy own_rows_first on changed')
+    await run('alter table changed disable row level security')
+    await run('alter table changed alter owner_id drop default')
+    await run('grant truncate, trigger on changed to app_user')
+    await run('revoke update on changed from app_user')
+    await protectTable(database.admin, 'changed', { owner: 'owner_id' })
+    expect(await stateOf('changed')).toEqual(state)
+  })
 })

@@ -3,8 +3,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { protectTable, shareTable } from '../../../db/index.js'
 import { openTestDatabase } from '../../parts/database.js'
 
-const refused = 'cannot be protected: '
-
 describe('protectTable', () => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   beforeAll(async () => {
@@ -12,6 +10,7 @@ describe('protectTable', () => {
     await sql`create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`.execute(
       database.admin,
     )
+    await sql`create domain email as text`.execute(database.admin)
   })
   afterEach(async () => {
     await sql`drop table notes`.execute(database.admin)
@@ -19,36 +18,62 @@ describe('protectTable', () => {
   afterAll(() => database[Symbol.asyncDispose]())
 
   test.each([
-    [
-      'is a uuid',
-      'user_id uuid primary key',
-      `${refused}the user_id of notes has the type uuid instead of text.`,
-    ],
-    [
-      'is a varchar',
-      'user_id varchar(36), id int, primary key (user_id, id)',
-      `${refused}the user_id of notes has the type character varying(36) instead of text.`,
-    ],
+    ['bytea'],
+    ['name'],
+    ['character(36)'],
+    ['numeric'],
+    ['smallint'],
+    ['text[]'],
+    ['email'],
+    ['jsonb'],
+  ])('says exactly what is wrong if the owner column is of the type %s', async type => {
+    const { admin: db } = database
+    await sql.raw(`create table notes (user_id ${type})`).execute(db)
+    await expect(protectTable(db, 'notes')).rejects.toThrow(
+      `notes cannot be protected: its column user_id has the type ${type} instead of text, varchar, uuid, integer or bigint.`,
+    )
+  })
+
+  test('says exactly what is wrong if the owner column treats Alice and alice as equal', async () => {
+    const { admin: db } = database
+    await sql`create table notes (user_id text collate blind primary key)`.execute(db)
+    await expect(protectTable(db, 'notes')).rejects.toThrow(
+      'notes cannot be protected: the column user_id of notes must have a deterministic collation.',
+    )
+  })
+
+  test.each([
     [
       'treats Alice and alice as equal',
-      'user_id text collate blind primary key',
-      'the user_id of notes must have a deterministic collation',
-    ],
-    [
-      'treats Alice and alice as equal in a key',
       'user_id text, unique (user_id), exclude (user_id collate blind with =)',
-      `${refused}its key notes_user_id_excl must use a deterministic collation for user_id.`,
+      'notes_user_id_excl',
     ],
-    [
-      'is not first in a key',
-      'user_id text, id int, primary key (id, user_id)',
-      `${refused}its key notes_pkey does not start with user_id.`,
-    ],
-  ])('says exactly what is wrong if the user_id %s', async (_, columns, message) => {
+    ['has another column first', 'user_id text, id int, primary key (id, user_id)', 'notes_pkey'],
+  ])('accepts a table with a key that %s, and the audit has a note', async (_, columns, key) => {
     const { admin: db } = database
     await sql.raw(`create table notes (${columns})`).execute(db)
-    await expect(protectTable(db, 'notes')).rejects.toThrow(message)
+    await protectTable(db, 'notes')
+    expect(await database.fence()).toMatchObject({
+      gaps: [],
+      notes: [
+        {
+          object: 'public.notes',
+          problem: expect.stringContaining(`its key public.${key} does not start with user_id`),
+        },
+      ],
+    })
   })
+
+  /** The indexes of the table and its partitions that lead to the rows of an owner. */
+  const ownerIndexes = async () => {
+    const { rows } = await sql<{ name: string }>`
+      select i.indexrelid::regclass::text as name
+      from (select 'notes'::regclass as relid union select relid from pg_partition_tree('notes')) t join pg_index i on i.indrelid = t.relid join pg_attribute a on a.attrelid = i.indrelid and a.attname = 'user_id'
+      join pg_class x on x.oid = i.indexrelid join pg_am m on m.oid = x.relam and m.amname = 'btree'
+      where i.indkey[0] = a.attnum and i.indpred is null and i.indisvalid and i.indcollation[0] = a.attcollation
+      order by 1`.execute(database.admin)
+    return rows.map(row => row.name)
+  }
 
   test.each([
     ['no index', '', ''],
@@ -69,16 +94,31 @@ describe('protectTable', () => {
       'create table part partition of notes default; create index on part (user_id); create table rest partition of notes for values in ($$1$$)',
     ],
     ['future partitions without an index', 'partition by hash (user_id)', ''],
-  ])('refuses a table with %s, and prints the index to create', async (_, partitions, statements) => {
+  ])('creates the index that a table with %s lacks', async (_, partitions, statements) => {
     const { admin: db } = database
     await sql.raw(`create table notes (user_id text, body text) ${partitions}`).execute(db)
     await sql.raw(statements).execute(db)
-    const refusal = await protectTable(db, 'notes').catch(error => error.message)
-    expect(refusal).toContain('notes needs an index that starts with user_id')
-    const [fix = ''] = /create index .*;/.exec(refusal) ?? []
-    await sql.raw(fix).execute(db)
+    const before = await ownerIndexes()
     await protectTable(db, 'notes')
+    const after = await ownerIndexes()
+    expect(after.length).toBeGreaterThan(before.length)
+    await protectTable(db, 'notes')
+    expect(await ownerIndexes()).toEqual(after)
     expect((await database.fence()).gaps).toEqual([])
+  })
+
+  test.each([
+    ['an index', 'create index on notes (user_id)'],
+    ['a primary key', 'alter table notes add primary key (user_id, body)'],
+    ['a unique key', 'alter table notes add unique (user_id)'],
+    ['a descending index of more columns', 'create index on notes (user_id desc, body) include (id)'],
+  ])('creates no index if %s starts with the owner', async (_, statement) => {
+    const { admin: db } = database
+    await sql`create table notes (user_id text, body text, id int)`.execute(db)
+    await sql.raw(statement).execute(db)
+    const before = await ownerIndexes()
+    await protectTable(db, 'notes')
+    expect(await ownerIndexes()).toEqual(before)
   })
 })
 
@@ -107,6 +147,16 @@ test('shareTable refuses a table that would show the rows of a protected one', a
   await expect(shareTable(db, 'prices')).rejects.toThrow('prices cannot be shared')
 })
 
+test('shareTable refuses a table that would show the rows of a child of a protected one', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const { admin: db } = database
+  await sql`create table prices (user_id text, id int)`.execute(db)
+  await sql`create table own_prices (user_id text, id int, primary key (user_id, id))`.execute(db)
+  await protectTable(db, 'own_prices')
+  await sql`create table old_prices () inherits (own_prices, prices)`.execute(db)
+  await expect(shareTable(db, 'prices')).rejects.toThrow('prices cannot be shared')
+})
+
 test('shareTable accepts a partitioned table', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const { admin: db, fence, forUser } = database
@@ -127,5 +177,5 @@ test('protectTable and shareTable revoke what default privileges granted', async
   await shareTable(db, 'notes')
   await protectTable(db, 'notes')
   await shareTable(db, 'prices')
-  expect((await fence()).gaps).toEqual([])
+  expect(await fence()).toMatchObject({ gaps: [], notes: [] })
 })
