@@ -1,0 +1,121 @@
+import { sql } from 'kysely'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { DatabaseUrlError, openDatabase } from '../../../db/index.js'
+import { ConfigError, readConfig } from '../../../server/index.js'
+import { migratedDatabase } from '../../parts/database.js'
+
+let url: string
+let created: Awaited<ReturnType<typeof migratedDatabase>>
+beforeAll(async () => {
+  created = await migratedDatabase()
+  url = created.url
+})
+afterAll(() => created[Symbol.asyncDispose]())
+
+const titles = async (database: Awaited<ReturnType<typeof openDatabase>>, user: string) =>
+  (await sql<{ title: string }>`select title from tasks`.execute(database.forUser(user))).rows
+
+describe('the pool of the application', () => {
+  test('is used with its options, its password function and its type parsers, and is not ended', async () => {
+    const { password, ...parts } = connectionParts(url)
+    const types = { getTypeParser: (oid: number) => (oid === 20 ? BigInt : pg.types.getTypeParser(oid)) }
+    const pool = new pg.Pool({
+      ...parts,
+      password: async () => password,
+      application_name: 'shop',
+      max: 2,
+      types: types as pg.CustomTypesConfig,
+    })
+    const database = await openDatabase({ pool })
+    await sql`insert into tasks (id, title) values (${crypto.randomUUID()}, 'hers')`.execute(
+      database.forUser('alice'),
+    )
+    expect([await titles(database, 'alice'), await titles(database, 'bob')]).toEqual([
+      [{ title: 'hers' }],
+      [],
+    ])
+    const query = sql<object>`select count(*) as count, current_setting('application_name') as name from tasks`
+    const expected = [{ count: 1n, name: 'shop' }]
+    expect((await query.execute(database.forUser('alice'))).rows).toEqual(expected)
+    const streamed: unknown[] = []
+    const executor = database.forUser('alice').getExecutor()
+    for await (const { rows } of executor.stream(query.compile(database.admin), 1)) streamed.push(...rows)
+    expect(streamed).toEqual(expected)
+    expect(database.pool()).toMatchObject({ total: pool.totalCount })
+    await database.close()
+    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
+    await pool.end()
+  })
+
+  test('may lose its connections without ending the process', async () => {
+    const pool = new pg.Pool({ connectionString: url, max: 1 })
+    const database = await openDatabase({ pool })
+    const ended = sql`select pg_terminate_backend(pg_backend_pid())`.execute(database.admin)
+    await expect(ended).rejects.toThrow()
+    // The pool may learn of the loss only with the next statement.
+    await vi.waitFor(async () => expect(await titles(database, 'bob')).toEqual([]))
+    await database.close()
+    await pool.end()
+  })
+
+  test.each([
+    ['no pool', {}],
+    ['a client', new pg.Client()],
+    ['a pool of pg-native', { connect: () => {}, Client: class {} }],
+    [
+      'a pool of another version',
+      {
+        connect: () => {},
+        Client: class {
+          connection = { parse: () => {} }
+        },
+      },
+    ],
+  ])('%s is refused with what is needed', async (_, pool) => {
+    const opened = openDatabase({ pool: pool as unknown as pg.Pool })
+    await expect(opened).rejects.toThrow(/must be a Pool of the package pg|needs pg 8\.23/)
+  })
+
+  test('excludes a url', async () => {
+    const pool = new pg.Pool({ connectionString: url })
+    await expect(openDatabase({ pool, url })).rejects.toThrow('Give either url or pool, not both.')
+    await pool.end()
+  })
+})
+
+test('poolOptions are passed on', async () => {
+  const database = await openDatabase({ url, poolOptions: { application_name: 'shop', max: 3 } })
+  const { rows } = await sql<object>`select current_setting('application_name') as name`.execute(
+    database.admin,
+  )
+  expect(rows).toEqual([{ name: 'shop' }])
+  await database.close()
+})
+
+test.each([
+  'localhost',
+  'localhost:5432/app',
+  'mysql://user:hunter2@localhost/app',
+  'http://localhost/app',
+  '',
+  'postgres://user:hunter2%@localhost/app',
+])('the url %j is refused with the same message as DATABASE_URL, and without its password', async wrong => {
+  const error: Error = await openDatabase({ url: wrong }).then(
+    () => expect.unreachable(),
+    error => error,
+  )
+  expect(error).toBeInstanceOf(DatabaseUrlError)
+  expect(error.message).not.toContain('hunter2')
+  const [, said = ''] = /^The url of the database (.+)$/.exec(error.message) ?? []
+  expect(said).toMatch(/postgres:\/\/user:password@host:5432\/database|%25/)
+  if (wrong === '') return
+  expect(() => readConfig({ DATABASE_URL: wrong, BETTER_AUTH_URL: 'http://127.0.0.1:1' })).toThrow(
+    expect.objectContaining({ name: ConfigError.name, message: expect.stringContaining(said) }),
+  )
+})
+
+function connectionParts(url: string) {
+  const { hostname: host, port, username: user, password, pathname } = new URL(url)
+  return { host, port: Number(port), user, password, database: pathname.slice(1) }
+}
