@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type OpenDatabase, openDatabase, setUpFence } from '../../../db/index.js'
 import { emptyDatabase, openTestDatabase } from '../../parts/database.js'
 import { migrateAll } from '../../parts/migrate.js'
@@ -60,6 +60,15 @@ describe('the level is plain instead of signed', () => {
     await parts.setUp({ secret })
   })
   afterAll(() => parts[Symbol.asyncDispose]())
+  // Restores the keys of the tasks.
+  afterEach(async () => {
+    const others = ['other_key', 'tasks_by_title', 'tasks_by_version']
+    const drops = others.map(name => `drop constraint if exists ${name}, `).join('')
+    await parts.administer(
+      `alter table tasks ${drops} drop constraint tasks_pkey, add constraint tasks_pkey primary key (user_id, id)`,
+      `drop index if exists ${others}, tasks_of_some, tasks_by_both`,
+    )
+  })
 
   const obstacles: [problem: string, statements: string, reported: string][] = [
     ['is superuser', 'alter role LOGIN superuser', 'login LOGIN is superuser'],
@@ -150,24 +159,83 @@ describe('the level is plain instead of signed', () => {
     ],
   ]
 
-  test.each(someOf(obstacles, 3))('if the login %s, until that is fixed', async (_, statement, problem) => {
-    const { database, administer, named, url } = parts
-    const name = new URL(url).pathname.slice(1)
-    await administer(statement.replace('DATABASE', `alter database ${name} owner to LOGIN`))
-    const { level, gaps } = await database.fence()
-    expect(level).toBe('plain')
-    const reasons = gaps.filter(gap => gap.object === 'the level')
-    expect(reasons.map(reason => reason.problem)).toEqual([expect.stringContaining(named(problem))])
-    for (const { fix } of gaps) await administer(fix)
-    expect(await database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
-    await expectTasksToWork(database)
-  })
+  const keys: typeof obstacles = [
+    [
+      'can use a unique index of a text',
+      'create unique index tasks_by_title on tasks (title)',
+      'index public.tasks_by_title does not start with user_id',
+    ],
+    [
+      'can use a unique constraint of a text',
+      'alter table tasks add constraint tasks_by_title unique (title)',
+      'index public.tasks_by_title does not start with user_id',
+    ],
+    [
+      'can use an exclusion constraint of a number',
+      'alter table tasks add constraint tasks_by_version exclude using hash (version with =)',
+      'index public.tasks_by_version does not start with user_id',
+    ],
+    [
+      'can find out from a partial unique index which rows it has',
+      'create unique index tasks_of_some on tasks (version) where completed',
+      'index public.tasks_of_some does not start with user_id',
+    ],
+    [
+      'can use a unique index of a number and a text',
+      'create unique index tasks_by_both on tasks (version, title)',
+      'index public.tasks_by_both does not start with user_id',
+    ],
+  ]
+
+  test.each([...someOf(obstacles, 3), ...keys])(
+    'if the login %s, until that is fixed',
+    async (_, statement, problem) => {
+      const { database, administer, named, url } = parts
+      const name = new URL(url).pathname.slice(1)
+      await administer(statement.replace('DATABASE', `alter database ${name} owner to LOGIN`))
+      const { level, gaps } = await database.fence()
+      expect(level).toBe('plain')
+      const reasons = gaps.filter(gap => gap.object === 'the level')
+      expect(reasons.map(reason => reason.problem)).toEqual([expect.stringContaining(named(problem))])
+      for (const { fix } of gaps) await administer(fix)
+      expect(await database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
+      await expectTasksToWork(database)
+    },
+  )
 
   test('but not because of an index that no leakproof operator can use', async () => {
     const { database, administer } = parts
     await administer("create index tasks_by_words on tasks using gin (to_tsvector('simple', title))")
     expect(await database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
     await administer('drop index tasks_by_words')
+  })
+
+  test.each([
+    ['a unique uuid', 'alter table tasks add constraint other_key unique (id)', 'other_key'],
+    ['a unique number', 'create unique index other_key on tasks (version)', 'other_key'],
+    [
+      'unique numbers and a text that is included',
+      'create unique index other_key on tasks (version, id) include (title)',
+      'other_key',
+    ],
+    [
+      'a primary key of a text',
+      'alter table tasks drop constraint tasks_pkey, add constraint tasks_pkey primary key (title)',
+      'tasks_pkey',
+    ],
+  ])('but not because of %s, which has a note', async (_, statement, key) => {
+    const { database, administer } = parts
+    await administer(statement)
+    expect(await database.fence()).toEqual({
+      level: 'signed',
+      gaps: [],
+      notes: [
+        expect.objectContaining({
+          object: 'public.tasks',
+          problem: expect.stringContaining(`its key public.${key} does not start with user_id`),
+        }),
+      ],
+    })
   })
 
   test('if the database has no secret, until it is migrated with one', async () => {
