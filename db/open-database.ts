@@ -112,7 +112,12 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
   const { embedded, pool, end } = await connectTo(options)
   // The embedded database is one session, so its connections would share the names of prepared statements.
   const prepare = preparedStatements && !embedded
-  let facts: SessionFacts = { searchPath: 'pg_temp', volatileFunctions: new Set(), parsesUnderSettings: true }
+  let facts: SessionFacts = {
+    searchPath: 'pg_temp',
+    volatileFunctions: new Set(),
+    hasSideEffects: true,
+    parsesUnderSettings: true,
+  }
   const inspect = createStatementCache({ prepare, facts: () => facts })
   const identify = createIdentify({
     secret: fenceSecret,

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { LruMap } from '../../shared/lru-map.js'
 import type { Preamble } from '../wire/pipeline.js'
+import { statementName } from './statement-cache.js'
 
 /** Who a statement runs for, and as which role. */
 export interface Caller {
@@ -57,11 +58,8 @@ export function createIdentify({ secret, ownerNames = [], prepare, searchPath }:
       secret === undefined ? [ownerSetting(name)] : [ownerSetting(name), `${ownerSetting(name)}_signature`],
     ),
   ]
-  const statement = {
-    text: `select ${names.map((name, index) => `set_config('${name}', $${index + 1}, true)`).join(', ')}`,
-    isEchoed: true,
-    ...(prepare && { name: 'trpc_bearer_identity' }),
-  }
+  const text = `select ${names.map((name, index) => `set_config('${name}', $${index + 1}, true)`).join(', ')}`
+  const statement = { text, isEchoed: true, ...(prepare && { name: statementName(text) }) }
   return ({ userId, owners = {}, role, statementTimeout }) => {
     const values = [userId, role, String(statementTimeout), searchPath()]
     const owned = ownerNames.map(name => owners[name] ?? '')

@@ -49,10 +49,47 @@ export function mayLeaveBehind(text: string, volatileFunctions: ReadonlySet<stri
     )
       return true
   }
-  if (/\binto\b/i.test(text) && !writeTarget.test(text)) return true
-  return [...text.replace(writeTarget, '').matchAll(calls)].some(
-    ([, qualified, name = '']) => qualified !== undefined || !harmlessNames.has(name.toLowerCase()),
-  )
+  if (mayCreateTable(text)) return true
+  return callsUnknown(text.replace(writeTarget, ''), harmlessNames, volatileFunctions)
+}
+
+/** True unless a query certainly creates no table (`select … into`). */
+export const mayCreateTable = (text: string) => /\binto\b/i.test(text) && !writeTarget.test(text)
+
+function callsUnknown(text: string, known: ReadonlySet<string>, volatileFunctions: ReadonlySet<string>) {
+  return [...text.matchAll(calls)].some(([, qualified, name = '']) => {
+    const plain = name.toLowerCase()
+    return qualified !== undefined || !known.has(plain) || volatileFunctions.has(plain)
+  })
+}
+
+/** What may stand before a bracket in a function, besides the names above. */
+const bodyNames = new Set([
+  ...harmlessNames,
+  'if',
+  'elsif',
+  'while',
+  'return',
+  'raise',
+  'assert',
+  'row',
+  'next',
+])
+
+/** Words of a function that changes the session, or that runs a text which may. */
+const bodyCommands =
+  /pg_settings|\b(temp|temporary|pg_temp|set_config|execute|prepare|deallocate|listen|unlisten|discard|reset|load|lock|declare\s+\w+\s+cursor\s+with|call|perform|do)\b|(^|;|\bbegin|\bthen|\belse|\bloop)\s*set\b/i
+
+/**
+ * True unless the source of a function certainly leaves nothing in the session. For functions of the application that a statement calls
+ * without naming them: by a trigger, a default, a view, an operator, a cast, a domain.
+ */
+export function bodyMayLeaveBehind(source: string, volatileFunctions: ReadonlySet<string>): boolean {
+  const body = source
+    .replaceAll(/\/\*[\s\S]*?\*\//g, ' ')
+    .replaceAll(/--.*$/gm, ' ')
+    .replaceAll(/\b(insert|merge)\s+into\s+[\w."]+/gi, ' ')
+  return bodyCommands.test(body) || callsUnknown(body, bodyNames, volatileFunctions)
 }
 
 const unquoted = (name: string) =>

@@ -1,15 +1,21 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from '../schema.js'
+import { bodyMayLeaveBehind } from './session-cleanup.js'
 
 /** Facts about the database that scoped statements depend on. Only migrations change them. */
 export interface SessionFacts {
   /** Schemas in which statements find tables, with `pg_temp` last. */
   searchPath: string
   /**
-   * Functions that may change the session and can be called like a field: `(42).pg_advisory_lock`. Stable functions count too unless
-   * they are built in, because some (tablefunc) run any text.
+   * Functions that may change the session: those of the application, and built-in ones that can be called like a field:
+   * `(42).pg_advisory_lock`. Stable functions count too unless they are built in, because some (tablefunc) run any text.
    */
   volatileFunctions: ReadonlySet<string>
+  /**
+   * A function of the application that a statement calls without naming it (a trigger, a default, a view, an operator, a cast, a domain) may
+   * leave something in the session. Then it is cleaned after every statement.
+   */
+  hasSideEffects: boolean
   /**
    * A function depends on settings when a session first parses it: a backslash on `standard_conforming_strings`, the name of a type
    * that exists in two schemas on `search_path`. No cleaning undoes that, so a connection that had to be cleaned is destroyed.
@@ -23,6 +29,7 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
     path: string
     own: string | null
     functions: string[]
+    bodies: string[]
     parsesUnderSettings: boolean
   }>`
     select
@@ -33,8 +40,25 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
       ) as own,
       array(
         select distinct proname::pg_catalog.text from pg_catalog.pg_proc
-        where (provolatile = 'v' or provolatile = 's' and oid >= 16384) and pronargs > 0 and (pronargs - pronargdefaults <= 1 or provariadic <> 0)
+        where (provolatile = 'v' or provolatile = 's' and oid >= 16384)
+          and (oid >= 16384 and pronamespace is distinct from pg_catalog.to_regnamespace('trpc_bearer')
+            or pronargs > 0 and (pronargs - pronargdefaults <= 1 or provariadic <> 0))
       ) as functions,
+      array(
+        select case when lanname in ('sql', 'plpgsql') then coalesce(pg_catalog.pg_get_function_sqlbody(f.oid), prosrc) else 'execute' end
+        from pg_catalog.pg_proc f join pg_catalog.pg_language l on l.oid = prolang
+        where f.oid >= 16384 and provolatile = 'v' and prokind = 'f' and pronamespace is distinct from pg_catalog.to_regnamespace('trpc_bearer')
+          and exists (
+            select from pg_catalog.pg_depend d
+            where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.refobjid = f.oid
+              and d.classid::pg_catalog.regclass::pg_catalog.text = any (array['pg_trigger', 'pg_attrdef', 'pg_rewrite', 'pg_operator', 'pg_cast',
+                'pg_constraint', 'pg_type', 'pg_proc', 'pg_policy', 'pg_class'])
+          )
+          and not exists (
+            select from pg_catalog.pg_depend e
+            where e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = f.oid and e.deptype = 'e'
+          )
+      ) as bodies,
       exists (
         select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname in ('sql', 'plpgsql')
         where pg_proc.oid >= 16384 and prosqlbody is null and pg_catalog.strpos(prosrc, chr(92)) > 0
@@ -45,14 +69,22 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
           and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'search_path=') = 0
       ) and exists (
         select typname from pg_catalog.pg_type join pg_catalog.pg_namespace n on n.oid = typnamespace
-        where nspname <> 'information_schema' and nspname !~ '^pg_(toast|temp)' and typtype in ('b', 'c', 'd', 'e', 'r', 'm')
+        where nspname !~ '^pg_(toast|temp)' and typtype in ('b', 'c', 'd', 'e', 'r', 'm')
           and typcategory <> 'A'
         group by typname having pg_catalog.count(*) > 1
       ) as "parsesUnderSettings"`.execute(db)
-  const { path = '', own: loginSchema = null, functions = [], parsesUnderSettings = true } = rows[0] ?? {}
+  const {
+    path = '',
+    own: loginSchema = null,
+    functions = [],
+    bodies = [],
+    parsesUnderSettings = true,
+  } = rows[0] ?? {}
+  const volatileFunctions = new Set(functions)
   return {
     searchPath: searchPathOf(path, loginSchema),
-    volatileFunctions: new Set(functions),
+    volatileFunctions,
+    hasSideEffects: bodies.some(body => bodyMayLeaveBehind(body, volatileFunctions)),
     parsesUnderSettings,
   }
 }

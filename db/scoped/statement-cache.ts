@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto'
 import pg from 'pg'
 import { LruMap } from '../../shared/lru-map.js'
 import type { RowReader } from '../wire/rows.js'
 import { requireQuery } from './allowed-statements.js'
-import { mayLeaveBehind } from './session-cleanup.js'
+import { mayCreateTable, mayLeaveBehind } from './session-cleanup.js'
 import type { SessionFacts } from './session-facts.js'
 
 /** What is known about a statement from its text. */
@@ -50,17 +51,25 @@ export function createStatementCache({
       return info
     }
     if (cached.facts !== current) Object.assign(cached, classify(text, current))
-    if (cached.name === undefined && prepare && names < maxNames) cached.name = `trpc_bearer_${++names}`
+    if (cached.name === undefined && prepare && names < maxNames) {
+      names++
+      cached.name = statementName(text)
+    }
     return cached
   }
 }
 
-/** It creates a table and answers with rows all the same, so the missing columns do not give it away. */
-const explainsInto = (text: string) => /\bexplain\b/i.test(text) && /\binto\b/i.test(text)
+/**
+ * The name of a prepared statement. It follows from the text, because behind a pooler that does not know prepared statements another
+ * process may have given the same name to its own.
+ */
+export const statementName = (text: string) =>
+  `trpc_bearer_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
 
 function classify(text: string, facts: SessionFacts) {
-  const isUnclean = mayLeaveBehind(text, facts.volatileFunctions)
-  const endsConnection = isUnclean && (facts.parsesUnderSettings || explainsInto(text))
+  const isUnclean = facts.hasSideEffects || mayLeaveBehind(text, facts.volatileFunctions)
+  // A temporary table may have changed what a function means that was parsed beside it, even if the statement has failed.
+  const endsConnection = isUnclean && (facts.parsesUnderSettings || mayCreateTable(text))
   return { mayLeaveBehind: isUnclean, endsConnection, facts }
 }
 

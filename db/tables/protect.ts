@@ -2,7 +2,7 @@ import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from '../schema.js'
 import { callerValue, findColumnType, type Owner, type OwnerType, ownerName, ownerTypes } from './owner.js'
 import { appliesTo, policyStatements } from './policies.js'
-import { ancestorsOf, findBrokenRules, lacksOwnerIndex, tableTree } from './rules.js'
+import { ancestorsOfTree, findBrokenRules, lacksOwnerIndex, tableTree } from './rules.js'
 
 /** Options of {@link protectTable}. */
 export interface ProtectOptions {
@@ -204,9 +204,9 @@ async function describeTable(
   relation: string,
 ): Promise<{ isTable?: boolean; isProtected?: boolean }> {
   const { rows } = await sql<{ isTable: boolean; isProtected: boolean }>`
-    with recursive ${tableTree(relation)}, ${ancestorsOf(relation)}
+    with recursive ${tableTree(relation)}, ${ancestorsOfTree}
     select bool_or(relkind in ('r', 'p')) filter (where c.oid = ${relation}::regclass) as "isTable",
-      bool_or(c.oid in (select relation from trpc_bearer.protected_tables())) as "isProtected"
+      bool_or(c.relrowsecurity or c.oid in (select relation from trpc_bearer.protected_tables())) as "isProtected"
     from (select oid from tree union select oid from ancestors) related
     join pg_catalog.pg_class c on c.oid = related.oid`.execute(db)
   return rows[0] ?? {}
@@ -235,14 +235,12 @@ async function share(db: AnyKysely, table: string): Promise<void> {
   }
   if (isProtected)
     throw new Error(
-      `${table} cannot be shared: it is protected, or a table that it inherits from or that inherits from it. Call unprotectTable first.`,
+      `${table} cannot be shared: it has row-level security, or a table that it inherits from or that inherits from it. Call unprotectTable first.`,
     )
   await sql`
     insert into trpc_bearer.shared_table values (${relation}::regclass) on conflict do nothing`.execute(db)
   await grantSchemaUsage(db, relation, role)
-  await sql`revoke insert, update, delete, truncate, references, trigger on ${sql.table(table)} from public, ${role}`.execute(
-    db,
-  )
+  await sql`revoke all on ${sql.table(table)} from public, ${role}`.execute(db)
   await sql`grant select on ${sql.table(table)} to ${role}`.execute(db)
 }
 

@@ -23,9 +23,9 @@ const treeOf = (roots: RawBuilder<unknown>) => sql`tree as (
 /** SQL for `with recursive`: one table with its partitions and the tables that inherit from it. */
 export const tableTree = (relation: string) => treeOf(sql`select ${relation}::regclass::oid as oid`)
 
-/** SQL for `with recursive`: the tables above the table. They show its rows. */
-export const ancestorsOf = (relation: string) => sql`ancestors as (
-  select h.inhparent as oid, h.inhrelid as child from pg_catalog.pg_inherits h where h.inhrelid = ${relation}::regclass
+/** SQL for `with recursive`: the tables above those of `tree`. They show its rows. */
+export const ancestorsOfTree = sql`ancestors as (
+  select h.inhparent as oid, h.inhrelid as child from tree join pg_catalog.pg_inherits h on h.inhrelid = tree.oid
   union
   select h.inhparent, h.inhrelid from ancestors join pg_catalog.pg_inherits h on h.inhrelid = ancestors.oid
 )`
@@ -38,7 +38,7 @@ export const ancestorsOf = (relation: string) => sql`ancestors as (
  */
 export async function findBrokenRules(db: AnyKysely, relation: string, owner: string): Promise<Finding[]> {
   const { rows } = await sql<Finding>`
-    with recursive ${tableTree(relation)}, ${ancestorsOf(relation)},
+    with recursive ${tableTree(relation)}, ${ancestorsOfTree},
     mine as (
       select c.oid, tree.parent, c.relkind in ('r', 'p') as is_table, c.relispartition,
         -- Any other collation may treat two different ids as equal.
@@ -59,7 +59,7 @@ export async function findBrokenRules(db: AnyKysely, relation: string, owner: st
       case when c.relispartition then pg_catalog.format('alter table %s detach partition %s;', p.oid::regclass, c.oid::regclass)
         else pg_catalog.format('alter table %s no inherit %s;', c.oid::regclass, p.oid::regclass) end
     from ancestors join pg_catalog.pg_class p on p.oid = ancestors.oid join pg_catalog.pg_class c on c.oid = ancestors.child
-    where p.oid not in (select relation from trpc_bearer.protected_tables())
+    where not p.relrowsecurity and p.oid not in (select oid from mine)
     union all
     select pg_catalog.format('its partition or child %s is shared with all users', oid::regclass),
       pg_catalog.format('delete from trpc_bearer.shared_table where relation = %L::regclass; revoke all on %s from %I;',
@@ -84,16 +84,25 @@ export async function findRevealingKeys(db: AnyKysely, relation: string, owner: 
     ),
     own as ${protectedTables},
     keys as (
-      select i.indexrelid, pg_catalog.format('create unique index concurrently on %s (%I, %s);', i.indrelid::regclass, ${owner}::text, (
-          select string_agg(pg_catalog.pg_get_indexdef(i.indexrelid, n, true), ', ' order by n)
-          from generate_series(1, i.indnkeyatts) n
-          where i.indkey[n - 1] <> mine.owner
-        )) as better,
-        i.indkey[0] = mine.owner and not i.indisexclusion
+      select i.indexrelid,
+        pg_catalog.format('create unique index%s on %s (%s)%s;', case when t.relkind = 'p' then '' else ' concurrently' end,
+          i.indrelid::regclass,
+          pg_catalog.concat_ws(', ', pg_catalog.quote_ident(${owner}), (
+            select pg_catalog.string_agg(pg_catalog.pg_get_indexdef(i.indexrelid, n, true), ', ' order by n)
+            from generate_series(1, i.indnkeyatts) n where i.indkey[n - 1] <> mine.owner
+          )), ' where ' || pg_catalog.pg_get_expr(i.indpred, i.indrelid, true)) as better,
+        i.indkey[0] = mine.owner and (not i.indisexclusion or x.conexclop[1] = own.equality)
+          and exists (
+            select from pg_catalog.pg_opclass k join pg_catalog.pg_amop m on m.amopfamily = k.opcfamily
+            where k.oid = i.indclass[0] and m.amopopr = own.equality
+          )
           and i.indcollation[0] in (select 0 union all select oid from pg_catalog.pg_collation where collisdeterministic) as is_own
       from mine
+      join own on own.oid = ${relation}::regclass
       join pg_catalog.pg_index i on i.indrelid = mine.oid and (i.indisunique or i.indisexclusion)
+      join pg_catalog.pg_class t on t.oid = i.indrelid
       join pg_catalog.pg_class c on c.oid = i.indexrelid and not c.relispartition
+      left join pg_catalog.pg_constraint x on x.conindid = i.indexrelid and x.contype = 'x'
     )
     select pg_catalog.format('its key %s does not start with %I, so a caller can find out whether a value exists in somebody''s row',
         indexrelid::regclass, ${owner}::text) as problem,
@@ -107,7 +116,7 @@ export async function findRevealingKeys(db: AnyKysely, relation: string, owner: 
     join pg_catalog.pg_constraint k on k.conrelid = mine.oid and k.contype = 'f' and k.conparentid = 0
     left join own on own.oid = k.confrelid
     where case when own.oid is not null then k.conkey[array_position(k.confkey, own.owner_number)] is distinct from mine.owner
-      else mine.owner <> all (k.conkey) and k.confrelid not in (select trpc_bearer.shared_tables()) end`.execute(
+      else k.conkey <> array[mine.owner] and k.confrelid not in (select trpc_bearer.shared_tables()) end`.execute(
     db,
   )
   return rows

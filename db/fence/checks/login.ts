@@ -24,7 +24,8 @@ export async function findLoginPrivileges(
         o.identity
       from login join pg_catalog.pg_shdepend d on d.refclassid = 'pg_authid'::regclass and d.refobjid = login.oid,
         pg_identify_object(d.classid, d.objid, 0) o
-      where d.dbid in (0, (select oid from pg_catalog.pg_database where datname = current_database()))
+      -- Any query can create a large object (lo_create), and it opens no table.
+      where d.classid <> 'pg_largeobject'::regclass and d.dbid in (0, (select oid from pg_catalog.pg_database where datname = current_database()))
         and (d.deptype = 'o' or d.deptype = 'a' and d.classid not in ('pg_database'::regclass, 'pg_namespace'::regclass))
       group by d.deptype, d.classid, d.objid, o.type, o.identity
     ),

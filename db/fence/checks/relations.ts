@@ -14,6 +14,8 @@ export interface ReachableRelation {
   /** What `protectTable` was called with; null if it was not called for this table. */
   owner: (Pick<Owner, 'column' | 'by'> & { type: Owner['type'] | null; name: string }) | null
   isShared: boolean
+  /** A table below it, whose rows it shows, has row-level security of its own. */
+  hidesBelow: boolean
   /** Row-level security is enabled. */
   isEnabled: boolean
   /** The role, or one that it inherits from, owns it: policies do not bind an owner. */
@@ -50,6 +52,16 @@ export async function findReachableRelations(
       case when own.oid is not null then json_build_object(
         'name', own.owner, 'column', quote_ident(own.owner), 'type', own.owner_type, 'by', own.owned_by) end as owner,
       c.relkind in ('r', 'p') and c.oid in (select trpc_bearer.shared_tables()) and own.oid is null as "isShared",
+      (
+        with recursive below as (
+          select inhrelid as oid from pg_catalog.pg_inherits where inhparent = c.oid
+          union
+          select h.inhrelid from below join pg_catalog.pg_inherits h on h.inhparent = below.oid
+        )
+        -- A protected table below it reports its parents itself.
+        select coalesce(bool_or(b.relrowsecurity) and not bool_or(b.oid in (select relation from trpc_bearer.protected_tables())), false)
+        from below join pg_catalog.pg_class b on b.oid = below.oid
+      ) as "hidesBelow",
       c.relrowsecurity as "isEnabled",
       pg_has_role(${role}, c.relowner, 'usage') as "isOwned",
       coalesce((
@@ -57,7 +69,8 @@ export async function findReachableRelations(
       ), false) as "isInvoker",
       has_schema_privilege(${role}, n.oid, 'usage') as "isOpen",
       array(
-        select r from unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']) r
+        select r from unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger']
+          || case when current_setting('server_version_num')::int >= 170000 then array['maintain'] else '{}' end) r
         where case when r in ('select', 'insert', 'update', 'references') then has_any_column_privilege(${role}, c.oid, r)
           else has_table_privilege(${role}, c.oid, r) end
       ) as rights,
@@ -91,6 +104,8 @@ export async function findReachableRelations(
       and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname !~ '^pg_(toast|temp)'
       and (has_table_privilege(${role}, c.oid, 'select, insert, update, delete, truncate, references, trigger')
         or has_any_column_privilege(${role}, c.oid, 'select, insert, update, references')
+        -- The function above leaves out system columns.
+        or exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum < 0 and a.attacl is not null)
         or own.oid is not null)
       and not ${belongsToExtension}
     order by 1`.execute(db)
@@ -99,17 +114,35 @@ export async function findReachableRelations(
 
 /** Finds the gaps of one relation. */
 export function findRelationGaps(relation: ReachableRelation, role: string): FenceGap[] {
-  const { name, kind, owner, isShared, isEnabled, isOwned, isInvoker, hasPolicy, rights, grantees, rules } =
-    relation
+  const {
+    name,
+    kind,
+    owner,
+    isShared,
+    isEnabled,
+    isOwned,
+    isInvoker,
+    hidesBelow,
+    hasPolicy,
+    rights,
+    grantees,
+    rules,
+  } = relation
   const gap = (problem: string, fix: string) => [{ object: name, problem, fix }]
   if (isOwned) {
-    const fix = `alter ${kind === 'view' ? 'view' : 'table'} ${name} owner to current_user;`
+    const give = `alter ${kind === 'view' ? 'view' : 'table'} ${name} owner to current_user;`
+    const fix = owner === null ? give : `${give} grant ${needed.join(', ')} on ${name} to ${role};`
     return gap(`the role ${role} owns it, and policies do not restrict an owner`, fix)
   }
   if (rules.length > 0) {
     const drops = rules.map(rule => `drop rule ${rule} on ${name};`)
     return gap(`its rule ${rules.join(', ')} runs with the rights of the owner`, drops.join(' '))
   }
+  if (isShared && hidesBelow)
+    return gap(
+      'it is shared, and shows the rows of a table below it that has row-level security of its own',
+      revoke('all', name, grantees),
+    )
   if (isShared) {
     const changes = rights.filter(right => right !== 'select').join(', ')
     return changes === ''
@@ -174,6 +207,6 @@ function findProtectedTableGaps(
 }
 
 /** Privileges that policies do not restrict. */
-const withoutPolicy = new Set(['truncate', 'references', 'trigger'])
+const withoutPolicy = new Set(['truncate', 'references', 'trigger', 'maintain'])
 
 const needed = ['select', 'insert', 'update', 'delete']
