@@ -183,3 +183,16 @@ test('tables that migrations protect during an audit are not a gap', async () =>
   isOver = true
   expect(await audits).toEqual([])
 })
+
+test('an audit that gets no answer fails after its timeout, and the next one is a new one', async () => {
+  const complete: FenceReport = { level: 'plain', gaps: [], notes: [] }
+  const find = vi.fn((): Promise<FenceReport> => new Promise(() => {}))
+  const gate = createFenceGate(find, { timeout: 20 })
+  await expect(gate.check()).rejects.toMatchObject({
+    name: 'DatabaseUnavailableError',
+    cause: { message: 'The check of the isolation got no answer in time.' },
+  })
+  find.mockImplementation(async () => complete)
+  expect(await gate.audit()).toEqual(complete)
+  await gate.check()
+})

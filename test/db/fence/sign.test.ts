@@ -118,3 +118,21 @@ test('a temporary table named like a type does not affect the identity of the ne
     await database.close()
   }
 })
+
+test('at the level signed, a statement that must be cleaned up after keeps its connection, as at the level plain', async () => {
+  for (const level of ['plain', 'signed']) {
+    await using logins = await ownedDatabase()
+    const database = await openMigrated(logins, level === 'signed' ? secret : undefined)
+    try {
+      const alice = database.forUser('alice')
+      const pids = new Set<number>()
+      for (let n = 0; n < 3; n++) {
+        const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(alice)
+        pids.add(rows[0]?.pid ?? n)
+      }
+      expect([level, pids.size]).toEqual([level, 1])
+    } finally {
+      await database.close()
+    }
+  }
+})
