@@ -198,7 +198,7 @@ test('the owner of a table sees and changes every row, and scoped statements onl
 test('shareTable refuses a protected table', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await expect(shareTable(database.admin, 'tasks')).rejects.toThrow(
-    'tasks cannot be shared: it is protected, or a table',
+    'tasks cannot be shared: it has row-level security, or a table',
   )
   await sql`
     create table parted (user_id text, id int, primary key (user_id, id)) partition by list (id)`.execute(
@@ -206,7 +206,9 @@ test('shareTable refuses a protected table', async () => {
   )
   await sql`create table part partition of parted default`.execute(database.admin)
   await protectTable(database.admin, 'parted')
-  await expect(shareTable(database.admin, 'part')).rejects.toThrow('part cannot be shared: it is protected')
+  await expect(shareTable(database.admin, 'part')).rejects.toThrow(
+    'part cannot be shared: it has row-level security',
+  )
   expect((await database.fence()).gaps).toEqual([])
 })
 
