@@ -19,11 +19,11 @@ export default defineConfig({
       'test/db/{fence/leakproof-conditions,wire/pipeline}.test.ts',
       'test/shared/transformer.test.ts',
       // Tables of cases on the other kind of database.
-      'test/db/fence/{audit,checks/relations}.test.ts',
+      'test/db/fence/{audit,checks/functions,checks/relations}.test.ts',
       'test/db/scoped/{connection,deferred-triggers,dialect,identity,kysely,late-statements}.test.ts',
       'test/db/scoped/{open-streams,session-cleanup,statements,temporary-tables,transaction}.test.ts',
       'test/db/migrations/migrator.test.ts',
-      'test/db/tables/{protect,side-doors}.test.ts',
+      'test/db/tables/{owner,protect,side-doors}.test.ts',
       'test/examples/examples.test.ts',
       'test/server/routers/{paging,plans,task-cursor,tasks-*,timezone}.test.ts',
     ],

@@ -32,8 +32,21 @@ export interface FenceGate {
 export interface FenceGateOptions {
   /** Milliseconds since the epoch. @default Date.now */
   now?: () => number
+  /** Milliseconds after which an audit counts as failed, because its connection has fallen silent. @default 60_000 */
+  timeout?: number
   /** Called for each background audit that fails. */
   onProblem?: (problem: string, error: unknown) => void
+}
+
+function withTimeout<T>(work: Promise<T>, milliseconds: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new Error('The check of the isolation got no answer in time.')),
+      milliseconds,
+    )
+    timer.unref()
+    work.finally(() => clearTimeout(timer)).then(resolve, reject)
+  })
 }
 
 const retryAfter = 5_000
@@ -46,7 +59,7 @@ const resolved = Promise.resolve()
  */
 export function createFenceGate(
   runAudit: () => Promise<FenceReport>,
-  { now = Date.now, onProblem = () => {} }: FenceGateOptions = {},
+  { now = Date.now, timeout = 60_000, onProblem = () => {} }: FenceGateOptions = {},
 ): FenceGate {
   let gaps: readonly FenceGap[] | null = null
   let lastAttemptAt = 0
@@ -57,7 +70,7 @@ export function createFenceGate(
     if (running !== null) return running
     const startedAt = now()
     lastAttemptAt = startedAt
-    running = runAudit()
+    const current = withTimeout(runAudit(), timeout)
       .then(report => {
         gaps = report.gaps
         lastSuccessAt = startedAt
@@ -66,7 +79,8 @@ export function createFenceGate(
       .finally(() => {
         running = null
       })
-    return running
+    running = current
+    return current
   }
 
   /** A clock that was set back must not keep an old result valid. */

@@ -47,10 +47,10 @@ export async function findFenceLevel(
   })
   for (const name of found.open)
     causes.push({ problem: `everybody may read ${name}`, fix: revoke('all', name, ['public']) })
-  for (const { name, owner } of found.indexes) {
+  for (const { name, owner, fix } of found.indexes) {
     causes.push({
       problem: `index ${name} does not start with ${owner} as the policy compares it, so it can reveal rows of other users`,
-      fix: `drop index ${name};`,
+      fix,
     })
   }
   for (const { name, earlier, owner } of found.notFirst) {

@@ -99,11 +99,15 @@ const isSigned = (setting: string, message: string) =>
   sql.raw(`current_setting(${setting}, true) = encode(
   sha256(outer_pad || sha256(inner_pad || convert_to(${message}, 'UTF8'))), 'hex')`)
 
-const isUserSigned = isSigned(`'app.user_signature'`, `E'user\\n' || current_setting('app.user_id', true)`)
+// chr(10) instead of a backslash: PL/pgSQL would parse that under the settings of a caller.
+const isUserSigned = isSigned(
+  `'app.user_signature'`,
+  `'user' || chr(10) || current_setting('app.user_id', true)`,
+)
 const isOwnerSigned = isSigned(
   `'app.owner_' || name || '_signature'`,
-  `name || E'\\n' || octet_length(current_setting('app.user_id', true)) || E'\\n' || current_setting('app.user_id', true)
-    || E'\\n' || current_setting('app.owner_' || name, true)`,
+  `concat_ws(chr(10), name, octet_length(current_setting('app.user_id', true)), current_setting('app.user_id', true),
+    current_setting('app.owner_' || name, true))`,
 )
 
 /** The inner and outer pad of RFC 2104. With them PostgreSQL's sha256 is enough, without an extension. */

@@ -112,7 +112,7 @@ async function createTableLists(db: AnyKysely): Promise<void> {
   await sql`create table if not exists trpc_bearer.shared_table (relation regclass primary key)`.execute(db)
   await sql`
     create table if not exists trpc_bearer.protected_table (
-      relation regclass primary key, owner name not null, owned_by text not null
+      relation regclass primary key, owner name not null, owned_by text not null, had_row_security boolean not null
     )`.execute(db)
   await sql`
     create or replace function trpc_bearer.shared_tables() returns setof regclass
@@ -133,7 +133,8 @@ async function renewProtection(db: AnyKysely): Promise<void> {
     where polname = 'own_rows' and polpermissive and relforcerowsecurity
       and c.oid not in (select relation from trpc_bearer.protected_table)`.execute(db)
   for (const { schema, name } of rows) {
-    await sql`alter table ${sql.id(schema, name)} no force row level security`.execute(db)
+    await sql`
+      alter table ${sql.id(schema, name)} no force row level security, disable row level security`.execute(db)
     await protectTable(db, `${schema}.${name}`)
   }
 }

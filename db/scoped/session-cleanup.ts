@@ -88,7 +88,7 @@ export function bodyMayLeaveBehind(source: string, volatileFunctions: ReadonlySe
   const body = source
     .replaceAll(/\/\*[\s\S]*?\*\//g, ' ')
     .replaceAll(/--.*$/gm, ' ')
-    .replaceAll(/\b(insert|merge)\s+into\s+[\w."]+/gi, ' ')
+    .replaceAll(/\b(insert|merge)\s+into\s+[\w."]+/gi, ' values ')
   return bodyCommands.test(body) || callsUnknown(body, bodyNames, volatileFunctions)
 }
 

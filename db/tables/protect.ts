@@ -78,8 +78,10 @@ async function protect(
     delete from trpc_bearer.protected_table where relation not in (select oid from pg_catalog.pg_class)`.execute(
     db,
   )
+  await dropOwnDefaults(db, relation)
   await sql`
-    insert into trpc_bearer.protected_table values (${relation}::regclass, ${column}, ${by})
+    insert into trpc_bearer.protected_table
+    select oid, ${column}, ${by}, relrowsecurity from pg_catalog.pg_class where oid = ${relation}::regclass
     on conflict (relation) do update set owner = excluded.owner, owned_by = excluded.owned_by`.execute(db)
   await sql`delete from trpc_bearer.shared_table where relation = ${relation}::regclass`.execute(db)
   await sql`
@@ -141,25 +143,32 @@ async function unprotect(db: AnyKysely, table: string): Promise<void> {
   const name = sql.table(table)
   const relation = quoteTableName(table)
   const role = sql.id(await applicationRole(db))
-  const { rows } = await sql<{ owner: string; isDefaultOurs: boolean; hasOtherPolicies: boolean }>`
+  const { rows } = await sql<{ hadRowSecurity: boolean }>`
     delete from trpc_bearer.protected_table where relation = ${relation}::regclass
-    returning owner,
-      exists (
-        select from pg_catalog.pg_attrdef d join pg_catalog.pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
-        where d.adrelid = relation and a.attname = owner
-          and pg_catalog.strpos(pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'trpc_bearer.') > 0
-      ) as "isDefaultOurs",
-      exists (
-        select from pg_catalog.pg_policy where polrelid = relation and polname not in ('own_rows', 'own_rows_first')
-      ) as "hasOtherPolicies"`.execute(db)
+    returning had_row_security as "hadRowSecurity"`.execute(db)
   const [found] = rows
   if (found === undefined) return
   await sql`drop policy if exists own_rows on ${name}`.execute(db)
   await sql`drop policy if exists own_rows_first on ${name}`.execute(db)
   await sql`revoke all on ${name} from ${role}`.execute(db)
-  if (!found.hasOtherPolicies) await sql`alter table ${name} disable row level security`.execute(db)
-  if (found.isDefaultOurs)
-    await sql`alter table ${name} alter column ${sql.id(found.owner)} drop default`.execute(db)
+  for (const sequence of await serialSequences(db, relation))
+    await sql`revoke usage on sequence ${sql.raw(sequence)} from ${role}`.execute(db)
+  if (!found.hadRowSecurity) await sql`alter table ${name} disable row level security`.execute(db)
+  await dropOwnDefaults(db, relation)
+}
+
+/** Drops the defaults that an earlier call has set, also on another column. */
+async function dropOwnDefaults(db: AnyKysely, relation: string): Promise<void> {
+  const { rows } = await sql<{ column: string }>`
+    select a.attname as column
+    from pg_catalog.pg_attrdef d join pg_catalog.pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+    where d.adrelid = ${relation}::regclass and exists (
+      select from pg_catalog.pg_depend p join pg_catalog.pg_proc f on f.oid = p.refobjid
+      where p.classid = 'pg_attrdef'::regclass and p.objid = d.oid and p.refclassid = 'pg_proc'::regclass
+        and f.pronamespace = 'trpc_bearer'::regnamespace
+    )`.execute(db)
+  for (const { column } of rows)
+    await sql`alter table ${sql.raw(relation)} alter column ${sql.id(column)} drop default`.execute(db)
 }
 
 /** Other policies that give the role rows, and restrictive ones that would come before ours. */

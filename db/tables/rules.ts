@@ -153,17 +153,21 @@ export async function lacksOwnerIndex(
  * and unique numbers or uuids do not count: ids say nothing about a person, and `findRevealingKeys` notes them.
  *
  * @param tables names with schemas, as `format('%I.%I')` writes them
- * @returns the names of the indexes
+ * @returns the indexes, the owner column that each should start with, and the statement that drops it
  */
 export async function findLeakyIndexes(
   db: AnyKysely,
   tables: readonly string[],
-): Promise<{ name: string; owner: string }[]> {
-  const { rows } = await sql<{ name: string; owner: string }>`
+): Promise<{ name: string; owner: string; fix: string }[]> {
+  const { rows } = await sql<{ name: string; owner: string; fix: string }>`
     with recursive own as ${protectedTables}, ${treeOf(sql`
       select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
       where pg_catalog.format('%I.%I', n.nspname, c.relname) = any (${tables})`)}
-    select distinct pg_catalog.format('%I.%I', n.nspname, x.relname) as name, own.owner
+    select distinct pg_catalog.format('%I.%I', n.nspname, x.relname) as name, own.owner,
+      coalesce(
+        (select pg_catalog.format('alter table %s drop constraint %I;', conrelid::regclass, conname) from pg_catalog.pg_constraint
+          where conindid = i.indexrelid and contype in ('u', 'x') limit 1),
+        pg_catalog.format('drop index %I.%I;', n.nspname, x.relname)) as fix
     from tree
     join own on own.oid = tree.root
     join pg_catalog.pg_attribute a on a.attrelid = tree.oid and a.attname = own.owner and not a.attisdropped
@@ -171,7 +175,7 @@ export async function findLeakyIndexes(
     join pg_catalog.pg_class x on x.oid = i.indexrelid and not x.relispartition
     join pg_catalog.pg_namespace n on n.oid = x.relnamespace
     join pg_catalog.pg_am am on am.oid = x.relam
-    where not (i.indisunique and not exists (
+    where not (i.indisunique and i.indpred is null and not exists (
         select from unnest(i.indkey) with ordinality indexed (number, n)
         left join pg_catalog.pg_attribute k on k.attrelid = tree.oid and k.attnum = indexed.number and indexed.number > 0
         where n <= i.indnkeyatts and coalesce(k.atttypid not in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype), true)

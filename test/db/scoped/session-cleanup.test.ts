@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { protectTable } from '../../../db/index.js'
-import { mayLeaveBehind } from '../../../db/scoped/session-cleanup.js'
+import { bodyMayLeaveBehind, mayLeaveBehind } from '../../../db/scoped/session-cleanup.js'
 import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 import { root } from '../../parts/program.js'
 
@@ -317,4 +317,74 @@ test('a search path that is set on one connection does not become the search pat
   await sql`set search_path = pg_catalog`.execute(database.admin)
   await database.fence()
   expect(await database.forUser('alice').selectFrom('tasks').select('id').execute()).toEqual([])
+})
+
+test.each([
+  'begin new.updated_at = now(); return new; end',
+  'begin if new.title = old.title then return null; end if; new.version := old.version + 1; return new; end',
+  'begin -- set_config() is not called\n insert into audit.log (row_id, body) values (old.id, to_jsonb(old)); return old; end',
+  "begin select count(*) into strict n from things where owner = new.owner; if (n > 10) then raise exception 'full'; end if; return new; end",
+  'begin update counters set n = n + 1 where id = new.id; return new; end',
+])('the body of a function certainly leaves nothing behind: %s', body => {
+  expect(bodyMayLeaveBehind(body, new Set())).toBe(false)
+})
+
+test.each([
+  "begin perform set_config('app.last', new.body, false); return new; end",
+  'begin create temp table if not exists batch (title text); return new; end',
+  'begin perform pg_advisory_lock(42); return new; end',
+  'begin n := pg_try_advisory_lock(42); return new; end',
+  'begin set search_path = other; return new; end',
+  'begin return new; exception when others then set role none; return null; end',
+  "begin execute 'set ' || new.body; return new; end",
+  'begin new.slug := shop.remember(new.title); return new; end',
+  'select remember(body)',
+])('the body of a function may leave something behind: %s', body => {
+  expect(bodyMayLeaveBehind(body, new Set())).toBe(true)
+})
+
+describe.each(kindsOfThisRun)('a function that is called without its name on %s', kind => {
+  test.each([
+    ['a trigger', ['create trigger t before insert on things for each row execute function remember_row()']],
+    ['a default', ["alter table things alter other set default remember('by default')"]],
+    [
+      'a view',
+      [
+        'create view seen with (security_invoker) as select remember(body) as body from things',
+        'grant select on seen to app_user',
+      ],
+    ],
+    ['an operator', ['create operator ?? (leftarg = text, rightarg = text, function = remember_both)']],
+    ['a domain', ['create domain code as text check (is_code(value))']],
+    [
+      'an overloaded harmless name',
+      [
+        "create function upper(a int) returns text language plpgsql volatile as $$ begin perform set_config('app.last', 'upper', false); return 'x'; end $$",
+      ],
+    ],
+  ])('leaves nothing for the next caller: %s', async (_, statements) => {
+    await using database = await openTestDatabase(kind, { poolMax: 1 })
+    const run = (text: string) => sql.raw(text).execute(database.admin)
+    const remember = (head: string, value: string, result: string) =>
+      run(`create function ${head} language plpgsql volatile as $$ begin
+        perform set_config('app.last', ${value}, false); return ${result}; end $$`)
+    await run('create table things (user_id text, id int, body text, other text, primary key (user_id, id))')
+    await protectTable(database.admin, 'things')
+    await remember('remember(t text) returns text', 't', 't')
+    await remember('remember_both(a text, b text) returns text', 'b', 'b')
+    await remember('is_code(b text) returns boolean', 'b', 'true')
+    await remember('remember_row() returns trigger', 'new.body', 'new')
+    for (const statement of statements) await run(statement)
+    const alice = database.forUser('alice')
+    await sql`insert into things (id, body) values (1, 'secret')`.execute(alice)
+    if (statements[0]?.startsWith('create view')) await sql`select * from seen`.execute(alice)
+    if (statements[0]?.startsWith('create operator'))
+      await sql`select body ?? body from things`.execute(alice)
+    if (statements[0]?.startsWith('create domain')) await sql`select body::code from things`.execute(alice)
+    if (statements[0]?.startsWith('create function upper')) await sql`select upper(1)`.execute(alice)
+    const { rows } = await sql<object>`select current_setting('app.last', true) as last`.execute(
+      database.forUser('bob'),
+    )
+    expect(rows).toEqual([{ last: expect.toSatisfy((last: string | null) => !last) }])
+  })
 })

@@ -101,6 +101,21 @@ test('values are accepted after a migration has changed the type of their column
   for (let n = 0; n < 3; n++) await expect(mistake()).rejects.toMatchObject({ code: '42883' })
 })
 
+test('two processes give the same name only to the same statement, as a pooler may mix them', async () => {
+  await using one = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  await using two = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const namesIn = async ({ forUser }: typeof one, ...texts: string[]) => {
+    for (const text of [...texts, ...texts]) await sql.raw(text).execute(forUser('alice'))
+    const { rows } = await sql<{ name: string; statement: string }>`
+      select name, statement from pg_prepared_statements`.execute(forUser('alice'))
+    return new Map(rows.map(({ name, statement }) => [name, statement]))
+  }
+  const first = await namesIn(one, 'select 1', 'select 2')
+  const second = await namesIn(two, 'select 3', 'select 2')
+  expect(first.size).toBe(3)
+  for (const [name, statement] of first) expect(second.get(name) ?? statement).toBe(statement)
+})
+
 test('rows are the same as those of pg, whatever the names of the columns', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const text = `select 1 as a, 2 as a, null::text as n, '{"x":1}'::jsonb as "__proto__", array[1, null] as list,

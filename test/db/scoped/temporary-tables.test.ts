@@ -155,3 +155,31 @@ test.each([
   expect(rows).toEqual([{ path: expect.stringMatching(/(^|, )pg_temp$/) }])
   expect(rows[0]?.path.replace('"$user", ', '')).toBe(`${path}, pg_temp`)
 })
+
+test.each([
+  [
+    'text',
+    "declare t text; begin t := upper('x'); return t; end",
+    "set_config('search_path', 'pg_temp, pg_catalog, public', true)",
+    'X',
+  ],
+  [
+    'payments',
+    'declare a payments.amount%type; begin a := 10.49; return a; end',
+    "set_config('search_path', 'pg_temp, public', true), 1 as amount",
+    '10.49',
+  ],
+])(
+  'a temporary table %s of a statement that fails does not change a function for the next caller',
+  async (table, body, path, expected) => {
+    await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+    await sql`create table payments (amount numeric)`.execute(database.admin)
+    await sql
+      .raw(`create function answer() returns text language plpgsql as $$ ${body} $$`)
+      .execute(database.admin)
+    const spoil = sql.raw(`select ${path}, answer(), 1 / (random() * 0)::int into temp ${table}`)
+    await expect(spoil.execute(database.forUser('alice'))).rejects.toThrow()
+    const { rows } = await sql<object>`select answer() as answer`.execute(database.forUser('bob'))
+    expect(rows).toEqual([{ answer: expected }])
+  },
+)

@@ -116,6 +116,21 @@ describe.each(kindsOfThisRun)('the fence of protected tables on %s', kind => {
       ['alter table gap.notes enable row level security', 'grant select, truncate on gap.notes to app_user'],
       'gap.notes',
     ],
+    [
+      'a shared table that shows the rows of a table with row-level security of its own',
+      [
+        'create table gap.entries (owner text, body text)',
+        'SHARE gap.entries',
+        'create table gap.private () inherits (gap.entries)',
+        'alter table gap.private enable row level security',
+      ],
+      'gap.entries',
+    ],
+    [
+      'a table of which the role may read a system column',
+      ['grant select (ctid) on gap.notes to app_user'],
+      'gap.notes',
+    ],
     ['a table that the role owns', ['alter table gap.notes owner to app_user'], 'gap.notes'],
     [
       'a protected table that the role owns',
