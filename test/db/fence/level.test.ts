@@ -187,6 +187,12 @@ describe('the level is plain instead of signed', () => {
     ],
   ]
 
+  test('and stays signed when injected SQL makes the login own a large object', async () => {
+    const injected = sql`select set_config('role', 'none', true), lo_create(0)`
+    await injected.execute(parts.database.forUser('alice'))
+    expect(await parts.database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
+  })
+
   test.each([...someOf(obstacles, 3), ...keys])(
     'if the login %s, until that is fixed',
     async (_, statement, problem) => {

@@ -351,3 +351,15 @@ describe.each([
     expect(await stateOf('changed')).toEqual(state)
   })
 })
+
+test('a shared table may be read and nothing else, whatever the default privileges are', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const run = (statement: string) => sql.raw(statement).execute(database.admin)
+  await run('alter default privileges grant all on tables to app_user, public')
+  await run('create table countries (code text primary key)')
+  await shareTable(database.admin, 'countries')
+  const { rows } = await sql`
+    select a.privilege_type as right from pg_class, aclexplode(relacl) a
+    where oid = 'countries'::regclass and a.grantee <> relowner order by 1`.execute(database.admin)
+  expect(rows).toEqual([{ right: 'SELECT' }])
+})
