@@ -80,7 +80,12 @@ test('every other block of TypeScript has the types that it needs', async () => 
     'trpc-bearer/verifier': [`${root}server/verifier/index.ts`],
     'trpc-bearer/*': [`${root}*/index.ts`],
   }
-  const compilerOptions = { noUnusedLocals: false, noUnusedParameters: false, paths }
+  const compilerOptions = {
+    exactOptionalPropertyTypes: true,
+    noUnusedLocals: false,
+    noUnusedParameters: false,
+    paths,
+  }
   const config = { extends: `${root}tsconfig.json`, compilerOptions, include: ['*.ts'] }
   await writeFile(join(folder.path, 'tsconfig.json'), JSON.stringify(config))
   await writeFile(join(folder.path, 'package.json'), '{ "type": "module" }')

@@ -80,6 +80,18 @@ test('examples/client calls the API as the person who is signed in', async () =>
   }
 })
 
+test('examples/node-client signs somebody up and calls the API as them', async () => {
+  vi.stubEnv('API_URL', issuer.url)
+  vi.spyOn(console, 'log').mockImplementation(() => {})
+  try {
+    const { api } = await import('../../examples/node-client/main.js')
+    expect(await api.me.query()).toMatchObject({ name: 'Ann' })
+  } finally {
+    vi.unstubAllEnvs()
+    vi.restoreAllMocks()
+  }
+})
+
 test('examples/bookmarks shows each caller their own bookmarks, and keeps one that is added twice once', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await bookmarks.up(database.admin)
