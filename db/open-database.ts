@@ -57,7 +57,7 @@ export interface OpenDatabase {
    * @param options.signal cancels the running statement (the embedded database finishes it first) and refuses later ones
    * @throws TypeError if the id is empty, longer than 255 characters, or contains NUL
    */
-  forUser(userId: string, options?: { signal?: AbortSignal }): Kysely<Database>
+  forUser(userId: string, options?: { signal?: AbortSignal | undefined }): Kysely<Database>
   /** Checks that users are kept apart, and returns the gaps. Scoped statements are refused while there is a gap. */
   fence(): Promise<FenceReport>
   /** Numbers of the pool: open connections, idle connections, and callers that wait for one. */
