@@ -51,6 +51,7 @@ test('examples/server migrates an empty database and serves the API', async () =
   vi.stubEnv('BETTER_AUTH_URL', issuer.url)
   vi.stubEnv('DATABASE_URL', empty.url)
   vi.stubEnv('PORT', '0')
+  vi.spyOn(console, 'log').mockImplementation(() => {})
   const { server } = await import('../../examples/server/main.js')
   try {
     if (!server.listening) await once(server, 'listening')
@@ -60,6 +61,7 @@ test('examples/server migrates an empty database and serves the API', async () =
     expect((await as('ben').tasks.list.query()).items).toEqual([])
   } finally {
     vi.unstubAllEnvs()
+    vi.restoreAllMocks()
     server.closeAllConnections()
     await new Promise(closed => server.close(closed))
   }
