@@ -71,7 +71,7 @@ export interface OpenDatabase {
    * @param options.signal cancels the running statement (the embedded database finishes it first) and refuses later ones
    * @throws TypeError if the id or a value of `owners` is longer than 255 characters or contains NUL, or if the id is empty
    */
-  forUser(user: User | string, options?: { signal?: AbortSignal }): Kysely<Database>
+  forUser(user: User | string, options?: { signal?: AbortSignal | undefined }): Kysely<Database>
   /**
    * The statement to run first in a transaction of Drizzle, Prisma or plain pg: until the end of the transaction its statements run as the
    * application role for this user. It does not check the fence: call {@link fence} when your server starts.

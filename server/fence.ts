@@ -26,7 +26,7 @@ await runCommand(async () => {
       process.exitCode = 1
       return
     }
-    console.log(`The fence is closed (${level}): as ${role}, each user reaches only their own rows.`)
+    console.log(`No gaps: as ${role}, each user reaches only their own rows (level ${level}).`)
     // The embedded database cannot be signed: its one login may do everything.
     if (url !== undefined) for (const obstacle of obstacles) console.log(describe(obstacle))
   } catch (error) {

@@ -10,6 +10,9 @@ const shutdownTimeout = 10_000
 await runCommand(async () => {
   loadEnvFile()
   const config = readConfig()
+  const isTrial = config.issuer.kind === 'in-process'
+  // The first start takes some seconds, in which nothing else is printed.
+  if (isTrial) console.log('Starting …')
   const starting = startServer(config)
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
@@ -18,7 +21,7 @@ await runCommand(async () => {
     })
   }
   const { url } = await starting
-  if (config.issuer.kind === 'in-process') {
+  if (isTrial) {
     console.log(welcomeText(url, { embedded: config.databaseUrl === undefined }))
   }
 })

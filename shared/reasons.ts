@@ -3,7 +3,7 @@
  * `insufficient_scope` is 403. The last three are outages and so 503: a client that gets a 401 signs its user out.
  */
 export const reasons = {
-  missing: 'Send an "Authorization: Bearer <token>" header.',
+  missing: 'The call has no token: sign in, or send an "Authorization: Bearer <token>" header.',
   malformed: 'The Authorization header must be "Bearer <token>", once, with one JWT in compact form.',
   expired: 'The token has expired.',
   not_yet_valid: 'The token is not valid yet.',

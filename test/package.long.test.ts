@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process'
 import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { readPages } from './parts/docs.js'
 import { root } from './parts/program.js'
 import { temporaryFolder } from './parts/temporary-folder.js'
 
@@ -77,18 +78,32 @@ beforeAll(async () => {
 
 afterAll(() => folder[Symbol.asyncDispose]())
 
-test('the packed package contains the compiled entries, the licence and the docs, and no source or test', () => {
+test('the packed package contains the compiled entries, the licence, the docs and the examples, and no source or test', () => {
   expect(files).toEqual(
     expect.arrayContaining([
       'LICENSE',
       'README.md',
       'CHANGELOG.md',
       'docs/security.md',
+      'examples/server/main.ts',
       'package.json',
       'dist/server/index.js',
     ]),
   )
-  expect(files.filter(file => /(^|\/)(test|examples|bench)\/|(?<!\.d)\.ts$/.test(file))).toEqual([])
+  const compiled = files.filter(file => !/^(examples\/|bench\/README\.md$)/.test(file))
+  expect(compiled.filter(file => /(^|\/)(test|bench)\/|(?<!\.d)\.ts$/.test(file))).toEqual([])
+})
+
+test('every link of the packed README and docs leads to a packed file', async () => {
+  const pages = (await readPages()).filter(({ file }) => files.includes(file) && file !== 'CONTRIBUTING.md')
+  expect(pages.length).toBeGreaterThan(10)
+  const broken = pages.flatMap(({ file, text }) =>
+    [...text.matchAll(/\]\((?!https?:)([^)#\s]+)/g)]
+      .map(([, path = '']) => join(dirname(file), path))
+      .filter(path => !files.includes(path))
+      .map(path => `${file}: ${path}`),
+  )
+  expect(broken).toEqual([])
 })
 
 test('a strict project with skipLibCheck off compiles against it, extends it and runs', async () => {

@@ -80,11 +80,17 @@ test('every other block of TypeScript has the types that it needs', async () => 
     'trpc-bearer/verifier': [`${root}server/verifier/index.ts`],
     'trpc-bearer/*': [`${root}*/index.ts`],
   }
-  const compilerOptions = { noUnusedLocals: false, noUnusedParameters: false, paths }
+  const compilerOptions = {
+    exactOptionalPropertyTypes: true,
+    noUnusedLocals: false,
+    noUnusedParameters: false,
+    paths,
+  }
   const config = { extends: `${root}tsconfig.json`, compilerOptions, include: ['*.ts'] }
   await writeFile(join(folder.path, 'tsconfig.json'), JSON.stringify(config))
   await writeFile(join(folder.path, 'package.json'), '{ "type": "module" }')
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
   const { stdout } = await run(process.execPath, [tsc, '-p', folder.path], { cwd: folder.path })
-  expect(stdout).toBe('')
+  // The sources of the package are on other paths: npm run check compiles them with their own options.
+  expect(stdout.split('\n').filter(line => /^[\w-]+(\.d)?\.ts\(/.test(line))).toEqual([])
 }, 60_000)

@@ -1,18 +1,19 @@
 import { createServer } from 'node:http'
 import express from 'express'
-import { openDatabase } from 'trpc-bearer/db'
+import { migrateToLatest, openDatabase } from 'trpc-bearer/db'
 import { createNodeHandler, createVerifier } from 'trpc-bearer/server'
 
 /** An Express application with the API under `/trpc`, beside its own routes. */
 export async function startExpress(options: {
   issuer: string
-  dataDir?: string
-  databaseUrl?: string
+  dataDir?: string | undefined
+  databaseUrl?: string | undefined
   port: number
 }) {
   const { issuer, dataDir, databaseUrl: url, port } = options
   const verifier = createVerifier({ issuer, audience: issuer })
   const database = await openDatabase({ dataDir, url })
+  await migrateToLatest(database.admin)
 
   const app = express()
   app.use('/trpc', createNodeHandler({ verifier, database }))

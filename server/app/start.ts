@@ -33,6 +33,7 @@ const stopTimeoutMs = 10_000
 export async function start(config: Config): Promise<RunningServer> {
   assertNotExposed(config)
   const log = createLog(config.logLevel)
+  const problems = log.child({})
   const database = await openDatabase({
     url: config.databaseUrl,
     dataDir: config.dataDir,
@@ -43,10 +44,11 @@ export async function start(config: Config): Promise<RunningServer> {
     preparedStatements: config.preparedStatements,
     fenceSecret: config.fenceSecret,
     requiredFence: config.databaseFence,
-    onProblem: problemLogger(log),
+    onProblem: problemLogger(problems),
   })
   const closers = [database.close]
-  let handle: FetchHandler = () => Response.json({ error: 'Starting.' }, { status: 503 })
+  let handle: FetchHandler = () =>
+    Response.json({ error: 'Starting.' }, { status: 503, headers: { 'retry-after': '1' } })
   const server = createAdaptorServer({
     fetch: (request, node) => handle(request, node),
     overrideGlobalObjects: false,
@@ -70,15 +72,17 @@ export async function start(config: Config): Promise<RunningServer> {
       audience,
       jwksUrl,
       allowHttp: config.jwksAllowHttp || auth !== null,
-      onProblem: problemLogger(log),
+      onProblem: problemLogger(problems),
     })
     handle = createHost({ config, origin: url, issuer, verifier, database, log, auth }).fetch
-    logReadiness({ verifier, database, production: config.production }, log)
+    logReadiness({ verifier, database, production: config.production }, problems)
     if (auth === null) log.info({ url, issuer }, 'listening')
     let closing: Promise<void> | undefined
     return {
       url,
       close() {
+        // A check that still runs fails because everything closes. That is no problem to report.
+        problems.level = 'silent'
         closing ??= Promise.race([closeAll(closers), sleep(stopTimeoutMs, undefined, { ref: false })])
         return closing
       },

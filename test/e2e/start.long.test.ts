@@ -45,7 +45,7 @@ describe('a first start in an empty folder', () => {
   beforeAll(async () => {
     folder = await temporaryFolder()
     server = await compiled.startReady(folder.path)
-    ;[banner] = await server.waitForOutput(/^trpc-bearer runs[\s\S]+quickstart\n/)
+    ;[banner] = await server.waitForOutput(/^trpc-bearer runs[\s\S]+quickstart\n/m)
   })
   afterAll(async () => {
     await server[Symbol.asyncDispose]()
@@ -101,7 +101,7 @@ test('a second server in the same folder is refused in one line, and the first s
   const task = await alice.tasks.create.mutate({ title: 'milk' })
   await using second = compiled.start(folder.path, { ...folder.env, PORT: '0' })
   const { code, stdout, stderr } = await second.ended
-  expect([code, stdout]).toEqual([1, ''])
+  expect([code, stdout]).toEqual([1, 'Starting …\n'])
   expect(stderr.trimEnd().split('\n')).toEqual([expect.stringContaining(folder.dataDir)])
   expect(await alice.tasks.get.query({ id: task.id })).toEqual(task)
   expect(await signUp(first.url, 'bob').then(bobsToken => bobsToken())).toMatch(/^ey/)
@@ -162,7 +162,7 @@ describe('a start that is refused', () => {
     const { port } = new URL(taken.url)
     await using server = compiled.start(folder.path, { ...folder.env, PORT: port })
     const { code, stdout, stderr } = await server.ended
-    expect([code, stdout]).toEqual([1, ''])
+    expect([code, stdout]).toEqual([1, 'Starting …\n'])
     expect(stderr.trimEnd().split('\n')).toEqual([expect.stringContaining(port)])
     expect(await socketsOfOwner(folder.dataDir)).toBeNull()
   })

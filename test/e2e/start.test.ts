@@ -18,7 +18,7 @@ describe('a start with the data of the first start', () => {
   beforeAll(async () => {
     data = await dataDir()
     server = await compiled.startReady(compiled.path, { DATA_DIR: data.path })
-    ;[banner] = await server.waitForOutput(/^trpc-bearer runs[\s\S]+quickstart\n/)
+    ;[banner] = await server.waitForOutput(/^trpc-bearer runs[\s\S]+quickstart\n/m)
   })
   afterAll(async () => {
     await server[Symbol.asyncDispose]()

@@ -51,6 +51,7 @@ test('examples/server migrates an empty database and serves the API', async () =
   vi.stubEnv('BETTER_AUTH_URL', issuer.url)
   vi.stubEnv('DATABASE_URL', empty.url)
   vi.stubEnv('PORT', '0')
+  vi.spyOn(console, 'log').mockImplementation(() => {})
   const { server } = await import('../../examples/server/main.js')
   try {
     if (!server.listening) await once(server, 'listening')
@@ -60,6 +61,7 @@ test('examples/server migrates an empty database and serves the API', async () =
     expect((await as('ben').tasks.list.query()).items).toEqual([])
   } finally {
     vi.unstubAllEnvs()
+    vi.restoreAllMocks()
     server.closeAllConnections()
     await new Promise(closed => server.close(closed))
   }
@@ -77,6 +79,18 @@ test('examples/client calls the API as the person who is signed in', async () =>
     expect(await api.me.query()).toMatchObject({ name: 'ann' })
   } finally {
     vi.unstubAllGlobals()
+  }
+})
+
+test('examples/node-client signs somebody up and calls the API as them', async () => {
+  vi.stubEnv('API_URL', issuer.url)
+  vi.spyOn(console, 'log').mockImplementation(() => {})
+  try {
+    const { api } = await import('../../examples/node-client/main.js')
+    expect(await api.me.query()).toMatchObject({ name: 'Ann' })
+  } finally {
+    vi.unstubAllEnvs()
+    vi.restoreAllMocks()
   }
 })
 

@@ -27,7 +27,7 @@ export async function builtCommands() {
     /** What `npm start` runs, on a free port, once it is ready. */
     async startReady(cwd: string, env: Record<string, string> = {}) {
       const child = start(cwd, { PORT: '0', ...env })
-      const [, url = ''] = await child.waitForOutput(/^trpc-bearer runs at (http:\S+),/)
+      const [, url = ''] = await child.waitForOutput(/^trpc-bearer runs at (http:\S+),/m)
       return { ...child, url }
     },
     /** What `npm run migrate` runs. */

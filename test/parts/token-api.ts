@@ -28,6 +28,10 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
     },
     database,
     router,
+    // The tests make outages. Anything else that fails is unexpected, so it is printed.
+    onError({ error }) {
+      if (error.code === 'INTERNAL_SERVER_ERROR') console.error(error.cause)
+    },
   })
   const server = createServer((req, res) => {
     requests.push({ url: req.url ?? '', token: req.headers.authorization?.replace('Bearer ', '') })

@@ -60,7 +60,7 @@ beforeAll(async () => {
   ])
 
   await using issuing = compiled.start(data.path, env)
-  const [, own = ''] = await issuing.waitForOutput(/^trpc-bearer runs at (http:\S+),/)
+  const [, own = ''] = await issuing.waitForOutput(/^trpc-bearer runs at (http:\S+),/m)
   written.secret(await readFile(join(data.path, 'auth-secret'), 'utf8'))
   await useOwnIssuer(own)
 

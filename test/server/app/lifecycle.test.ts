@@ -3,12 +3,14 @@ import { readdir } from 'node:fs/promises'
 import { Agent, get } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test, vi } from 'vitest'
 import { ConfigError, readConfig, startServer } from '../../../server/index.js'
 import { startRemote } from '../../parts/app.js'
-import { migratedDatabase } from '../../parts/database.js'
+import { dataDir, migratedDatabase, nowhere } from '../../parts/database.js'
 import { send } from '../../parts/http-client.js'
 import { startIssuer } from '../../parts/issuer.js'
+import { freePort } from '../../parts/listen.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
 
 /** A running call: the server has the headers and waits for the rest of the body. */
@@ -70,6 +72,35 @@ test('close() does not wait for idle connections', async () => {
   expect(await call.finish()).toMatch(/^HTTP\/1\.1 200 /)
   await closing
   agent.destroy()
+})
+
+test('close() right after the start logs no problem of the check that the start began', async () => {
+  await using issuer = await startIssuer({ mode: 'away' })
+  await using database = await migratedDatabase()
+  const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+  try {
+    const server = await startRemote(issuer, { DATABASE_URL: database.url, LOG_LEVEL: 'warn' })
+    await server.close()
+    await sleep(200)
+    expect(write.mock.calls.map(([line]) => String(line))).toEqual([])
+  } finally {
+    write.mockRestore()
+  }
+})
+
+test('a request during the start is answered with 503 and when to try again', async () => {
+  await using folder = await dataDir()
+  const port = await freePort()
+  const variables = { PORT: String(port), LOG_LEVEL: 'silent', DATA_DIR: folder.path, DATABASE_URL: nowhere }
+  const starting = startServer(readConfig(variables))
+  try {
+    // The server listens first, and then starts its own issuer.
+    const early = await vi.waitFor(() => send(`http://127.0.0.1:${port}`, '/trpc/health'), { interval: 5 })
+    expect([early.status, early.headers.get('retry-after')]).toEqual([503, '1'])
+    expect(await early.json()).toEqual({ error: 'Starting.' })
+  } finally {
+    await starting.then(({ close }) => close())
+  }
 })
 
 test('an address of another machine is a one-line error too', async () => {

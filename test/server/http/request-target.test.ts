@@ -18,7 +18,7 @@ beforeAll(async () => {
   const server = await startRemote(issuer)
   // The pool connects on demand, so nothing connects here.
   const database = await openDatabase({ url: nowhere })
-  const handler = createNodeHandler({ verifier: issuer.verifier, database })
+  const handler = createNodeHandler({ verifier: issuer.verifier, database, onError() {} })
   const node = await listen(createServer(handler))
   const app = express()
   app.use('/trpc', handler)

@@ -158,7 +158,7 @@ test('without a token protected procedures give the reason "missing"', async () 
 
 test('if the keys cannot be fetched, protected procedures are SERVICE_UNAVAILABLE', async () => {
   await using web = await startWeb((_, res) => res.writeHead(500).end())
-  const away = createVerifier({ ...options, jwksUrl: web.url })
+  const away = createVerifier({ ...options, jwksUrl: web.url, onProblem() {} })
   const createContext = createContextFactory({ verifier: away, database })
   const caller = createCaller(await createContext({ req: bearing(token) }))
   expect(await caller.user()).toBeNull()

@@ -122,7 +122,7 @@ async function startAsking({ migrate }: { migrate: boolean }) {
     tasks: protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('tasks').selectAll().execute()),
     sleep: protectedProcedure.query(({ ctx }) => sql`select pg_sleep(60)`.execute(ctx.db)),
   })
-  const handler = createNodeHandler({ verifier: issuer.verifier, database, router: asking })
+  const handler = createNodeHandler({ verifier: issuer.verifier, database, router: asking, onError() {} })
   const server = await listen(createServer(handler))
   return {
     url: server.url,

@@ -92,7 +92,7 @@ test('a call without a valid token is refused before its input is checked', asyn
 
 test('an outage of the issuer is SERVICE_UNAVAILABLE on a foreign t too', async () => {
   await using web = await startWeb((_, res) => res.writeHead(503).end())
-  await using host = await serve(createVerifier({ ...options, jwksUrl: web.url }))
+  await using host = await serve(createVerifier({ ...options, jwksUrl: web.url, onProblem() {} }))
   const alice = host.as(await key.sign(claimsFrom(issuer)))
   const { data } = await refusalOf<typeof foreignRouter>(alice.greet.query({ greeting: 'Hello' }))
   expect(data).toMatchObject({ code: 'SERVICE_UNAVAILABLE', httpStatus: 503, why: 'keys_unavailable' })

@@ -1,7 +1,7 @@
 import express from 'express'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { guard } from '../../../examples/verifier/express.js'
-import { createVerifier, TokenError } from '../../../server/verifier/index.js'
+import { createVerifier } from '../../../server/verifier/index.js'
 import { seconds as now } from '../../parts/clock.js'
 import { claimsFrom, makeKey, startIssuer } from '../../parts/issuer.js'
 import { startWeb } from '../../parts/listen.js'
@@ -98,20 +98,3 @@ test.each([
     body: { reason: 'insufficient_scope' },
   })
 })
-
-test.each([
-  ['missing', 401, { 'www-authenticate': 'Bearer' }],
-  ['keys_unavailable', 503, { 'retry-after': '5' }],
-] as const)(
-  'Express itself answers a %s that a handler throws with its status and headers',
-  async (reason, status, headers) => {
-    const app = express().set('env', 'test')
-    app.get('/', () => {
-      throw new TokenError(reason)
-    })
-    await using web = await startWeb(app)
-    const response = await fetch(web.url)
-    expect(response.status).toBe(status)
-    expect(Object.fromEntries(response.headers)).toMatchObject(headers)
-  },
-)
