@@ -15,7 +15,11 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['test/**/*.long.test.ts', 'test/db/scoped/tracked-connection.test.ts'],
+    exclude: [
+      'test/**/*.long.test.ts',
+      'test/db/scoped/tracked-connection.test.ts',
+      ...(process.env.OLDEST_TESTS ? [] : ['test/**/*.oldest.test.ts']),
+    ],
     globalSetup: [
       'test/parts/build.setup.ts',
       'test/parts/postgres.setup.ts',

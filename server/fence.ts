@@ -19,7 +19,7 @@ await runCommand(async () => {
       process.exitCode = 1
       return
     }
-    const { gaps, level, obstacles = [], warning } = await database.fence()
+    const { gaps, notes, level, obstacles = [], warning } = await database.fence()
     for (const gap of gaps) console.error(describe(gap))
     if (warning !== undefined) console.warn(warning)
     if (gaps.length > 0) {
@@ -27,6 +27,7 @@ await runCommand(async () => {
       return
     }
     console.log(`No gaps: as ${role}, each user reaches only their own rows (level ${level}).`)
+    for (const note of notes) console.log(`Note: ${describe(note)}`)
     // The embedded database cannot be signed: its one login may do everything.
     if (url !== undefined) for (const obstacle of obstacles) console.log(describe(obstacle))
   } catch (error) {
