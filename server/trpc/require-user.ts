@@ -27,9 +27,9 @@ export type UserGuard<T> = TRPCProcedureBuilder<
  */
 export function requireUser<T = User>(): UserGuard<T> {
   const t = initTRPC.context<{ user: T | null }>().create()
-  return t.procedure.use(async ({ ctx, next }) => {
+  return t.procedure.use(async ({ ctx, next, getRawInput }) => {
     const user = userOf(ctx)
-    await verifyOldContext(ctx)
+    await verifyAroundInput(ctx, getRawInput)
     return next({ ctx: { user } })
   })
 }
@@ -49,12 +49,25 @@ export function userOf<T>(ctx: { user: T | null }): T {
 const maxContextAge = 1_000
 
 /**
+ * Verifies the token of an old context again, before the input is waited for and after it has arrived: tRPC's own adapters call a
+ * procedure while its body is on the way, and the sender decides how long that takes.
+ *
+ * @throws TRPCError as {@link userOf}
+ */
+export async function verifyAroundInput(ctx: object, getRawInput: () => Promise<unknown>): Promise<void> {
+  await verifyOldContext(ctx)
+  // A bad input is reported by the procedure that reads it.
+  await getRawInput().catch(() => {})
+  await verifyOldContext(ctx)
+}
+
+/**
  * Verifies the token again if the context is older than a second. A context lives as long as its WebSocket connection, and the
  * token may expire or be revoked meanwhile.
  *
  * @throws TRPCError as {@link userOf}
  */
-export async function verifyOldContext(ctx: object): Promise<void> {
+async function verifyOldContext(ctx: object): Promise<void> {
   const state = guardStateOf(ctx)
   const { verify, verifiedAt = 0 } = state ?? {}
   if (state === undefined || verify === undefined || performance.now() - verifiedAt < maxContextAge) return
