@@ -24,14 +24,15 @@ const privateMembers = new Map<unknown, readonly string[]>([
 ])
 const minRsaBits = 2_048
 const maxRsaBits = 16_384
+const maxExponentBits = 32
 
 /** Whether a JWK has members of a private key (RFC 7518 section 6, RFC 8037 section 2). */
 export const isPrivate = (jwk: { kty?: unknown }) =>
   privateMembers.get(jwk.kty)?.some(name => name in jwk) ?? false
 
 /**
- * Reads the keys of a set (RFC 7517) that can verify a signature. Skips keys of other types, uses and algorithms (section 5), and RSA
- * keys under 2048 bits (RFC 7518 section 3.3).
+ * Reads the keys of a set (RFC 7517) that can verify a signature. Skips keys of other types, uses and algorithms (section 5), and weak
+ * keys: RSA under 2048 bits (RFC 7518 section 3.3) or too costly to verify with.
  *
  * @throws PrivateKeyError if one of them is a private key
  */
@@ -89,8 +90,11 @@ function isWeakRsa(algorithm: object): boolean {
   if (!('modulusLength' in algorithm && 'publicExponent' in algorithm)) return false
   const bits = Number(algorithm.modulusLength)
   const { publicExponent: exponent } = algorithm
+  const digits = exponent instanceof Uint8Array ? hexOf(exponent).replace(/^0+/, '') : ''
   // With an exponent of 1 anybody can sign: the signature equals the padded message.
-  const isOne =
-    exponent instanceof Uint8Array && exponent.every((byte, i) => byte === +(i === exponent.length - 1))
-  return bits < minRsaBits || bits > maxRsaBits || isOne
+  const isOne = digits === '1'
+  const isLong = digits.length > maxExponentBits / 4
+  return bits < minRsaBits || bits > maxRsaBits || isOne || isLong
 }
+
+const hexOf = (bytes: Uint8Array) => Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')

@@ -92,6 +92,7 @@ const rows: Record<string, Row> = {
   'of RSA with 1024 bits': key('RSA 1024', 'RS256', {}, 'unknown_key'),
   'of RSA with 2048 bits': key('RSA', 'RS256', {}, 'accepted'),
   'of RSA with the exponent 1': { ...key('RSA', 'RS256', { e: 'AQ' }, 'unknown_key'), sign: unsigned },
+  'of RSA with an exponent of 33 bits': key('RSA', 'RS256', { e: 'AQAAAAE' }, 'unknown_key'),
   'of RSA without modulus': key('RSA', 'RS256', { n: undefined }, 'unknown_key'),
   'whose point is not on its curve': key('P-256', 'ES256', { y: offCurve }, 'unknown_key'),
   'whose curve is not the one of its point': key('P-256', 'ES256', { crv: 'P-521' }, 'unknown_key'),
