@@ -222,6 +222,54 @@ describe('a context that lives on, as over WebSocket', () => {
   )
 })
 
+describe('a context that was made in an outage', () => {
+  afterEach(() => void vi.useRealTimers())
+
+  const startOutage = async () => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    const isRevoked = vi.fn((): boolean => {
+      throw new Error('down')
+    })
+    const createContext = createContextFactory({
+      verifier: createVerifier({ ...options, keys: [key.jwk], isRevoked }),
+      database,
+    })
+    return { isRevoked, context: await createContext({ req: bearing(token) }) }
+  }
+
+  test('has the user and the database when the outage is over, after a second', async () => {
+    const { isRevoked, context } = await startOutage()
+    const caller = createCaller(context)
+    const reason = () => caller.protected().catch(reasonOf)
+    expect(await reason()).toBe('revocation_unavailable')
+    isRevoked.mockReturnValue(false)
+    vi.advanceTimersByTime(999)
+    expect(await reason()).toBe('revocation_unavailable')
+    expect(isRevoked).toHaveBeenCalledTimes(1)
+    vi.advanceTimersByTime(1)
+    expect(await caller.protected()).toEqual({ id: 'alice' })
+    expect(await caller.database()).toContain('"tasks"')
+    expect(isRevoked).toHaveBeenCalledTimes(2)
+  })
+
+  test('is refused for what the token is when the outage is over', async () => {
+    const { isRevoked, context } = await startOutage()
+    isRevoked.mockReturnValue(true)
+    vi.advanceTimersByTime(1_000)
+    expect(await createCaller(context).protected().catch(reasonOf)).toBe('revoked')
+  })
+
+  test('never signs out a user of your own: requireUser keeps the reason', async () => {
+    const { isRevoked, context } = await startOutage()
+    isRevoked.mockReturnValue(false)
+    vi.advanceTimersByTime(1_000)
+    const t = initTRPC.context<Context>().create()
+    const procedure = t.procedure.concat(requireUser()).query(({ ctx }) => ctx.user.id)
+    const caller = t.createCallerFactory(t.router({ id: procedure }))(context)
+    expect(await caller.id().catch(reasonOf)).toBe('revocation_unavailable')
+  })
+})
+
 describe("on tRPC's own adapter, a body that arrives late", () => {
   afterEach(() => void vi.useRealTimers())
 
