@@ -188,6 +188,8 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
           subscription.unsubscribe()
         }
         const fail = (error: Parameters<typeof observer.error>[0]) => {
+          // The response in it has the URL with the inputs of the whole batch, and console.error would print it.
+          Object.defineProperty(error, 'meta', { enumerable: false })
           if (!closed) observer.error(error)
           closed = true
         }
