@@ -38,7 +38,10 @@ const authorization = `Bearer ${tokenOf('EdDSA')}`
 const createContext = createContextFactory({ verifier, database })
 const createCaller = createCallerFactory(appRouter)
 const req = { headersDistinct: { authorization: [authorization] } }
-const nobody: Context = { user: null, [guardState]: { refusal: null, db: null, requestId: '' } }
+const nobody: Context = {
+  user: null,
+  [guardState]: { refusal: null, user: null, db: null, requestId: '', verifiedAt: 0 },
+}
 const handle = createFetchHandler({ verifier, database, router: appRouter })
 const ask = (procedure: string, headers: Record<string, string> = {}) =>
   handle(new Request(`http://api/trpc/${procedure}`, { headers })).then(answer => answer.text())

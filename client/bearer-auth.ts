@@ -12,8 +12,8 @@ export interface BearerAuthOptions {
    */
   getToken: () => Promise<string | null | undefined> | string | null | undefined
   /**
-   * Called when the API refuses the caller and a new token does not help: show the sign-in. If it throws, the error goes to
-   * `console.error`.
+   * Called when the API refuses the caller and a new token does not help, and when a new token is of another person: show the
+   * sign-in. If it throws, the error goes to `console.error`.
    */
   onSignedOut?: (() => void) | undefined
 }
@@ -29,6 +29,18 @@ export interface BearerAuth {
   headers: (options?: HeadersOptions) => Promise<Record<string, string>>
   /** Forgets the token. Call it when the user signs out. */
   clear: () => void
+}
+
+/**
+ * Cause of the error of a call whose new token is of another person than the one before. Another tab with the same cookies may
+ * have signed somebody else in, and the call must not continue as them.
+ */
+export class UserChangedError extends Error {
+  override name = 'UserChangedError'
+
+  constructor() {
+    super('Somebody else has signed in. Reload the page, or call auth.clear() before the next call.')
+  }
 }
 
 interface Operation {
@@ -78,6 +90,8 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
   let isLinked = false
   let signedOut = false
   let lastRefused: string | null = null
+  /** Whose token was sent, until the sign-out is reported. */
+  let person: string | undefined
   const calls = new Map<number, Call>()
 
   const isCurrent = (number: number) => number > firstNumber
@@ -87,6 +101,13 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
     const token = (await getToken()) || null
     if (before !== firstNumber) return null
     if (token !== null) assertToken(token)
+    const next = token === null ? undefined : personOf(token)
+    if (person !== undefined && next !== undefined && person !== next) {
+      clear()
+      reportSignedOut()
+      throw new UserChangedError()
+    }
+    person = next ?? person
     cached = token === null ? null : { token, renewAt: expiryOf(token) - renewBeforeMs }
     return token
   }
@@ -103,6 +124,28 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
 
   const forget = (token: string | null) => {
     if (cached?.token === token) cached = null
+  }
+
+  const clear = () => {
+    cached = null
+    pending = null
+    signedOut = false
+    lastRefused = null
+    person = undefined
+    firstNumber = ++lastNumber
+  }
+
+  /** Once, until a call is answered again. */
+  const reportSignedOut = () => {
+    const isFirst = !signedOut
+    person = undefined
+    if (isFirst)
+      callHook(
+        () => onSignedOut?.(),
+        error => console.error('The onSignedOut option threw an error:', error),
+      )
+    // Set after the hook, which may call clear() and then make calls that are refused too: it would never end.
+    signedOut = true
   }
 
   const headers: BearerAuth['headers'] = async options => {
@@ -145,22 +188,16 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
           subscription.unsubscribe()
         }
         const fail = (error: Parameters<typeof observer.error>[0]) => {
+          // The response in it has the URL with the inputs of the whole batch, and console.error would print it.
+          Object.defineProperty(error, 'meta', { enumerable: false })
           if (!closed) observer.error(error)
           closed = true
         }
         const failSignedOut = (error: Parameters<typeof observer.error>[0]) => {
           if (!isCurrent(number)) return fail(error)
           lastRefused = call.token
-          const isFirstRefusal = !signedOut
-          signedOut = true
           fail(error)
-          if (isFirstRefusal)
-            callHook(
-              () => onSignedOut?.(),
-              error => console.error('The onSignedOut option threw an error:', error),
-            )
-          // Set again, because the hook may call clear() and then make calls that are refused too: it would never end.
-          signedOut = true
+          reportSignedOut()
         }
         // After a call is sent, the terminating link handles its signal.
         const abort = () => {
@@ -206,13 +243,7 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
   return {
     link,
     headers,
-    clear() {
-      cached = null
-      pending = null
-      signedOut = false
-      lastRefused = null
-      firstNumber = ++lastNumber
-    },
+    clear,
   }
 }
 
@@ -234,17 +265,25 @@ function dataField(error: unknown, key: 'code' | 'reason'): unknown {
   return typeof data === 'object' && data !== null ? Reflect.get(data, key) : undefined
 }
 
-/**
- * When a JWT expires (`exp`, RFC 7519 section 4.1.4), in milliseconds since the epoch; Infinity if unknown. The client does
- * not verify the token: the API does.
- */
-function expiryOf(token: string): number {
+/** The claims of a JWT; empty if they cannot be read. The client does not verify the token: the API does. */
+function claimsOf(token: string): { exp?: unknown; iss?: unknown; sub?: unknown } {
   try {
     const [, payload = ''] = token.split('.')
     const claims: unknown = JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/')))
-    const exp = typeof claims === 'object' && claims !== null ? Reflect.get(claims, 'exp') : undefined
-    return typeof exp === 'number' ? exp * 1000 : Number.POSITIVE_INFINITY
+    return typeof claims === 'object' && claims !== null ? claims : {}
   } catch {
-    return Number.POSITIVE_INFINITY
+    return {}
   }
+}
+
+/** When a JWT expires (`exp`, RFC 7519 section 4.1.4), in milliseconds since the epoch; Infinity if unknown. */
+function expiryOf(token: string): number {
+  const { exp } = claimsOf(token)
+  return typeof exp === 'number' ? exp * 1000 : Number.POSITIVE_INFINITY
+}
+
+/** Equal for tokens of one person. Undefined if the token does not say whose it is. */
+function personOf(token: string): string | undefined {
+  const { iss, sub } = claimsOf(token)
+  return typeof sub === 'string' ? JSON.stringify([iss, sub]) : undefined
 }

@@ -9,8 +9,7 @@ export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch):
     const url = new URL(input instanceof Request ? input.url : input)
     // Without the query: it contains the input.
     const where = `${url.origin}${url.pathname.replace(/[^/]*$/, '')}`
-    // 'manual', because Cloudflare Workers do not support 'error'.
-    const response = await callFetch(fetch, input, { ...init, redirect: 'manual' }).catch(error => {
+    const causeOf = (error: unknown) => {
       const cause = withoutSecrets(error, [
         tokenOf(init?.headers),
         url.href,
@@ -20,9 +19,13 @@ export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch):
         typeof init?.body === 'string' ? init.body : undefined,
       ])
       if (init?.signal?.aborted) throw init.signal.reason ?? cause
+      return cause
+    }
+    // 'manual', because Cloudflare Workers do not support 'error'.
+    const response = await callFetch(fetch, input, { ...init, redirect: 'manual' }).catch(error => {
       throw new Error(
         `Cannot reach ${where}: check that the API runs and that CORS allows this page to call it.`,
-        { cause },
+        { cause: causeOf(error) },
       )
     })
     if (isRedirect(response, url)) {
@@ -30,7 +33,14 @@ export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch):
       throw new Error(`${where} redirects: set "url" to the final address of the API.`)
     }
     const type = mediaTypeOf(response)
-    if (type.startsWith('application/json') || type.startsWith('application/jsonl')) return response
+    if (type.startsWith('application/json') || type.startsWith('application/jsonl')) {
+      const read = response.json.bind(response)
+      const json = () =>
+        read().catch(error => {
+          throw new Error(`The answer of ${where} cannot be read.`, { cause: causeOf(error) })
+        })
+      return Object.defineProperty(response, 'json', { value: json, configurable: true })
+    }
     throw new Error(`No tRPC API answers at ${where} (HTTP ${response.status}, ${type}): check "url".`)
   }
 }

@@ -1,3 +1,3 @@
-export { type BearerAuth, type BearerAuthOptions, bearerAuth } from './bearer-auth.js'
+export { type BearerAuth, type BearerAuthOptions, bearerAuth, UserChangedError } from './bearer-auth.js'
 export { betterAuthToken } from './better-auth-token.js'
 export { type ClientOptions, createClient, isApiError } from './client.js'

@@ -1,4 +1,5 @@
 import { deserialize, SuperJSON, serialize } from 'superjson'
+import { hasLongHost } from './host-length.js'
 
 const invalidDate = ['custom', 'invalid Date'] as const
 const limits = { levels: 1_000, numericKeys: 5_000 }
@@ -36,6 +37,11 @@ const listOf = (value: unknown): unknown[] =>
 const bigintOf = (value: unknown): bigint =>
   /^-?\d{1,100}$/.test(stringOf(value)) ? BigInt(stringOf(value)) : refuse('a bigint has at most 100 digits')
 
+function urlOf(value: unknown): URL {
+  const text = stringOf(value)
+  return hasLongHost(text) ? refuse('the host of a URL has at most 253 characters') : new URL(text)
+}
+
 /** V8 hashes numbers without a seed: a megabyte of chosen ones would block the process for half a minute. */
 function keysFrom(list: unknown[]): unknown[] {
   const numbers = list.filter(key => typeof key === 'number' || typeof key === 'bigint')
@@ -54,7 +60,7 @@ const readers = new Map<unknown, (value: unknown) => unknown>([
   ['number', value => Number(stringOf(value))],
   ['bigint', bigintOf],
   ['Date', value => new Date(stringOf(value))],
-  ['URL', value => new URL(stringOf(value))],
+  ['URL', urlOf],
   ['set', value => new Set(keysFrom(listOf(value)))],
   ['map', value => mapOf(listOf(value).map(listOf))],
   [invalidDate.join(), () => new Date(Number.NaN)],
@@ -110,8 +116,8 @@ function readInput(payload: unknown): unknown {
 }
 
 /**
- * The wire format of server and client: superjson. The server reads JSON, undefined, bigint (100 digits), Date, URL, Set and
- * Map, up to 1,000 levels deep. Any other type (RegExp, Error, classes) throws, and tRPC answers BAD_REQUEST.
+ * The wire format of server and client: superjson. The server reads JSON, undefined, bigint (100 digits), Date, URL (a host
+ * of 253 characters), Set and Map, up to 1,000 levels deep. Any other type (RegExp, Error, classes) throws, and tRPC answers BAD_REQUEST.
  */
 export const transformer = {
   input: { serialize: (value: unknown) => inputSuperJson.serialize(value), deserialize: readInput },

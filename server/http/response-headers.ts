@@ -11,6 +11,9 @@ export function setAnswerHeaders(
   headers.set('cache-control', 'no-store')
   headers.set('x-content-type-options', 'nosniff')
   headers.append('vary', 'Origin')
+  // tRPC sets these for a stream. HTTP/2 refuses them (RFC 9113 section 8.2.2), and for HTTP/1 the host sets its own.
+  headers.delete('transfer-encoding')
+  headers.delete('connection')
   for (const [name, value] of responseMeta({ errors: failures }).headers) headers.set(name, value)
   if (failures.some(error => error.code === 'METHOD_NOT_SUPPORTED')) {
     headers.set('allow', request.method === 'GET' ? 'POST' : 'GET, HEAD, POST')

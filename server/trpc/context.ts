@@ -10,15 +10,17 @@ import { TokenError } from '../verifier/token-error.js'
 export const guardState: unique symbol = Symbol('trpc-bearer.guard')
 
 interface GuardState {
-  /** Why there is no user; null if there is one. */
+  /** Why the context was made without a user; null if it has one. */
   refusal: TokenError | null
+  /** The caller; null if no verification has succeeded. */
+  user: User | null
   /** The user's scoped database; null if there is no user. */
   db: Kysely<Database> | null
   requestId: string
-  /** Verifies the token again. A closure, so that no log of a context prints the token. */
-  verify?: () => Promise<User>
-  /** When the token was last verified, by `performance.now()`. */
-  verifiedAt?: number
+  /** Verifies the token again; undefined if it is refused for good. A closure, so that no log of a context prints the token. */
+  verify?: () => Promise<void>
+  /** When the token was last verified, or refused because of an outage, by `performance.now()`. */
+  verifiedAt: number
 }
 
 /** Context of every procedure. */
@@ -58,18 +60,23 @@ export function createContextFactory({ verifier, database }: ContextOptions) {
     info?: { signal: AbortSignal }
     requestId?: string
   }): Promise<Context> {
+    const state: GuardState = { refusal: null, user: null, db: null, requestId, verifiedAt: 0 }
     try {
       const token = bearerToken(req)
-      const verify = () => verifier.verify(token)
-      const user = await verify()
-      const db = database.forUser(user, { signal: info?.signal })
-      return {
-        user,
-        [guardState]: { refusal: null, db, requestId, verify, verifiedAt: performance.now() },
+      state.verify = async () => {
+        const user = await verifier.verify(token)
+        state.verifiedAt = performance.now()
+        state.user ??= user
+        state.db ??= database.forUser(user, { signal: info?.signal })
       }
+      await state.verify()
     } catch (error) {
       if (!(error instanceof TokenError)) throw error
-      return { user: null, [guardState]: { refusal: error, db: null, requestId } }
+      state.refusal = error
+      state.verifiedAt = performance.now()
+      // After an outage the token may be good, and the context of a WebSocket lives on.
+      if (error.status !== 503) delete state.verify
     }
+    return { user: state.user, [guardState]: state }
   }
 }

@@ -1,8 +1,8 @@
 import { initTRPC } from '@trpc/server'
 import { transformer } from '../../shared/transformer.js'
-import { type Context, guardState } from './context.js'
+import { type Context, guardState, guardStateOf } from './context.js'
 import { formatError, rethrowExpectedFailure } from './errors.js'
-import { userOf, verifyOldContext } from './require-user.js'
+import { userOf, verifyAfterInput, verifyOldContext } from './require-user.js'
 
 const t = initTRPC.context<Context>().create({ transformer, isDev: false, errorFormatter: formatError })
 
@@ -24,10 +24,11 @@ export const publicProcedure = t.procedure.use(async ({ next, signal }) => {
  *
  * @throws TRPCError UNAUTHORIZED with a reason if there is no valid token, SERVICE_UNAVAILABLE if the keys cannot be fetched
  */
-export const protectedProcedure = t.procedure.use(async ({ ctx, next, signal }) => {
+export const protectedProcedure = t.procedure.use(async ({ ctx, next, signal, getRawInput }) => {
   // One middleware instead of three on top of `publicProcedure`: each costs more than finding a known token.
-  const user = userOf(ctx)
   await verifyOldContext(ctx)
+  const user = ctx.user ?? guardStateOf(ctx)?.user ?? userOf(ctx)
+  await verifyAfterInput(ctx, getRawInput)
   const { db } = ctx[guardState]
   if (db === null)
     throw new Error('The context has a user but no database: create it with createContextFactory.')

@@ -27,9 +27,10 @@ export type UserGuard<T> = TRPCProcedureBuilder<
  */
 export function requireUser<T = User>(): UserGuard<T> {
   const t = initTRPC.context<{ user: T | null }>().create()
-  return t.procedure.use(async ({ ctx, next }) => {
-    const user = userOf(ctx)
+  return t.procedure.use(async ({ ctx, next, getRawInput }) => {
     await verifyOldContext(ctx)
+    const user = userOf(ctx)
+    await verifyAfterInput(ctx, getRawInput)
     return next({ ctx: { user } })
   })
 }
@@ -49,19 +50,29 @@ export function userOf<T>(ctx: { user: T | null }): T {
 const maxContextAge = 1_000
 
 /**
- * Verifies the token again if the context is older than a second. A context lives as long as its WebSocket connection, and the
- * token may expire or be revoked meanwhile.
+ * Verifies the token of an old context again after the input has arrived: tRPC's own adapters call a procedure while its body is
+ * on the way, and the sender decides how long that takes.
+ *
+ * @throws TRPCError as {@link userOf}
+ */
+export async function verifyAfterInput(ctx: object, getRawInput: () => Promise<unknown>): Promise<void> {
+  // A bad input is reported by the procedure that reads it.
+  await getRawInput().catch(() => {})
+  await verifyOldContext(ctx)
+}
+
+/**
+ * Verifies the token again if the context is older than a second. A context lives as long as its WebSocket connection.
+ * Meanwhile the token may expire or be revoked, or the outage in which the context was made may end.
  *
  * @throws TRPCError as {@link userOf}
  */
 export async function verifyOldContext(ctx: object): Promise<void> {
   const state = guardStateOf(ctx)
-  const { verify, verifiedAt = 0 } = state ?? {}
-  if (state === undefined || verify === undefined || performance.now() - verifiedAt < maxContextAge) return
-  await verify().catch(error => {
+  if (state?.verify === undefined || performance.now() - state.verifiedAt < maxContextAge) return
+  await state.verify().catch(error => {
     throw error instanceof TokenError ? refusalError(error) : error
   })
-  state.verifiedAt = performance.now()
 }
 
 /**

@@ -167,6 +167,19 @@ describe('an error of fetch', () => {
     expect(inspect(error, { depth: null, showHidden: true })).not.toContain('SECRET')
   })
 
+  test('with the request, while the body arrives, does not contain the token or the input', async () => {
+    const breaking: typeof fetch = async (input, init) => {
+      const error = Object.assign(new TypeError(`${init?.headers} ${alices} ${input}`), { config: init })
+      const body = new ReadableStream({ start: controller => controller.error(error) })
+      return new Response(body, { headers: { 'content-type': 'application/json' } })
+    }
+    const error = await failureOf(clientWith(breaking).tasks.list.query({ search: 'PRIVATE' }))
+    expect(error.message).toBe('The answer of https://api.example.com/trpc/ cannot be read.')
+    const printed = inspect(error, { depth: null, showHidden: true })
+    expect(printed).not.toContain('SECRET')
+    expect(printed).not.toContain('PRIVATE')
+  })
+
   test('does not contain the URL with the input', async () => {
     const throwing: typeof fetch = async input => {
       throw new TypeError(`Request cannot be constructed from ${input}`)

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { createTRPCClient, httpBatchLink } from '@trpc/client'
 import { describe, expect, test, vi } from 'vitest'
-import { bearerAuth, createClient } from '../../client/index.js'
+import { bearerAuth, createClient, UserChangedError } from '../../client/index.js'
 import type { AppRouter } from '../../server/index.js'
 import { transformer } from '../../shared/index.js'
 import { refusalOf } from '../parts/api-error.js'
@@ -248,4 +248,93 @@ describe('clear', () => {
     expect(await call).toBe('refused')
     expect(api.requests).toHaveLength(1)
   })
+})
+
+describe('a new token of another person, who signed in in another tab', () => {
+  const changed = { cause: expect.any(UserChangedError) }
+
+  test('fails the call that needs it, and onSignedOut is called once', async () => {
+    await using api = await startTokenApi()
+    const onSignedOut = vi.fn()
+    const { calls, getToken } = tokensOf(
+      () => api.mint({ sub: 'alice', life: 30 }),
+      () => api.mint({ sub: 'bob' }),
+    )
+    const client = createClient({ url: api.url, getToken, onSignedOut })
+    expect(await client.me.query()).toEqual({ id: 'alice' })
+    const refusals = await Promise.all([
+      refusalOf(client.me.query()),
+      refusalOf(client.tasks.create.mutate({ title: 'milk' })),
+    ])
+    expect(refusals).toMatchObject([changed, changed])
+    expect(onSignedOut).toHaveBeenCalledOnce()
+    expect(api.requests).toHaveLength(1)
+    expect(calls.count).toBe(2)
+  })
+
+  test('does not repeat a call that was refused', async () => {
+    await using api = await startTokenApi()
+    const onSignedOut = vi.fn()
+    const { getToken } = tokensOf(
+      () => api.mint({ sub: 'alice', kid: 'removed' }),
+      () => api.mint({ sub: 'bob' }),
+    )
+    const client = createClient({ url: api.url, getToken, onSignedOut })
+    expect(await refusalOf(client.me.query())).toMatchObject(changed)
+    expect(onSignedOut).toHaveBeenCalledOnce()
+    expect(api.requests).toHaveLength(1)
+  })
+
+  test('is noticed after a while in which nobody was signed in, if no call was refused', async () => {
+    await using api = await startTokenApi()
+    const { getToken } = tokensOf(
+      () => api.mint({ sub: 'alice', life: 30 }),
+      nobody,
+      () => api.mint({ sub: 'bob' }),
+    )
+    const client = createClient({ url: api.url, getToken })
+    await client.me.query()
+    expect(await client.health.query()).toEqual({ ok: true })
+    expect(await refusalOf(client.me.query())).toMatchObject(changed)
+  })
+
+  test.each<[string, (signOut: () => void) => void]>([
+    ['is used by the next call', () => {}],
+    ['is used by the next call after clear()', clear => clear()],
+  ])('%s', async (_, signOut) => {
+    await using api = await startTokenApi()
+    const { getToken } = tokensOf(
+      () => api.mint({ sub: 'alice', life: 30 }),
+      () => api.mint({ sub: 'bob' }),
+    )
+    const auth = bearerAuth({ getToken, onSignedOut: () => signOut(auth.clear) })
+    const client = createClient({ url: api.url, auth })
+    await client.me.query()
+    await refusalOf(client.me.query())
+    expect(await client.me.query()).toEqual({ id: 'bob' })
+  })
+
+  test('is no surprise after onSignedOut was called', async () => {
+    await using api = await startTokenApi()
+    const { getToken } = tokensOf(
+      () => api.mint({ sub: 'alice', life: 30 }),
+      nobody,
+      nobody,
+      () => api.mint({ sub: 'bob' }),
+    )
+    const client = createClient({ url: api.url, getToken })
+    await client.me.query()
+    expect((await refusalOf(client.me.query())).data?.reason).toBe('missing')
+    expect(await client.me.query()).toEqual({ id: 'bob' })
+  })
+})
+
+test('opaque tokens are not compared', async () => {
+  await using api = await startTokenApi()
+  const tokens = ['first', 'second', 'a.bnVsbA.c']
+  const onSignedOut = vi.fn()
+  const client = createClient({ url: api.url, getToken: () => tokens.shift(), onSignedOut })
+  for (const _ of [1, 2]) expect((await refusalOf(client.me.query())).data?.reason).toBe('malformed')
+  expect(api.requests.map(({ token }) => token)).toEqual(['first', 'second', 'second', 'a.bnVsbA.c'])
+  expect(onSignedOut).toHaveBeenCalledOnce()
 })

@@ -13,6 +13,9 @@ const annotated = (json: unknown, values: unknown) => JSON.stringify({ json, met
 const equal = (json: unknown, referentialEqualities: unknown) =>
   JSON.stringify({ json, meta: { referentialEqualities, v: 1 } })
 const withMeta = (meta: unknown) => JSON.stringify({ json: { title: 'milk' }, meta })
+/** Parsing it takes time that grows with the square of its length. */
+const longHost = (length: number) =>
+  String.fromCodePoint(...Array.from({ length }, (_, index) => 0x4e00 + index))
 const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
 
 /** Payloads as text: an object literal could not hold a key `__proto__`. */
@@ -49,6 +52,14 @@ const hostile: [string, string][] = [
   ],
   ['the inside of a set after it was made', annotated({ a: [''] }, { a: ['set'], 'a.0': ['Date'] })],
   ['a URL that is none', annotated('milk', ['URL'])],
+  ['a URL with a host of 261 characters', annotated(`https://${longHost(261)}/`, ['URL'])],
+  ['a URL with a host of 20,000 characters', annotated(`https://${longHost(20_000)}/`, ['URL'])],
+  ['a URL with a long host that is percent-encoded', annotated(`wss:${encodeURI(longHost(261))}`, ['URL'])],
+  ['a URL with a long host behind a user', annotated(`ftp://a:b@c@${longHost(261)}/`, ['URL'])],
+  ['a URL with a long host behind slashes', annotated(`http:\\/\\${longHost(261)}/`, ['URL'])],
+  ['a URL with a long host after white space', annotated(` \0H\tttp\n://${longHost(261)}/`, ['URL'])],
+  ['a URL with line breaks in a long host', annotated(`file:////\n${longHost(261)}`, ['URL'])],
+  ['a blob: URL with a long host', annotated(`blob: https://${longHost(261)}/`, ['URL'])],
   ['a date that is not a string', annotated([2026], ['Date'])],
   ['a path of 1,001 characters', annotated({}, { ['a'.repeat(1001)]: ['undefined'] })],
   ['a "meta" of a thousand levels', annotated(nested(1000, ''), nested(1000, ['Date']))],

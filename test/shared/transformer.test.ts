@@ -30,6 +30,12 @@ test.each<[string, unknown]>([
   ['a map with dates as keys and values', new Map([[noon, { at: noon }]])],
   ['a map in a set in a map', new Map([['a', new Set([new Map([[1n, undefined]])])]])],
   ['a URL', { homepage: new URL('https://example.com/a?b#c') }],
+  ['a URL with the longest host and port', new URL(`https://${'a'.repeat(63)}.${'b.'.repeat(94)}c.:65535/`)],
+  [
+    'a URL with a long user, path and query',
+    new URL(`https://${'u'.repeat(300)}@x/${'p'.repeat(9_000)}?${'q'.repeat(9_000)}`),
+  ],
+  ['a data: URL of 100 kB', new URL(`data:text/plain,${'a'.repeat(100_000)}`)],
   ['nothing but JSON', { text: '\u0000 \ud83d\ude00', list: [1.5, true, null, {}, []] }],
 ])('%s arrives as it was sent', (_, value) => {
   expect(overTheWire(value)).toStrictEqual(value)

@@ -1,6 +1,9 @@
+import { hasLongHost } from '../../../shared/host-length.js'
 import { differsOnlyBySlash } from '../token/claims.js'
 import { type FetchContext, type FetchedKeys, fetchJson, fetchKeys, KeyFetchError } from './key-fetch.js'
 import { urlForLog } from './safe-url.js'
+
+const maxUrlLength = 2_048
 
 /**
  * Returns a function that fetches the issuer's metadata and then the keys at its `jwks_uri`. Asks for OpenID Connect Discovery 1.0
@@ -68,7 +71,10 @@ function keysUrlOf(metadata: unknown, issuer: string, place: string): string {
     throw new KeyFetchError('invalid', wrongIssuer(metadata, issuer, place))
   if (!('jwks_uri' in metadata) || typeof metadata.jwks_uri !== 'string')
     throw new KeyFetchError('invalid', `The metadata at ${place} has no jwks_uri.`)
-  return metadata.jwks_uri
+  const { jwks_uri: keysUrl } = metadata
+  if (keysUrl.length > maxUrlLength || hasLongHost(keysUrl))
+    throw new KeyFetchError('invalid', `The jwks_uri in the metadata at ${place} is too long.`)
+  return keysUrl
 }
 
 function wrongIssuer(metadata: { issuer?: unknown }, issuer: string, place: string): string {

@@ -24,14 +24,25 @@ const privateMembers = new Map<unknown, readonly string[]>([
 ])
 const minRsaBits = 2_048
 const maxRsaBits = 16_384
+const maxExponentBits = 32
+/** The y coordinates of the Ed25519 points of small order, as they are encoded: canonical, and with the prime added. */
+const smallOrderPoints = new Set([
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  '0100000000000000000000000000000000000000000000000000000000000000',
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+  'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+])
 
 /** Whether a JWK has members of a private key (RFC 7518 section 6, RFC 8037 section 2). */
 export const isPrivate = (jwk: { kty?: unknown }) =>
   privateMembers.get(jwk.kty)?.some(name => name in jwk) ?? false
 
 /**
- * Reads the keys of a set (RFC 7517) that can verify a signature. Skips keys of other types, uses and algorithms (section 5), and RSA
- * keys under 2048 bits (RFC 7518 section 3.3).
+ * Reads the keys of a set (RFC 7517) that can verify a signature. Skips keys of other types, uses and algorithms (section 5), and weak
+ * keys: RSA under 2048 bits (RFC 7518 section 3.3) or too costly to verify with, and Ed25519 points of small order.
  *
  * @throws PrivateKeyError if one of them is a private key
  */
@@ -82,15 +93,26 @@ async function importPublicKey(
 ): Promise<CryptoKey | undefined> {
   const key = await importJWK(publicMembers(jwk), algorithm).catch(() => undefined)
   if (key === undefined || key instanceof Uint8Array) return undefined
-  return isWeakRsa(key.algorithm) ? undefined : key
+  return isWeakRsa(key.algorithm) || (await hasSmallOrder(key)) ? undefined : key
 }
 
 function isWeakRsa(algorithm: object): boolean {
   if (!('modulusLength' in algorithm && 'publicExponent' in algorithm)) return false
   const bits = Number(algorithm.modulusLength)
   const { publicExponent: exponent } = algorithm
+  const digits = exponent instanceof Uint8Array ? hexOf(exponent).replace(/^0+/, '') : ''
   // With an exponent of 1 anybody can sign: the signature equals the padded message.
-  const isOne =
-    exponent instanceof Uint8Array && exponent.every((byte, i) => byte === +(i === exponent.length - 1))
-  return bits < minRsaBits || bits > maxRsaBits || isOne
+  const isOne = digits === '1'
+  const isLong = digits.length > maxExponentBits / 4
+  return bits < minRsaBits || bits > maxRsaBits || isOne || isLong
 }
+
+/** Under such a key anybody can sign: a fixed signature fits every eighth message, or every message. */
+async function hasSmallOrder(key: CryptoKey): Promise<boolean> {
+  if (key.algorithm.name !== 'Ed25519') return false
+  const point = new Uint8Array(await crypto.subtle.exportKey('raw', key))
+  // Without the sign of x, the highest bit of the last byte.
+  return smallOrderPoints.has(hexOf(point.map((byte, index) => (index === 31 ? byte & 0x7f : byte))))
+}
+
+const hexOf = (bytes: Uint8Array) => Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')

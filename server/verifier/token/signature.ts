@@ -3,9 +3,12 @@ import type { KeyHint, KeySource } from '../keys/key-source.js'
 import type { SigningKey } from '../keys/signing-keys.js'
 import { TokenError } from '../token-error.js'
 
+/** An issuer that publishes many keys under one kid must not make each of its tokens cost a verification by every one. */
+const maxTried = 4
+
 /**
  * Verifies the signature of a token (RFC 7515 section 5.2) with the keys that match its header, and returns the key that signed it.
- * If none did, the keys that the issuer has replaced since are tried.
+ * If none did, the keys that the issuer has replaced since are tried. Of both, the first four are tried.
  *
  * @throws TokenError `signature`, `unknown_key` or `keys_unavailable`
  */
@@ -19,7 +22,7 @@ export async function verifySignature(token: string, hint: KeyHint, keys: KeySou
 }
 
 async function findSigner(token: string, { alg }: KeyHint, candidates: readonly SigningKey[]) {
-  for (const candidate of candidates) {
+  for (const candidate of candidates.slice(0, maxTried)) {
     const key = candidate.forms.get(alg)
     if (key !== undefined && (await isSignedWith(token, key, alg))) return candidate
   }

@@ -69,6 +69,25 @@ const hashOf = (data: Buffer) => createHash('sha256').update(data).digest()
 const { y = '' } = pairs['P-256'].publicKey.export({ format: 'jwk' })
 const offCurve = `${y.startsWith('A') ? 'B' : 'A'}${y.slice(1)}`
 
+/** The eight Ed25519 points of small order in all their encodings, without the sign of x. */
+const smallOrderPoints = [
+  `00${'00'.repeat(30)}00`,
+  `01${'00'.repeat(30)}00`,
+  `ec${'ff'.repeat(30)}7f`,
+  `ed${'ff'.repeat(30)}7f`,
+  `ee${'ff'.repeat(30)}7f`,
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+]
+
+/** With such a key the neutral point and a zero are a signature of every message, or of one in eight. */
+function smallOrder(hex: string, sign: number): Row {
+  const point = Buffer.from(hex, 'hex')
+  point.writeUInt8(point.readUInt8(31) | sign, 31)
+  const row = key('Ed25519', 'EdDSA', { x: point.toString('base64url') }, 'unknown_key')
+  return { ...row, sign: () => Buffer.concat([Buffer.of(1), Buffer.alloc(63)]) }
+}
+
 const rows: Record<string, Row> = {
   'for encrypting': key('P-256', 'ES256', { use: 'enc' }, 'unknown_key'),
   'for signing': key('P-256', 'ES256', { use: 'sig' }, 'accepted'),
@@ -92,6 +111,7 @@ const rows: Record<string, Row> = {
   'of RSA with 1024 bits': key('RSA 1024', 'RS256', {}, 'unknown_key'),
   'of RSA with 2048 bits': key('RSA', 'RS256', {}, 'accepted'),
   'of RSA with the exponent 1': { ...key('RSA', 'RS256', { e: 'AQ' }, 'unknown_key'), sign: unsigned },
+  'of RSA with an exponent of 33 bits': key('RSA', 'RS256', { e: 'AQAAAAE' }, 'unknown_key'),
   'of RSA without modulus': key('RSA', 'RS256', { n: undefined }, 'unknown_key'),
   'whose point is not on its curve': key('P-256', 'ES256', { y: offCurve }, 'unknown_key'),
   'whose curve is not the one of its point': key('P-256', 'ES256', { crv: 'P-521' }, 'unknown_key'),
@@ -99,6 +119,14 @@ const rows: Record<string, Row> = {
   'on P-384': key('P-384', 'ES384', {}, 'algorithm'),
   'on P-384, said to be on P-256': key('P-384', 'ES256', { crv: 'P-256' }, 'unknown_key'),
   'on secp256k1': key('secp256k1', 'ES256', {}, 'unknown_key'),
+  ...Object.fromEntries(
+    smallOrderPoints.flatMap(hex =>
+      [0, 0x80].map(sign => [
+        `that is a point of small order, ${hex.slice(0, 8)}..., sign ${sign}`,
+        smallOrder(hex, sign),
+      ]),
+    ),
+  ),
   'on X25519': key('Ed25519', 'EdDSA', { crv: 'X25519' }, 'unknown_key'),
   'whose x is null': key('Ed25519', 'EdDSA', { x: null }, 'unknown_key'),
   'whose x is not base64url': key('Ed25519', 'EdDSA', { x: '!' }, 'unknown_key'),

@@ -162,6 +162,16 @@ export const keySetMutants: [rule: string, mutant: Mutant, notices: string][] = 
     'a key of RSA with the exponent 1, beside a good one',
   ],
   [
+    'no Ed25519 point of small order',
+    inKeys(' || (await hasSmallOrder(key))', ''),
+    'a key that is a point of small order, 01000000..., sign 0, beside a good one',
+  ],
+  [
+    'no RSA exponent above 32 bits',
+    inKeys(' || isLong', ''),
+    'a key of RSA with an exponent of 33 bits, beside a good one',
+  ],
+  [
     'a key for encrypting does not verify',
     inKeys(`if (use !== undefined && use !== 'sig') return []`, ''),
     'a key for encrypting, beside a good one',

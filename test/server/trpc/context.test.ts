@@ -1,6 +1,8 @@
 import { inspect } from 'node:util'
 import { initTRPC } from '@trpc/server'
+import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test, vi } from 'vitest'
+import { z } from 'zod'
 import { type OpenDatabase, openDatabase } from '../../../db/index.js'
 import {
   appRouter,
@@ -14,6 +16,7 @@ import {
   requireUser,
   router,
 } from '../../../server/index.js'
+import { transformer } from '../../../shared/index.js'
 import { seconds as now } from '../../parts/clock.js'
 import { claimsFrom, makeKey } from '../../parts/issuer.js'
 import { startWeb } from '../../parts/listen.js'
@@ -217,4 +220,105 @@ describe('a context that lives on, as over WebSocket', () => {
       await expect(caller.id()).rejects.toSatisfy(error => reasonOf(error) === 'revoked')
     },
   )
+})
+
+describe('a context that was made in an outage', () => {
+  afterEach(() => void vi.useRealTimers())
+
+  const startOutage = async () => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    const isRevoked = vi.fn((): boolean => {
+      throw new Error('down')
+    })
+    const createContext = createContextFactory({
+      verifier: createVerifier({ ...options, keys: [key.jwk], isRevoked }),
+      database,
+    })
+    return { isRevoked, context: await createContext({ req: bearing(token) }) }
+  }
+
+  test('has the user and the database when the outage is over, after a second', async () => {
+    const { isRevoked, context } = await startOutage()
+    const caller = createCaller(context)
+    const reason = () => caller.protected().catch(reasonOf)
+    expect(await reason()).toBe('revocation_unavailable')
+    isRevoked.mockReturnValue(false)
+    vi.advanceTimersByTime(999)
+    expect(await reason()).toBe('revocation_unavailable')
+    expect(isRevoked).toHaveBeenCalledTimes(1)
+    vi.advanceTimersByTime(1)
+    expect(await caller.protected()).toEqual({ id: 'alice' })
+    expect(await caller.database()).toContain('"tasks"')
+    expect(isRevoked).toHaveBeenCalledTimes(2)
+  })
+
+  test('is refused for what the token is when the outage is over', async () => {
+    const { isRevoked, context } = await startOutage()
+    isRevoked.mockReturnValue(true)
+    vi.advanceTimersByTime(1_000)
+    expect(await createCaller(context).protected().catch(reasonOf)).toBe('revoked')
+  })
+
+  test('never signs out a user of your own: requireUser keeps the reason', async () => {
+    const { isRevoked, context } = await startOutage()
+    isRevoked.mockReturnValue(false)
+    vi.advanceTimersByTime(1_000)
+    const t = initTRPC.context<Context>().create()
+    const procedure = t.procedure.concat(requireUser()).query(({ ctx }) => ctx.user.id)
+    const caller = t.createCallerFactory(t.router({ id: procedure }))(context)
+    expect(await caller.id().catch(reasonOf)).toBe('revocation_unavailable')
+  })
+})
+
+describe("on tRPC's own adapter, a body that arrives late", () => {
+  afterEach(() => void vi.useRealTimers())
+
+  test.each(['protectedProcedure', 'requireUser'] as const)(
+    'is not taken from a token that was revoked meanwhile, by %s',
+    async guard => {
+      vi.useFakeTimers({ toFake: ['performance'] })
+      const isRevoked = vi.fn(() => false)
+      const createContext = createContextFactory({
+        verifier: createVerifier({ ...options, keys: [key.jwk], isRevoked }),
+        database,
+      })
+      const pay = vi.fn(() => 'paid')
+      const t = initTRPC.context<Context>().create({ transformer })
+      const guarded = guard === 'protectedProcedure' ? protectedProcedure : t.procedure.concat(requireUser())
+      const body = new TransformStream<Uint8Array, Uint8Array>()
+      const answer = fetchRequestHandler({
+        endpoint: '',
+        router: t.router({ pay: guarded.input(z.object({ amount: z.number() })).mutation(pay) }),
+        createContext,
+        req: new Request('http://localhost/pay', {
+          method: 'POST',
+          headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+          body: body.readable,
+          duplex: 'half',
+        }),
+      })
+      await vi.waitFor(() => expect(isRevoked).toHaveBeenCalledOnce())
+      isRevoked.mockReturnValue(true)
+      vi.advanceTimersByTime(1_000)
+      const writer = body.writable.getWriter()
+      await writer.write(new TextEncoder().encode('{"json":{"amount":1000}}'))
+      await writer.close()
+      expect((await answer).status).toBe(401)
+      expect(pay).not.toHaveBeenCalled()
+    },
+  )
+
+  test('that is malformed is no matter for a procedure without input', async () => {
+    const answer = await fetchRequestHandler({
+      endpoint: '',
+      router: router({ me: protectedProcedure.mutation(({ ctx }) => ctx.user.id) }),
+      createContext: ({ req, info }) => createContextFactory({ verifier, database })({ req, info }),
+      req: new Request('http://localhost/me', {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: '{"json":',
+      }),
+    })
+    expect(await answer.json()).toMatchObject({ result: { data: { json: 'alice' } } })
+  })
 })

@@ -234,3 +234,22 @@ test.each([
     expect.stringContaining(`${web.url}${path} redirects, and the fetch option followed.`),
   ])
 })
+
+test.each([
+  ['of 2,049 characters', `https://keys.example.com/${'a'.repeat(2_024)}`],
+  ['with a host of 261 characters', `https://${'\u4e00'.repeat(261)}/`],
+])('a jwks_uri %s is refused before it is parsed', async (_, jwks_uri) => {
+  const { state, sign, outcome } = startClockedVerifier({ discover: true })
+  state.answer = async () => Response.json({ issuer: here, jwks_uri })
+  expect(await outcome(await sign(key))).toBe('keys_unavailable')
+  expect(state.requests).toBe(1)
+  const problem = `The jwks_uri in the metadata at ${here}/.well-known/openid-configuration is too long.`
+  expect(state.problems).toEqual([expect.stringContaining(problem)])
+})
+
+test('a jwks_uri of 2,048 characters is used', async () => {
+  const jwks_uri = `https://keys.example.com/${'a'.repeat(2_023)}`
+  const { state, sign, outcome } = startClockedVerifier({ discover: true })
+  state.answer = async url => (url.startsWith(here) ? Response.json({ issuer: here, jwks_uri }) : keySet(key))
+  expect(await outcome(await sign(key))).toBe('accepted')
+})

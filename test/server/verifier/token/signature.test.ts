@@ -78,3 +78,21 @@ function splice(token: string, signedBy: string) {
   const [header, payload] = token.split('.')
   return [header, payload, signedBy.split('.')[2]].join('.')
 }
+
+test('of the keys under one kid the first four are tried', async () => {
+  const keys = await Promise.all(Array.from({ length: 5 }, () => makeKey('EdDSA', 'one')))
+  const verifier = createVerifier({
+    issuer: issuer.url,
+    audience: issuer.url,
+    keys: keys.map(({ jwk }) => jwk),
+  })
+  const outcomes = await Promise.all(
+    keys.map(async signer =>
+      verifier.verify(await signer.sign(issuer.claims())).then(
+        () => 'accepted',
+        error => error.reason,
+      ),
+    ),
+  )
+  expect(outcomes).toEqual(['accepted', 'accepted', 'accepted', 'accepted', 'signature'])
+})
