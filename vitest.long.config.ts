@@ -13,10 +13,10 @@ export default defineConfig({
       'test/**/*.long.test.ts',
       // More runs, statements and turns.
       'test/db/fence/{gate,level}.test.ts',
-      'test/security/key-sets.test.ts',
+      'test/security/{key-sets,random-tokens}.test.ts',
       'test/server/http/hang-up.test.ts',
       'test/db/scoped/{property,session-cleanup-fuzz,tracked-connection}.test.ts',
-      'test/db/{fence/leakproof-conditions,wire/pipeline}.test.ts',
+      'test/db/{fence/leakproof-conditions,tables/owners,wire/cancel,wire/pipeline}.test.ts',
       'test/shared/transformer.test.ts',
       // Tables of cases on the other kind of database.
       'test/db/fence/{audit,checks/functions,checks/relations}.test.ts',

@@ -7,7 +7,7 @@ import { weakened } from './mutants/mutant.js'
 import { tokenMutants } from './mutants/token-mutants.js'
 
 /** A failure prints the seed and the path of the case, which repeat it. */
-const often = { numRuns: 1_000, seed: 20_261_121 }
+const often = { numRuns: process.env.LONG_TESTS ? 2_000 : 500, seed: 20_261_121 }
 
 let web: ReturnType<typeof stubKeySets>
 beforeAll(() => {
@@ -20,7 +20,7 @@ const named = mutations.map(({ name, property }) => [name, property] as const)
 test.each(named)('%s: accepted only where it should be', async (_, property) => {
   const tried = { accepted: 0, refused: 0 }
   await fc.assert(await property(createVerifier, tried), often)
-  expect(tried.refused).toBeGreaterThan(200)
+  expect(tried.refused).toBeGreaterThan(100)
 })
 
 test.each([

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type OpenDatabase, openDatabase, protectTable } from '../../../db/index.js'
 import type { User } from '../../../shared/user.js'
 import { type Owned, openMigrated, ownedDatabase } from '../../parts/logins.js'
+import { someOf } from '../../parts/some-of.js'
 
 declare module 'trpc-bearer/shared' {
   interface User {
@@ -24,10 +25,10 @@ type Tables = {
 const idsOf: Record<string, () => [alice: string, bob: string]> = {
   text: () => [randomUUID(), "bob's id"],
   'varchar(36)': () => [randomUUID(), randomUUID()],
-  varchar: () => ['alice', 'Alice'],
   uuid: () => [randomUUID(), randomUUID()],
-  integer: () => ['7', '-2147483648'],
+  varchar: () => ['alice', 'Alice'],
   bigint: () => ['9223372036854775807', '70'],
+  integer: () => ['7', '-2147483648'],
 }
 
 describe.each(['plain', 'signed'] as const)('at the level %s', level => {
@@ -57,83 +58,86 @@ describe.each(['plain', 'signed'] as const)('at the level %s', level => {
   const bodies = async (db: Kysely<Tables>) =>
     (await db.selectFrom('notes').select('body').orderBy('body').execute()).map(row => row.body)
 
-  describe.each(Object.entries(idsOf))('a table with an owner of type %s and a serial key', (type, ids) => {
-    const [alice, bob] = ids()
-    beforeAll(async () => {
-      await sql`drop table if exists notes`.execute(admin.admin)
-      await sql`create table notes (id serial primary key, owner ${sql.raw(type)}, body text)`.execute(
-        admin.admin,
-      )
-      await sql`insert into notes (owner, body) values (${alice}, 'hers'), (${bob}, 'his'), (null, 'nobody''s')`.execute(
-        admin.admin,
-      )
-      await protectTable(admin.admin, 'notes', { owner: 'owner' })
-    })
+  describe.each(someOf(Object.entries(idsOf), 2))(
+    'a table with an owner of type %s and a serial key',
+    (type, ids) => {
+      const [alice, bob] = ids()
+      beforeAll(async () => {
+        await sql`drop table if exists notes`.execute(admin.admin)
+        await sql`create table notes (id serial primary key, owner ${sql.raw(type)}, body text)`.execute(
+          admin.admin,
+        )
+        await sql`insert into notes (owner, body) values (${alice}, 'hers'), (${bob}, 'his'), (null, 'nobody''s')`.execute(
+          admin.admin,
+        )
+        await protectTable(admin.admin, 'notes', { owner: 'owner' })
+      })
 
-    test('has no gap, and its level is kept', async () => {
-      expect(await database.fence()).toMatchObject({ level, gaps: [] })
-    })
+      test('has no gap, and its level is kept', async () => {
+        expect(await database.fence()).toMatchObject({ level, gaps: [] })
+      })
 
-    test('shows each caller their own rows, in a statement, a transaction and a stream', async () => {
-      expect(await bodies(as(alice))).toEqual(['hers'])
-      expect(await as(bob).transaction().execute(bodies)).toEqual(['his'])
-      const streamed: string[] = []
-      for await (const { body } of as(bob).selectFrom('notes').select('body').stream()) streamed.push(body)
-      expect(streamed).toEqual(['his'])
-      expect(await bodies(as('somebody else'))).toEqual([])
-    })
+      test('shows each caller their own rows, in a statement, a transaction and a stream', async () => {
+        expect(await bodies(as(alice))).toEqual(['hers'])
+        expect(await as(bob).transaction().execute(bodies)).toEqual(['his'])
+        const streamed: string[] = []
+        for await (const { body } of as(bob).selectFrom('notes').select('body').stream()) streamed.push(body)
+        expect(streamed).toEqual(['his'])
+        expect(await bodies(as('somebody else'))).toEqual([])
+      })
 
-    test('the owner of the table sees every row', async () => {
-      expect(await bodies(tables(admin.admin))).toEqual(['hers', 'his', "nobody's"])
-    })
+      test('the owner of the table sees every row', async () => {
+        expect(await bodies(tables(admin.admin))).toEqual(['hers', 'his', "nobody's"])
+      })
 
-    test('new rows belong to the caller, and to nobody else', async () => {
-      const row = await as(alice)
-        .insertInto('notes')
-        .values({ body: 'new' } as never)
-        .returning(['owner', 'id'])
-        .executeTakeFirstOrThrow()
-      expect(String(row.owner)).toBe(alice)
-      const refused = { code: '42501' }
-      const forged = { owner: bob, body: 'forged' } as never
-      await expect(as(alice).insertInto('notes').values(forged).execute()).rejects.toMatchObject(refused)
-      const given = as(alice)
-        .updateTable('notes')
-        .set({ owner: bob } as never)
-      await expect(given.execute()).rejects.toMatchObject(refused)
-      const lost = as(alice)
-        .updateTable('notes')
-        .set({ owner: null } as never)
-      await expect(lost.execute()).rejects.toMatchObject(refused)
-      expect(
-        (await as(bob).deleteFrom('notes').where('id', '=', row.id).executeTakeFirst()).numDeletedRows,
-      ).toBe(0n)
-      expect(
-        (await as(alice).deleteFrom('notes').where('id', '=', row.id).executeTakeFirst()).numDeletedRows,
-      ).toBe(1n)
-    })
+      test('new rows belong to the caller, and to nobody else', async () => {
+        const row = await as(alice)
+          .insertInto('notes')
+          .values({ body: 'new' } as never)
+          .returning(['owner', 'id'])
+          .executeTakeFirstOrThrow()
+        expect(String(row.owner)).toBe(alice)
+        const refused = { code: '42501' }
+        const forged = { owner: bob, body: 'forged' } as never
+        await expect(as(alice).insertInto('notes').values(forged).execute()).rejects.toMatchObject(refused)
+        const given = as(alice)
+          .updateTable('notes')
+          .set({ owner: bob } as never)
+        await expect(given.execute()).rejects.toMatchObject(refused)
+        const lost = as(alice)
+          .updateTable('notes')
+          .set({ owner: null } as never)
+        await expect(lost.execute()).rejects.toMatchObject(refused)
+        expect(
+          (await as(bob).deleteFrom('notes').where('id', '=', row.id).executeTakeFirst()).numDeletedRows,
+        ).toBe(0n)
+        expect(
+          (await as(alice).deleteFrom('notes').where('id', '=', row.id).executeTakeFirst()).numDeletedRows,
+        ).toBe(1n)
+      })
 
-    test('a changed setting does not open the rows of others if the identity is signed', async () => {
-      const injected = sql<{ seen: string | null }>`
+      test('a changed setting does not open the rows of others if the identity is signed', async () => {
+        const injected = sql<{ seen: string | null }>`
         select concat(set_config('app.user_id', ${bob}, true), ' ',
           query_to_xml('select body from notes', true, true, '')) as seen`
-      const seen = await injected.execute(database.forUser(alice)).then(({ rows }) => rows[0]?.seen, String)
-      if (level === 'signed') expect(seen).not.toContain('his')
-      else expect(seen).toContain('his')
-    })
+        const seen = await injected.execute(database.forUser(alice)).then(({ rows }) => rows[0]?.seen, String)
+        if (level === 'signed') expect(seen).not.toContain('his')
+        else expect(seen).toContain('his')
+      })
 
-    test('an index serves the policy', async () => {
-      await sql`
+      test('an index serves the policy', async () => {
+        await sql`
         insert into notes (owner, body) select ${alice}, 'many' from generate_series(1, 3000)`.execute(
-        admin.admin,
-      )
-      await sql`analyze notes`.execute(admin.admin)
-      const { rows } = await sql<Record<'QUERY PLAN', string>>`explain select * from notes`.execute(
-        database.forUser(bob),
-      )
-      expect(rows.map(row => row['QUERY PLAN']).join('\n')).toContain('Index')
-    })
-  })
+          admin.admin,
+        )
+        await sql`analyze notes`.execute(admin.admin)
+        const { rows } = await sql<Record<'QUERY PLAN', string>>`explain select * from notes`.execute(
+          database.forUser(bob),
+        )
+        expect(rows.map(row => row['QUERY PLAN']).join('\n')).toContain('Index')
+      })
+    },
+  )
 
   describe('rows of an organisation', () => {
     const [acme, globex] = ['acme', 'globex']

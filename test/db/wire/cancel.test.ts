@@ -138,66 +138,70 @@ describe('when a caller aborts, on PostgreSQL', () => {
   })
 })
 
-describe('a cancel request that arrives before its statement is repeated until the statement is answered', () => {
-  const long = sql<number>`(select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b)`
-  test.concurrent.each<[string, (alice: Handle, hold: () => void) => Promise<unknown>]>([
-    [
-      'alone',
-      async (alice, hold) => {
-        hold()
-        await alice.selectNoFrom(long.as('n')).execute()
-      },
-    ],
-    [
-      'in a transaction',
-      (alice, hold) =>
-        alice.transaction().execute(async trx => {
+if (process.env.LONG_TESTS) {
+  describe('a cancel request that arrives before its statement is repeated until the statement is answered', () => {
+    const long = sql<number>`(select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b)`
+    test.concurrent.each<[string, (alice: Handle, hold: () => void) => Promise<unknown>]>([
+      [
+        'alone',
+        async (alice, hold) => {
           hold()
-          await trx.selectNoFrom(long.as('n')).execute()
-        }),
-    ],
-    [
-      'in a stream',
-      async (alice, hold) => {
-        hold()
-        await alice.selectNoFrom(long.as('n')).stream(1).next()
-      },
-    ],
-  ])('%s', async (_, run) => {
-    await using under = await openTestDatabase('PostgreSQL')
-    await using proxy = await startPostgresProxy(under.url ?? '')
-    const database = await openDatabase({ url: proxy.url, poolMax: 1 })
-    try {
-      await database.forUser('alice').selectFrom('tasks').select('id').execute()
-      const gone = new AbortController()
-      const call = run(database.forUser('alice', { signal: gone.signal }), proxy.fallSilent)
-      const refused = expect(call).rejects.toThrow('gone')
-      await vi.waitFor(() => expect(proxy.heldBack).toBeGreaterThan(0), { timeout: 5_000 })
-      gone.abort(new Error('gone'))
-      await refused
-      await vi.waitFor(() => expect(proxy.cancels).toBeGreaterThan(0), { timeout: 5_000 })
-      proxy.letGo()
-      await vi.waitFor(() => expect(database.pool()).toMatchObject({ total: 0 }), { timeout: 5_000 })
-      const running = sql`
+          await alice.selectNoFrom(long.as('n')).execute()
+        },
+      ],
+      [
+        'in a transaction',
+        (alice, hold) =>
+          alice.transaction().execute(async trx => {
+            hold()
+            await trx.selectNoFrom(long.as('n')).execute()
+          }),
+      ],
+      [
+        'in a stream',
+        async (alice, hold) => {
+          hold()
+          await alice.selectNoFrom(long.as('n')).stream(1).next()
+        },
+      ],
+    ])('%s', async (_, run) => {
+      await using under = await openTestDatabase('PostgreSQL')
+      await using proxy = await startPostgresProxy(under.url ?? '')
+      const database = await openDatabase({ url: proxy.url, poolMax: 1 })
+      try {
+        await database.forUser('alice').selectFrom('tasks').select('id').execute()
+        const gone = new AbortController()
+        const call = run(database.forUser('alice', { signal: gone.signal }), proxy.fallSilent)
+        const refused = expect(call).rejects.toThrow('gone')
+        await vi.waitFor(() => expect(proxy.heldBack).toBeGreaterThan(0), { timeout: 5_000 })
+        gone.abort(new Error('gone'))
+        await refused
+        await vi.waitFor(() => expect(proxy.cancels).toBeGreaterThan(0), { timeout: 5_000 })
+        proxy.letGo()
+        await vi.waitFor(() => expect(database.pool()).toMatchObject({ total: 0 }), { timeout: 5_000 })
+        const running = sql`
         select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
           and state = 'active' and query like '%generate_series%'`
-      await vi.waitFor(async () => expect((await running.execute(under.admin)).rows).toEqual([]), {
-        timeout: 5_000,
-      })
-    } finally {
-      await database.close()
-    }
+        await vi.waitFor(async () => expect((await running.execute(under.admin)).rows).toEqual([]), {
+          timeout: 5_000,
+        })
+      } finally {
+        await database.close()
+      }
+    })
   })
-})
+}
 
-test('on the embedded database the call rejects at once, and the connection is usable after the statement ends', async () => {
-  await using database = await openTestDatabase('embedded')
-  const gone = new AbortController()
-  const call = sql`select count(*) from generate_series(1, 3000000)`.execute(
-    database.forUser('alice', { signal: gone.signal }),
-  )
-  setTimeout(() => gone.abort(new Error('gone')), 1)
-  await expect(call).rejects.toThrow('gone')
-  const { rows } = await sql`select trpc_bearer.user_id() as id`.execute(database.forUser('bob'))
-  expect(rows).toEqual([{ id: 'bob' }])
-})
+if (process.env.LONG_TESTS) {
+  test('on the embedded database the call rejects at once, and the connection is usable after the statement ends', async () => {
+    await using database = await openTestDatabase('embedded')
+    const gone = new AbortController()
+    const call = sql`select count(*) from generate_series(1, 3000000)`.execute(
+      database.forUser('alice', { signal: gone.signal }),
+    )
+    setTimeout(() => gone.abort(new Error('gone')), 1)
+    await expect(call).rejects.toThrow('gone')
+    const { rows } = await sql`select trpc_bearer.user_id() as id`.execute(database.forUser('bob'))
+    expect(rows).toEqual([{ id: 'bob' }])
+  })
+}

@@ -1,21 +1,10 @@
 import { expect, test } from 'vitest'
 import { startApp } from '../../parts/app.js'
-import { bearer, send } from '../../parts/http-client.js'
 
-test('the server answers to the name in HOST', async () => {
-  await using local = await startApp('embedded', { HOST: 'localhost' })
-  expect(new URL(local.url).hostname).toBe('localhost')
-  expect((await send(local.url, '/trpc/health')).status).toBe(200)
-  expect(await local.as('alice').me.query()).toMatchObject({ name: 'alice' })
-})
-
-test('two servers in one process are independent', async () => {
-  await using app = await startApp()
-  await using other = await startApp()
-  await app.as('alice').tasks.create.mutate({ title: 'here' })
-  await other.as('alice').tasks.create.mutate({ title: 'there' })
-  const { items } = await other.as('alice').tasks.list.query()
-  expect(items.map(({ title }) => title)).toEqual(['there'])
-  const headers = [bearer(await other.tokenOf('alice'))]
-  expect((await send(app.url, '/trpc/me', { headers })).status).toBe(401)
+test('with DATABASE_URL and no issuer, the in-process issuer signs users in', async () => {
+  await using own = await startApp('PostgreSQL')
+  const alice = own.as('alice')
+  const { id } = await alice.tasks.create.mutate({ title: 'milk' })
+  expect(await alice.tasks.get.query({ id })).toMatchObject({ title: 'milk' })
+  await expect(own.as('bob').tasks.get.query({ id })).rejects.toMatchObject({ data: { code: 'NOT_FOUND' } })
 })

@@ -195,11 +195,3 @@ test('with a remote issuer any host name is accepted, because a proxy sends its 
   const headers: Sent['headers'] = [['host', 'api.example.com'], bearer(await issuer.tokenFor('alice'))]
   expect((await send(remote.url, '/trpc/me', { headers })).status).toBe(200)
 })
-
-test('with DATABASE_URL and no issuer, the in-process issuer signs users in', async () => {
-  await using own = await startApp('PostgreSQL')
-  const alice = own.as('alice')
-  const { id } = await alice.tasks.create.mutate({ title: 'milk' })
-  expect(await alice.tasks.get.query({ id })).toMatchObject({ title: 'milk' })
-  await expect(own.as('bob').tasks.get.query({ id })).rejects.toMatchObject({ data: { code: 'NOT_FOUND' } })
-})
