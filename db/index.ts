@@ -7,6 +7,7 @@ export { FenceError } from './fence/gate.js'
 export type { FenceLevel } from './fence/level.js'
 export { LoginError } from './fence/serving-login.js'
 export { type FenceSetup, setUpFence } from './fence/sign.js'
+export { TasksTableError } from './migrations/0002_tasks.js'
 export {
   createMigrator,
   migrateTasks,

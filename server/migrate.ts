@@ -1,7 +1,14 @@
 import { sql } from 'kysely'
 import { findKeyFingerprint } from '../db/fence/secret.js'
 import { findLogin } from '../db/fence/serving-login.js'
-import { migrateTasks, migrateToLatest, type OpenDatabase, openDatabase, setUpFence } from '../db/index.js'
+import {
+  migrateTasks,
+  migrateToLatest,
+  type OpenDatabase,
+  openDatabase,
+  setUpFence,
+  TasksTableError,
+} from '../db/index.js'
 import { type Config, ConfigError, readConfig } from './app/config.js'
 import { announceEmbedded, CommandError, loadEnvFile, runCommand } from './commands/command.js'
 import { explainMigrationError, withSql } from './commands/explain-error.js'
@@ -48,7 +55,13 @@ async function migrate(
   { databaseRole: role, fenceSecret: secret, migrationDatabaseUrl }: Config,
   login: string | undefined,
 ): Promise<string[]> {
-  const names = [...(await migrateToLatest(db, { role })), ...(await migrateTasks(db))]
+  const names = await migrateToLatest(db, { role })
+  const tasks = await migrateTasks(db).catch(error => {
+    if (!(error instanceof TasksTableError)) throw error
+    console.log(error.message)
+    return []
+  })
+  names.push(...tasks)
   await requireRole(db, role)
   const before = await findKeyFingerprint(db)
   const missing = await setUpFence(db, { role, secret, login })

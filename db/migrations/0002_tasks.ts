@@ -2,15 +2,23 @@ import { sql } from 'kysely'
 import type { AnyKysely } from '../schema.js'
 import { protectTable } from '../tables/protect.js'
 
+/** The database has a table `tasks` of the application. */
+export class TasksTableError extends Error {
+  override name = 'TasksTableError'
+
+  constructor() {
+    super(
+      'The database has another table tasks, so the table of the example was not created. Your application does not need it: leave out migrateTasks and tasksRouter.',
+    )
+  }
+}
+
 /** Creates the example's table of tasks. */
 export async function up(db: AnyKysely): Promise<void> {
   const { rows } = await sql<{ exists: boolean }>`select to_regclass('tasks') is not null as exists`.execute(
     db,
   )
-  if (rows[0]?.exists)
-    throw new Error(
-      'The database has another table tasks. migrateTasks creates the table of the example, which your application does not need: leave it out, and tasksRouter too.',
-    )
+  if (rows[0]?.exists) throw new TasksTableError()
   await db.schema
     .createTable('tasks')
     .addColumn('user_id', 'text', column => column.notNull())

@@ -40,7 +40,8 @@ export async function migrateToLatest(db: AnyKysely, { role = defaultRole } = {}
  * Creates or updates the example's table `tasks`, which `tasksRouter` uses. Run {@link migrateToLatest} first.
  *
  * @returns the names of the migrations that ran now
- * @throws Error if the database has another table `tasks`, or if `migrateToLatest` has not run
+ * @throws TasksTableError if the database has another table `tasks`
+ * @throws Error if `migrateToLatest` has not run
  */
 export async function migrateTasks(db: AnyKysely): Promise<string[]> {
   return namesOf(await runPending(db, taskMigrations))

@@ -21,7 +21,7 @@ describe('npm run db:types', () => {
   })
 
   test('--check passes with nothing set up: Database says what the migrations make', async () => {
-    const stdout = 'db/schema.ts says what the database has.\n'
+    const stdout = 'tasks-table.ts says what the database has.\n'
     expect(await dbTypes(null, '--check')).toMatchObject({ code: 0, stdout })
   })
 
@@ -31,8 +31,8 @@ describe('npm run db:types', () => {
     const { code, stderr } = await dbTypes(database.url, '--check')
     expect(code).toBe(1)
     expect(stderr.trimEnd().split('\n')).toEqual([
-      'db/schema.ts and the database differ:',
-      '  tasks.notes: only in db/schema.ts',
+      'tasks-table.ts and the database differ:',
+      '  tasks.notes: only in tasks-table.ts',
       '  tasks.remarks: only in the database',
     ])
   })
@@ -47,31 +47,31 @@ describe('the difference between Database and a database', () => {
 
   test.each([
     ['create table notes (user_id text)', ['notes: only in the database']],
-    ['alter table tasks rename to chores', ['chores: only in the database', 'tasks: only in db/schema.ts']],
+    ['alter table tasks rename to chores', ['chores: only in the database', 'tasks: only in tasks-table.ts']],
     ['alter table tasks add column priority int', ['tasks.priority: only in the database']],
-    ['alter table tasks drop column notes', ['tasks.notes: only in db/schema.ts']],
+    ['alter table tasks drop column notes', ['tasks.notes: only in tasks-table.ts']],
     [
       'alter table tasks alter title drop not null',
       [
-        'tasks.title: may be left out of an insert in the database, not by db/schema.ts',
-        'tasks.title: may be null in the database, not by db/schema.ts',
+        'tasks.title: may be left out of an insert in the database, not by tasks-table.ts',
+        'tasks.title: may be null in the database, not by tasks-table.ts',
       ],
     ],
     [
       'alter table tasks alter due_at set not null, alter due_at set default now()',
-      ['tasks.due_at: may be null by db/schema.ts, not in the database'],
+      ['tasks.due_at: may be null by tasks-table.ts, not in the database'],
     ],
     [
       "alter table tasks alter title set default ''",
-      ['tasks.title: may be left out of an insert in the database, not by db/schema.ts'],
+      ['tasks.title: may be left out of an insert in the database, not by tasks-table.ts'],
     ],
     [
       'alter table tasks alter created_at drop default',
-      ['tasks.created_at: may be left out of an insert by db/schema.ts, not in the database'],
+      ['tasks.created_at: may be left out of an insert by tasks-table.ts, not in the database'],
     ],
     [
       'alter table tasks alter version type bigint',
-      ['tasks.version: number in db/schema.ts, string in the database'],
+      ['tasks.version: number in tasks-table.ts, string in the database'],
     ],
     ['alter table tasks alter title type varchar(500)', []],
     ['create table trpc_bearer.more (id text)', []],

@@ -13,7 +13,7 @@ export type Difference<Code, Migrated> =
     }[keyof Code & keyof Migrated & string]
 
 type Missing<Prefix extends string, Code, Migrated> =
-  | `${Prefix}${Exclude<keyof Code, keyof Migrated> & string}: only in db/schema.ts`
+  | `${Prefix}${Exclude<keyof Code, keyof Migrated> & string}: only in tasks-table.ts`
   | `${Prefix}${Exclude<keyof Migrated, keyof Code> & string}: only in the database`
 
 type DifferenceOfColumns<Table extends string, Code, Migrated> = {
@@ -27,7 +27,7 @@ type Selected<Table, Column extends keyof Table> = Selectable<Table>[Column & ke
 
 type DifferenceOfType<Code, Migrated> = [NonNullable<Code>] extends [NonNullable<Migrated>]
   ? never
-  : `${Name<NonNullable<Code>>} in db/schema.ts, ${Name<NonNullable<Migrated>>} in the database`
+  : `${Name<NonNullable<Code>>} in tasks-table.ts, ${Name<NonNullable<Migrated>>} in the database`
 
 type Name<T> = [T] extends [string]
   ? 'string'
@@ -42,8 +42,8 @@ type Name<T> = [T] extends [string]
 type Flag<What extends string, Code, Migrated> = Code extends Migrated
   ? never
   : Code extends true
-    ? `may be ${What} by db/schema.ts, not in the database`
-    : `may be ${What} in the database, not by db/schema.ts`
+    ? `may be ${What} by tasks-table.ts, not in the database`
+    : `may be ${What} in the database, not by tasks-table.ts`
 
 type MayBeNull<Table, Column extends keyof Table> = null extends Selected<Table, Column> ? true : false
 

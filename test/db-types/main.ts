@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { openDatabase } from '../../db/index.js'
+import { migrateTasks, openDatabase } from '../../db/index.js'
 import { readConfig } from '../../server/app/config.js'
 import { loadEnvFile, runCommand } from '../../server/commands/command.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
@@ -7,7 +7,7 @@ import { differencesFrom, typesOf } from './types.js'
 
 /**
  * `npm run db:types`: prints the types of the database at DATABASE_URL, or of a new one with every migration. With `--check`
- * it fails and prints the differences if `Database` has other types.
+ * it fails and prints the differences if `TasksTable` has other types.
  */
 await runCommand(async () => {
   const { values } = parseArgs({ options: { check: { type: 'boolean' } } })
@@ -20,15 +20,20 @@ await runCommand(async () => {
   }
   const differences = await differencesFrom(types)
   if (differences.length === 0) {
-    console.log('db/schema.ts says what the database has.')
+    console.log('tasks-table.ts says what the database has.')
     return
   }
-  console.error(`db/schema.ts and the database differ:\n  ${differences.join('\n  ')}`)
+  console.error(`tasks-table.ts and the database differ:\n  ${differences.join('\n  ')}`)
   process.exitCode = 1
 })
 
 async function typesAt(url: string | undefined): Promise<string> {
   await using folder = await temporaryFolder()
   const { admin: db, close } = await openDatabase({ url, dataDir: folder.path })
-  return await typesOf(db).finally(close)
+  try {
+    if (url === undefined) await migrateTasks(db)
+    return await typesOf(db)
+  } finally {
+    await close()
+  }
 }

@@ -35,9 +35,9 @@ describe('the kysely command', () => {
       const before = await kysely(['migrate', 'list'], env)
       expect(before).toMatchObject({ code: 0 })
       expect(statesIn(before.stdout)).toEqual(names.map(name => [' ', name]))
-      expect(await pendingMigrations(database.admin)).toEqual(names)
+      expect(await pendingMigrations(database.admin, { tasks: true })).toEqual(names)
       expect(await kysely(['migrate', 'latest'], env)).toMatchObject({ code: 0 })
-      expect(await pendingMigrations(database.admin)).toEqual([])
+      expect(await pendingMigrations(database.admin, { tasks: true })).toEqual([])
     } finally {
       await database.close()
     }
@@ -50,7 +50,7 @@ describe('the kysely command', () => {
     expect(list).toMatchObject({ code: 0 })
     expect(statesIn(list.stdout)).toEqual(names.map(name => ['✓', name]))
     const database = await openDatabase({ dataDir: folder.path })
-    expect(await pendingMigrations(database.admin)).toEqual([])
+    expect(await pendingMigrations(database.admin, { tasks: true })).toEqual([])
     await database.close()
   })
 

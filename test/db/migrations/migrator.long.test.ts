@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { expect, inject, test } from 'vitest'
-import { migrateToLatest, migrations, openDatabase } from '../../../db/index.js'
+import { migrations, openDatabase } from '../../../db/index.js'
 import { openEmptyDatabase } from '../../parts/database.js'
+import { migrateAll } from '../../parts/migrate.js'
 import { runSql } from '../../parts/run-sql.js'
 
 const all = Object.keys(migrations)
@@ -12,7 +13,7 @@ test('ten connections that migrate five databases of one cluster at once run eac
     const databases = await Promise.all(Array.from({ length: 5 }, openEmptyDatabase))
     try {
       const pairs = [...databases, ...databases]
-      const ran = await Promise.all(pairs.map(({ admin: db }) => migrateToLatest(db, { role })))
+      const ran = await Promise.all(pairs.map(({ admin: db }) => migrateAll(db, { role })))
       expect(ran.flat().toSorted()).toEqual(databases.flatMap(() => all).toSorted())
       for (const { url } of databases) {
         const { forUser, close } = await openDatabase({ url, role })

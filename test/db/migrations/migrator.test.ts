@@ -62,7 +62,7 @@ test('a table tasks of the application is no obstacle, and migrateTasks leaves i
   await sql`create table tasks (id serial primary key, owner_id uuid)`.execute(db)
   await migrateToLatest(db)
   expect(await database.fence()).toMatchObject({ gaps: [] })
-  await expect(migrateTasks(db)).rejects.toThrow('The database has another table tasks.')
+  await expect(migrateTasks(db)).rejects.toThrow('The database has another table tasks,')
   await protectTable(db, 'tasks', { owner: 'owner_id' })
   expect(await database.fence()).toMatchObject({ gaps: [] })
 })
