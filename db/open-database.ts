@@ -166,6 +166,7 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
         withoutRows: scoped({ id: randomUUID() }, { beforeConnect: async () => {} }),
         timeout: statementTimeout * 1000,
         required: requiredFence,
+        ownerNames,
       }).catch(error => {
         throw wrapAuditError(error)
       })
@@ -199,10 +200,14 @@ function requireOwnerNames(owners: NonNullable<DatabaseOptions['owners']>): stri
   return names
 }
 
-function ownerValue(name: string, value: string | number | bigint | null | undefined): string {
-  const text = String(value ?? '')
-  if (text !== '' && !userId.safeParse(text).success)
-    throw new TypeError(`owners.${name} must return at most 255 characters, without NUL.`)
+function ownerValue(name: string, value: unknown): string {
+  if (value === null || value === undefined || value === '') return ''
+  const isId = typeof value === 'string' || typeof value === 'bigint' || Number.isSafeInteger(value)
+  const text = isId ? String(value) : ''
+  if (!userId.safeParse(text).success)
+    throw new TypeError(
+      `owners.${name} must return a string of at most 255 characters without NUL, an integer, or nothing.`,
+    )
   return text
 }
 

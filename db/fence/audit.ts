@@ -33,6 +33,8 @@ export interface FenceOptions {
   timeout: number
   /** The required level. A lower one is a gap. @default 'plain' */
   required?: FenceLevel | undefined
+  /** Names of the option `owners`. @default none */
+  ownerNames?: readonly string[]
 }
 
 /**
@@ -55,11 +57,12 @@ export async function auditFence(options: FenceOptions): Promise<FenceReport> {
 const isSame = (one: FenceGap) => (other: FenceGap) =>
   one.object === other.object && one.problem === other.problem
 
-async function runChecks({ db, withoutRows, role, timeout, required }: FenceOptions): Promise<FenceReport> {
+async function runChecks(options: FenceOptions): Promise<FenceReport> {
+  const { db, withoutRows, role, timeout, required, ownerNames = [] } = options
   const mismatch = await findRoleMismatch(db, role)
   if (mismatch.length > 0) return { level: 'plain', gaps: mismatch, notes: [] }
   const { gaps, notes, tables, protectedTables } = await withStatementTimeout(db, timeout, trx =>
-    inspectCatalogue(trx, role),
+    inspectCatalogue(trx, role, ownerNames),
   )
   if (!(await acceptsIdentity(withoutRows))) return { level: 'plain', gaps: [...gaps, identityGap], notes }
   for (const name of tables) {
@@ -118,6 +121,7 @@ const identityGap: FenceGap = {
 async function inspectCatalogue(
   db: Kysely<Database>,
   role: string,
+  ownerNames: readonly string[],
 ): Promise<{ gaps: FenceGap[]; notes: FenceGap[]; tables: string[]; protectedTables: string[] }> {
   const gaps = await findRoleGaps(db, role)
   const notes: FenceGap[] = []
@@ -134,6 +138,12 @@ async function inspectCatalogue(
     gaps.push(...found)
     if (found.length > 0 || owner === null) continue
     protectedTables.push(name)
+    if (owner.by !== 'user' && !ownerNames.includes(owner.by))
+      notes.push({
+        object: name,
+        problem: `its rows belong to ${owner.by}, which this server does not know, so its callers see none of them`,
+        fix: `-- openDatabase({ owners: { ${owner.by}: user => … } })`,
+      })
     if (isOpen && rights.includes('select')) tables.push(name)
     for (const { problem, fix } of await findBrokenRules(db, oid, owner.name))
       gaps.push({ object: name, problem, fix: fix ?? revoke('all', name, grantees) })

@@ -112,7 +112,8 @@ async function createTableLists(db: AnyKysely): Promise<void> {
   await sql`create table if not exists trpc_bearer.shared_table (relation regclass primary key)`.execute(db)
   await sql`
     create table if not exists trpc_bearer.protected_table (
-      relation regclass primary key, owner name not null, owned_by text not null, had_row_security boolean not null
+      relation regclass primary key, owner name not null, owned_by text not null, had_row_security boolean not null,
+      old_default text
     )`.execute(db)
   await sql`
     create or replace function trpc_bearer.shared_tables() returns setof regclass

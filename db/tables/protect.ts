@@ -78,16 +78,20 @@ async function protect(
     delete from trpc_bearer.protected_table where relation not in (select oid from pg_catalog.pg_class)`.execute(
     db,
   )
-  await dropOwnDefaults(db, relation)
+  await restoreDefault(db, relation)
+  const oldDefault = await findDefault(db, relation, column)
   await sql`
     insert into trpc_bearer.protected_table
-    select oid, ${column}, ${by}, relrowsecurity from pg_catalog.pg_class where oid = ${relation}::regclass
-    on conflict (relation) do update set owner = excluded.owner, owned_by = excluded.owned_by`.execute(db)
+    select oid, ${column}, ${by}, relrowsecurity, ${oldDefault} from pg_catalog.pg_class where oid = ${relation}::regclass
+    on conflict (relation) do update
+    set owner = excluded.owner, owned_by = excluded.owned_by, old_default = excluded.old_default`.execute(db)
   await sql`delete from trpc_bearer.shared_table where relation = ${relation}::regclass`.execute(db)
-  await sql`
-    alter table ${name} alter column ${sql.id(column)} set default ${sql.raw(callerValue(owner))}, enable row level security`.execute(
-    db,
-  )
+  await sql`alter table ${name} enable row level security, no force row level security`.execute(db)
+  if (oldDefault !== identity) {
+    // Who inserts without an identity, such as the owner of the table, gets the default that the column had.
+    const value = oldDefault === null ? callerValue(owner) : `coalesce(${callerValue(owner)}, ${oldDefault})`
+    await sql`alter table ${name} alter column ${sql.id(column)} set default ${sql.raw(value)}`.execute(db)
+  }
   await createPolicies(db, relation, roleName, owner)
   await grantSchemaUsage(db, relation, role)
   // Default privileges may grant more, such as truncate, which no policy restricts.
@@ -143,32 +147,48 @@ async function unprotect(db: AnyKysely, table: string): Promise<void> {
   const name = sql.table(table)
   const relation = quoteTableName(table)
   const role = sql.id(await applicationRole(db))
-  const { rows } = await sql<{ hadRowSecurity: boolean }>`
-    delete from trpc_bearer.protected_table where relation = ${relation}::regclass
-    returning had_row_security as "hadRowSecurity"`.execute(db)
+  const { rows } = await sql<{ hadRowSecurity: boolean; hasOtherPolicies: boolean }>`
+    select had_row_security as "hadRowSecurity", exists (
+      select from pg_catalog.pg_policy where polrelid = relation and polname not in ('own_rows', 'own_rows_first')
+    ) as "hasOtherPolicies"
+    from trpc_bearer.protected_table where relation = ${relation}::regclass`.execute(db)
   const [found] = rows
   if (found === undefined) return
+  await restoreDefault(db, relation)
+  await sql`delete from trpc_bearer.protected_table where relation = ${relation}::regclass`.execute(db)
   await sql`drop policy if exists own_rows on ${name}`.execute(db)
   await sql`drop policy if exists own_rows_first on ${name}`.execute(db)
   await sql`revoke all on ${name} from ${role}`.execute(db)
   for (const sequence of await serialSequences(db, relation))
     await sql`revoke usage on sequence ${sql.raw(sequence)} from ${role}`.execute(db)
-  if (!found.hadRowSecurity) await sql`alter table ${name} disable row level security`.execute(db)
-  await dropOwnDefaults(db, relation)
+  // Without row-level security a policy for another login would open every row to it.
+  if (!found.hadRowSecurity && !found.hasOtherPolicies)
+    await sql`alter table ${name} disable row level security`.execute(db)
 }
 
-/** Drops the defaults that an earlier call has set, also on another column. */
-async function dropOwnDefaults(db: AnyKysely, relation: string): Promise<void> {
-  const { rows } = await sql<{ column: string }>`
-    select a.attname as column
-    from pg_catalog.pg_attrdef d join pg_catalog.pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
-    where d.adrelid = ${relation}::regclass and exists (
-      select from pg_catalog.pg_depend p join pg_catalog.pg_proc f on f.oid = p.refobjid
-      where p.classid = 'pg_attrdef'::regclass and p.objid = d.oid and p.refclassid = 'pg_proc'::regclass
-        and f.pronamespace = 'trpc_bearer'::regnamespace
-    )`.execute(db)
-  for (const { column } of rows)
-    await sql`alter table ${sql.raw(relation)} alter column ${sql.id(column)} drop default`.execute(db)
+/** Stands for the default of an identity column, which cannot have another one. */
+const identity = 'identity'
+
+async function findDefault(db: AnyKysely, relation: string, column: string): Promise<string | null> {
+  const { rows } = await sql<{ text: string | null }>`
+    select case when a.attidentity <> '' then ${identity} else pg_catalog.pg_get_expr(d.adbin, d.adrelid) end as text
+    from pg_catalog.pg_attribute a left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    where a.attrelid = ${relation}::regclass and a.attname = ${column} and not a.attisdropped`.execute(db)
+  return rows[0]?.text ?? null
+}
+
+/** Gives the owner column of an earlier call the default that it had before. */
+async function restoreDefault(db: AnyKysely, relation: string): Promise<void> {
+  const { rows } = await sql<{ column: string; oldDefault: string | null }>`
+    select owner as column, old_default as "oldDefault"
+    from trpc_bearer.protected_table join pg_catalog.pg_attribute on attrelid = relation and attname = owner
+    where relation = ${relation}::regclass and not attisdropped and old_default is distinct from ${identity}`.execute(
+    db,
+  )
+  for (const { column, oldDefault } of rows) {
+    const change = oldDefault === null ? 'drop default' : `set default ${oldDefault}`
+    await sql`alter table ${sql.raw(relation)} alter column ${sql.id(column)} ${sql.raw(change)}`.execute(db)
+  }
 }
 
 /** Other policies that give the role rows, and restrictive ones that would come before ours. */
@@ -249,8 +269,12 @@ async function share(db: AnyKysely, table: string): Promise<void> {
   await sql`
     insert into trpc_bearer.shared_table values (${relation}::regclass) on conflict do nothing`.execute(db)
   await grantSchemaUsage(db, relation, role)
+  // All of them, because default privileges may grant more than the names here. Other logins may still read it.
+  const isPublic = await sql<{ readable: boolean }>`
+    select has_table_privilege('public', ${relation}::regclass, 'select') as readable`.execute(db)
   await sql`revoke all on ${sql.table(table)} from public, ${role}`.execute(db)
   await sql`grant select on ${sql.table(table)} to ${role}`.execute(db)
+  if (isPublic.rows[0]?.readable) await sql`grant select on ${sql.table(table)} to public`.execute(db)
 }
 
 /** Quotes an identifier for SQL that Kysely cannot build. */

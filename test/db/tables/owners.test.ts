@@ -199,6 +199,18 @@ describe.each(['plain', 'signed'] as const)('at the level %s', level => {
       expect(await bodies(as(alice))).toEqual([])
     })
 
+    test('a server that does not know the organisations has a note, and shows no rows', async () => {
+      const without = await openDatabase({ url: logins.serverUrl, role: logins.role, fenceSecret })
+      expect((await without.fence()).notes).toContainEqual(
+        expect.objectContaining({
+          object: 'public.projects',
+          fix: '-- openDatabase({ owners: { org: user => … } })',
+        }),
+      )
+      expect(await tables(without.forUser(alice)).selectFrom('projects').selectAll().execute()).toEqual([])
+      await without.close()
+    })
+
     test('somebody in two organisations sees those of the active one', async () => {
       expect([
         await names({ id: 'carol', orgId: acme }),
@@ -290,10 +302,14 @@ test.each(['user', 'Org', '1org', 'org-id', "org'", ''])('owners cannot have the
   await expect(opened).rejects.toThrow(TypeError)
 })
 
-test.each(['a\0b', 'x'.repeat(256)])('a value of owners that cannot own rows is refused', async value => {
-  const database = await openDatabase({ url: 'postgres://127.0.0.1:1/nothing', owners: { org: () => value } })
-  expect(() => database.forUser('alice')).toThrow(
-    'owners.org must return at most 255 characters, without NUL.',
-  )
-  await database.close()
-})
+test.each(['a\0b', 'x'.repeat(256), { id: 1 }, ['acme'], true, 1.5, Number.NaN, () => 'acme'])(
+  'a value of owners that cannot own rows is refused: %j',
+  async value => {
+    const owners = { org: () => value as string }
+    const database = await openDatabase({ url: 'postgres://127.0.0.1:1/nothing', owners })
+    expect(() => database.forUser('alice')).toThrow(
+      'owners.org must return a string of at most 255 characters',
+    )
+    await database.close()
+  },
+)

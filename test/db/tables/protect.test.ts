@@ -359,7 +359,36 @@ test('a shared table may be read and nothing else, whatever the default privileg
   await run('create table countries (code text primary key)')
   await shareTable(database.admin, 'countries')
   const { rows } = await sql`
-    select a.privilege_type as right from pg_class, aclexplode(relacl) a
+    select distinct a.privilege_type as right from pg_class, aclexplode(relacl) a
     where oid = 'countries'::regclass and a.grantee <> relowner order by 1`.execute(database.admin)
   expect(rows).toEqual([{ right: 'SELECT' }])
+})
+
+test('a table keeps the default of its owner column for those who insert without an identity, and a policy of another login keeps its protection', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const run = (statement: string) => sql.raw(statement).execute(database.admin)
+  const added = async () => (await run("insert into people (name) values ('x') returning id")).rows
+  await run('create table people (id uuid primary key default gen_random_uuid(), name text)')
+  await protectTable(database.admin, 'people', { owner: 'id' })
+  expect(await added()).toHaveLength(1)
+  const id = crypto.randomUUID()
+  await sql`insert into people (name) values ('hers')`.execute(database.forUser(id))
+  expect((await sql`select id from people`.execute(database.forUser(id))).rows).toEqual([{ id }])
+  await run('create policy reports on people for select to pg_monitor using (false)')
+  await unprotectTable(database.admin, 'people')
+  expect(await added()).toHaveLength(1)
+  const { rows } = await run("select relrowsecurity from pg_class where oid = 'people'::regclass")
+  expect(rows).toEqual([{ relrowsecurity: true }])
+})
+
+test('row-level security that was forced is not forced any more, so the owner sees every row', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const run = (statement: string) => sql.raw(statement).execute(database.admin)
+  await run('create table forced (user_id text, body text)')
+  await run('alter table forced force row level security')
+  await protectTable(database.admin, 'forced')
+  const { rows } = await run(
+    "select relrowsecurity, relforcerowsecurity from pg_class where oid = 'forced'::regclass",
+  )
+  expect(rows).toEqual([{ relrowsecurity: true, relforcerowsecurity: false }])
 })
