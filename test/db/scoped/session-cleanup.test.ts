@@ -6,6 +6,7 @@ import { protectTable } from '../../../db/index.js'
 import { bodyMayLeaveBehind, mayLeaveBehind } from '../../../db/scoped/session-cleanup.js'
 import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 import { root } from '../../parts/program.js'
+import { someOf } from '../../parts/some-of.js'
 
 const volatileFunctions = new Set([
   'pg_advisory_lock',
@@ -344,7 +345,7 @@ test.each([
 })
 
 describe.each(kindsOfThisRun)('a function that is called without its name on %s', kind => {
-  test.each([
+  const ways: [way: string, statements: string[]][] = [
     ['a trigger', ['create trigger t before insert on things for each row execute function remember_row()']],
     ['a default', ["alter table things alter other set default remember('by default')"]],
     [
@@ -362,7 +363,9 @@ describe.each(kindsOfThisRun)('a function that is called without its name on %s'
         "create function upper(a int) returns text language plpgsql volatile as $$ begin perform set_config('app.last', 'upper', false); return 'x'; end $$",
       ],
     ],
-  ])('leaves nothing for the next caller: %s', async (_, statements) => {
+  ]
+
+  test.each(someOf(ways, 3))('leaves nothing for the next caller: %s', async (_, statements) => {
     await using database = await openTestDatabase(kind, { poolMax: 1 })
     const run = (text: string) => sql.raw(text).execute(database.admin)
     const remember = (head: string, value: string, result: string) =>
