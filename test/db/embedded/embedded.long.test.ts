@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { sql } from 'kysely'
 import pg from 'pg'
 import { describe, expect, inject, test, vi } from 'vitest'
-import { openDatabase } from '../../../db/index.js'
+import { migrateTasks, openDatabase } from '../../../db/index.js'
 import { dataDir } from '../../parts/database.js'
 import { startDatabaseProcess } from '../../parts/database-process.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
@@ -24,6 +24,7 @@ describe('the embedded database', () => {
     await writeFile(join(folder.path, 'pglite', 'PG_VERSION'), '18')
     await writeFile(join(folder.path, 'first-start'), '')
     const database = await openDatabase({ dataDir: folder.path })
+    await migrateTasks(database.admin)
     await write(database, 'whole')
     expect(await titles(database)).toEqual(['whole'])
     await database.close()
