@@ -20,11 +20,7 @@ export default defineConfig({
       'test/db/scoped/tracked-connection.test.ts',
       ...(process.env.OLDEST_TESTS ? [] : ['test/**/*.oldest.test.ts']),
     ],
-    globalSetup: [
-      'test/parts/build.setup.ts',
-      'test/parts/postgres.setup.ts',
-      'test/parts/embedded.setup.ts',
-    ],
+    globalSetup: 'test/parts/setup.ts',
     testTimeout: 20_000,
     hookTimeout: 30_000,
     pool: 'forks',
