@@ -1,4 +1,5 @@
 import { callHook } from '../../shared/error-handling.js'
+import { withTimeout } from '../../shared/timeout.js'
 import { DatabaseUnavailableError, isStatementTimeout } from '../errors.js'
 import type { FenceReport } from './audit.js'
 import type { FenceGap } from './gap.js'
@@ -38,17 +39,6 @@ export interface FenceGateOptions {
   onProblem?: (problem: string, error: unknown) => void
 }
 
-function withTimeout<T>(work: Promise<T>, milliseconds: number): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error('The check of the isolation got no answer in time.')),
-      milliseconds,
-    )
-    timer.unref()
-    work.finally(() => clearTimeout(timer)).then(resolve, reject)
-  })
-}
-
 const retryAfter = 5_000
 const renewAfter = 60_000
 const closeAfter = 3 * 60_000
@@ -70,7 +60,7 @@ export function createFenceGate(
     if (running !== null) return running
     const startedAt = now()
     lastAttemptAt = startedAt
-    const current = withTimeout(runAudit(), timeout)
+    running = withTimeout(runAudit(), timeout, 'The check of the isolation got no answer in time.')
       .then(report => {
         gaps = report.gaps
         lastSuccessAt = startedAt
@@ -79,8 +69,7 @@ export function createFenceGate(
       .finally(() => {
         running = null
       })
-    running = current
-    return current
+    return running
   }
 
   /** A clock that was set back must not keep an old result valid. */

@@ -1,6 +1,6 @@
 import type { ZodError, ZodType } from 'zod'
+import { TimeoutError, withTimeout } from '../../shared/timeout.js'
 import { type User, userId } from '../../shared/user.js'
-import { TimeoutError, withTimeout } from './time.js'
 import type { Claims } from './token/claims.js'
 import { isObject } from './token/json.js'
 import { TokenError } from './token-error.js'

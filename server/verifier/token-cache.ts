@@ -1,7 +1,7 @@
 import { LruMap } from '../../shared/lru-map.js'
 import type { User } from '../../shared/user.js'
+import { monotonicClock } from './clock.js'
 import type { SigningKey } from './keys/signing-keys.js'
-import { monotonicClock } from './time.js'
 import type { Claims } from './token/claims.js'
 import { maxTokenLength } from './token/compact-token.js'
 import type { TrustedIssuer } from './trusted-issuer.js'

@@ -1,6 +1,7 @@
 import { callHook } from '../../../shared/error-handling.js'
 import { LruMap } from '../../../shared/lru-map.js'
-import { monotonicClock, TimeoutError } from '../time.js'
+import { TimeoutError } from '../../../shared/timeout.js'
+import { monotonicClock } from '../clock.js'
 import { TokenError } from '../token-error.js'
 import { backOff, TokenBucket } from './fetch-limits.js'
 import { type FetchedKeys, KeyFetchError } from './key-fetch.js'

@@ -1,4 +1,4 @@
-import { withTimeout } from '../time.js'
+import { withTimeout } from '../../../shared/timeout.js'
 import { fetchTimeout } from './key-fetch.js'
 
 /** A custom `fetch` may ignore its signal: its answer is then given up a little later. */
