@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { Kysely, PostgresDialect } from 'kysely'
-import type pg from 'pg'
 import { type User, userId } from '../shared/user.js'
 import { defaultRole } from './application-role.js'
 import { joinEmbedded, startEmbedded } from './embedded/pglite.js'
@@ -17,19 +16,10 @@ import { createIdentify, identityStatementOf } from './scoped/identity.js'
 import { readSessionFacts, type SessionFacts } from './scoped/session-facts.js'
 import { createStatementCache } from './scoped/statement-cache.js'
 import { ownerName } from './tables/owner.js'
-import { openPool } from './wire/pool.js'
+import { openPool, type PoolOptions } from './wire/pool.js'
 
 /** Options of {@link openDatabase}. */
-export interface DatabaseOptions {
-  /** URL of PostgreSQL 15 or later, with the usual TLS parameters (`?sslmode=verify-full`). @default the embedded database */
-  url?: string | undefined
-  /**
-   * The application's own `pg.Pool`, in place of `url`: with its TLS, password function, type parsers and events. `close()` does not end it.
-   * Its options count instead of `poolMax` and `connectTimeout`.
-   */
-  pool?: pg.Pool | undefined
-  /** More options of the `pg.Pool` for `url`, such as `ssl` or `application_name`. They win over `poolMax` and `connectTimeout`. */
-  poolOptions?: Omit<pg.PoolConfig, 'connectionString'> | undefined
+export interface DatabaseOptions extends PoolOptions {
   /** Folder of the embedded database. @default '.data' */
   dataDir?: string | undefined
   /** Role that scoped statements run as. @default 'app_user' */
@@ -39,10 +29,6 @@ export interface DatabaseOptions {
    * returns null, undefined or '' has none of those rows.
    */
   owners?: Readonly<Record<string, (user: User) => string | number | bigint | null | undefined>> | undefined
-  /** Maximum number of connections. The embedded database has one. @default 10 */
-  poolMax?: number | undefined
-  /** Maximum wait for a connection, in seconds. @default 5 */
-  connectTimeout?: number | undefined
   /** Maximum duration of a scoped statement, in seconds. @default 15 */
   statementTimeout?: number | undefined
   /** Signs the identity, for the level `signed`. The same secret as in `setUpFence`, at least 32 characters. */
@@ -215,16 +201,7 @@ function ownerValue(name: string, value: unknown): string {
 async function connectTo(options: DatabaseOptions) {
   const { url, pool: given, dataDir = '.data', join = false } = options
   if (url !== undefined && given !== undefined) throw new TypeError('Give either url or pool, not both.')
-  if (url !== undefined || given !== undefined) return { embedded: false, ...openPool(options, undefined) }
+  if (url !== undefined || given !== undefined) return { embedded: false, ...openPool(options) }
   const database = (join ? await joinEmbedded(dataDir) : null) ?? (await startEmbedded(dataDir))
-  const { pool, end } = openPool(options, database.connection)
-  let ending: Promise<void> | undefined
-  return {
-    embedded: true,
-    pool,
-    end: () => {
-      ending ??= end().then(database.close)
-      return ending
-    },
-  }
+  return { embedded: true, ...openPool(options, database) }
 }

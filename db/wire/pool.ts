@@ -1,12 +1,20 @@
 import pg from 'pg'
 import { DatabaseUrlError, databaseUrlProblem } from '../database-url.js'
 
-/** What `openDatabase` says about its connections. */
+/** Options of `openDatabase` for its connections. */
 export interface PoolOptions {
+  /** URL of PostgreSQL 15 or later, with the usual TLS parameters (`?sslmode=verify-full`). @default the embedded database */
   url?: string | undefined
+  /**
+   * The application's own `pg.Pool`, in place of `url`: with its TLS, password function, type parsers and events. `close()` does not end it.
+   * Its options count instead of `poolMax` and `connectTimeout`.
+   */
   pool?: pg.Pool | undefined
+  /** More options of the `pg.Pool` for `url`, such as `ssl` or `application_name`. They win over `poolMax` and `connectTimeout`. */
   poolOptions?: Omit<pg.PoolConfig, 'connectionString'> | undefined
+  /** Maximum number of connections. The embedded database has one. @default 10 */
   poolMax?: number | undefined
+  /** Maximum wait for a connection, in seconds. @default 5 */
   connectTimeout?: number | undefined
 }
 
@@ -20,13 +28,13 @@ export interface OwnPool {
 /**
  * Makes the pool, or takes the one of the application.
  *
- * @param embedded how to connect to the embedded database
+ * @param embedded the embedded database: how to connect to it, and how to close it after its connections
  * @throws DatabaseUrlError if the URL is wrong
  * @throws TypeError if the pool is of a version of pg that does not fit
  */
 export function openPool(
   { url, pool: given, poolOptions, poolMax = 10, connectTimeout = 5 }: PoolOptions,
-  embedded: pg.PoolConfig | undefined,
+  embedded?: { connection: pg.PoolConfig; close(): Promise<void> },
 ): OwnPool {
   const problem = url === undefined ? undefined : databaseUrlProblem(url)
   if (problem !== undefined) throw new DatabaseUrlError(`The url of the database ${problem}`)
@@ -37,7 +45,7 @@ export function openPool(
       connectionTimeoutMillis: connectTimeout * 1000,
       keepAlive: true,
       ...poolOptions,
-      ...(embedded ?? { connectionString: url }),
+      ...(embedded?.connection ?? { connectionString: url }),
     })
   requireSupportedPool(pool)
   // Without listeners a broken connection would end the process. The next query reports it.
@@ -45,7 +53,7 @@ export function openPool(
   pool.on('connect', client => client.on('error', () => {}))
   let ending: Promise<void> | undefined
   const end = () => {
-    ending ??= given === undefined ? pool.end() : Promise.resolve()
+    ending ??= given === undefined ? pool.end().then(embedded?.close) : Promise.resolve()
     return ending
   }
   return { pool, end }
