@@ -19,7 +19,7 @@ export const ownerName = /^[a-z][a-z0-9_]{0,40}$/
 
 /** SQL: the caller's value in the type of the column; null if the caller has none, or if it does not fit the type. */
 export function callerValue({ type, by }: Pick<Owner, 'type' | 'by'>): string {
-  const id = by === 'user' ? 'trpc_bearer.user_id()' : `trpc_bearer.owner_id('${by}')`
+  const id = by === 'user' ? 'trpc_bearer.user_id()' : `trpc_bearer.owner_id('${by}'::text)`
   return type === 'text' || type === 'character varying' ? id : `trpc_bearer.as_${type}(${id})`
 }
 

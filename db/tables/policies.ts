@@ -46,16 +46,8 @@ const [columnMark, byMark] = ['\u0001', '\u0002']
 
 /** The conditions as PostgreSQL prints them if the search path is empty, so that the functions can only be ours. */
 function printedConditions(type: OwnerType, isUser: boolean, form: PolicyForm) {
-  const id = isUser ? 'trpc_bearer.user_id()' : `trpc_bearer.owner_id('${byMark}'::text)`
-  const conversion = {
-    text: null,
-    'character varying': null,
-    uuid: 'as_uuid',
-    integer: 'as_integer',
-    bigint: 'as_bigint',
-  }[type]
-  const value = conversion === null ? id : `trpc_bearer.${conversion}(${id})`
-  const name = conversion ?? (isUser ? 'user_id' : 'owner_id')
+  const value = callerValue({ type, by: isUser ? 'user' : byMark })
+  const [, name] = /^trpc_bearer\.(\w+)/.exec(value) ?? []
   const column = type === 'character varying' ? `(${columnMark})::text` : columnMark
   const isOwn = `(${column} = ${form === 'once' ? `( SELECT ${value} AS ${name})` : value})`
   return {
@@ -77,6 +69,10 @@ const printedTable = sql`(values ${sql.join(
   ),
 )})`
 
+/** SQL: a printed condition with the column and `by` of a table. */
+const inPlace = (condition: string) =>
+  sql`replace(replace(${sql.ref(condition)}, ${columnMark}, quote_ident(r.owner)), ${byMark}, r.owned_by)`
+
 /**
  * SQL query of the tables that were given to `protectTable`: oid, name of the owner column, `owned_by`, its number and type, the equality
  * of the type, and lists of the conditions that its policies may have. Column and type are null if the table has lost the column.
@@ -88,8 +84,8 @@ export const protectedTables = sql`(
   left join pg_catalog.pg_attribute a on a.attrelid = r.relation and a.attname = r.owner and not a.attisdropped
   left join ${ownerTypeTable} t (oid, name, equality) on t.oid = a.atttypid
   cross join lateral (
-    select array_agg(replace(replace(p.using_condition, ${columnMark}, quote_ident(r.owner)), ${byMark}, r.owned_by)) as using_conditions, array_agg(replace(replace(p.check_condition, ${columnMark}, quote_ident(r.owner)), ${byMark}, r.owned_by)) as check_conditions,
-      array_agg(replace(replace(p.first_condition, ${columnMark}, quote_ident(r.owner)), ${byMark}, r.owned_by)) as first_conditions
+    select array_agg(${inPlace('using_condition')}) as using_conditions, array_agg(${inPlace('check_condition')}) as check_conditions,
+      array_agg(${inPlace('first_condition')}) as first_conditions
     from ${printedTable} p (type, is_user, using_condition, check_condition, first_condition)
     where p.type = t.name and p.is_user = (r.owned_by = 'user')
   ) allowed
