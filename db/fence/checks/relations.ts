@@ -9,7 +9,6 @@ export interface ReachableRelation {
   /** PostgreSQL does not resolve a name in a schema that the login may not use, so checks use the oid. */
   oid: string
   name: string
-  schema: string
   kind: 'table' | 'view' | 'other'
   /** What `protectTable` was called with; null if it was not called for this table. */
   owner: (Pick<Owner, 'column' | 'by'> & { type: Owner['type'] | null; name: string }) | null
@@ -47,7 +46,7 @@ export async function findReachableRelations(
   role: string,
 ): Promise<ReachableRelation[]> {
   const { rows } = await sql<ReachableRelation>`
-    select c.oid::text as oid, c.oid::regclass::text as name, quote_ident(n.nspname) as schema,
+    select c.oid::text as oid, c.oid::regclass::text as name, 
       case when c.relkind in ('r', 'p') then 'table' when c.relkind = 'v' then 'view' else 'other' end as kind,
       case when own.oid is not null then json_build_object(
         'name', own.owner, 'column', quote_ident(own.owner), 'type', own.owner_type, 'by', own.owned_by) end as owner,

@@ -99,7 +99,6 @@ test('a database of the first version is taken over: its record, and its forced 
     'create policy own_rows on tasks to app_user using (trpc_bearer.policies_first() and user_id = (select trpc_bearer.user_id()))',
   ])
     await sql.raw(statement).execute(db)
-  await database.forUser('alice')
   expect(await migrateToLatest(db)).toEqual([isolation])
   expect(await migrateTasks(db)).toEqual([])
   expect(await pendingMigrations(db, { tasks: true })).toEqual([])

@@ -73,7 +73,8 @@ describe('the pool of the application', () => {
       },
     ],
   ])('%s is refused with what is needed', async (_, pool) => {
-    const opened = openDatabase({ pool: pool as unknown as pg.Pool })
+    const options: object = { pool }
+    const opened = openDatabase(options)
     await expect(opened).rejects.toThrow(/must be a Pool of the package pg|needs pg 8\.23/)
   })
 
