@@ -12,11 +12,13 @@ export default defineConfig({
     include: [
       'test/**/*.long.test.ts',
       // More runs, statements and turns.
-      'test/db/fence/{gate,level}.test.ts',
-      'test/security/{key-sets,random-tokens}.test.ts',
-      'test/server/http/hang-up.test.ts',
-      'test/db/scoped/{property,session-cleanup-fuzz,tracked-connection}.test.ts',
-      'test/db/{fence/leakproof-conditions,tables/owners,wire/cancel,wire/pipeline}.test.ts',
+      'test/db/fence/{gate,level,sign,checks/role}.test.ts',
+      'test/security/{key-sets,outages,random-tokens}.test.ts',
+      'test/server/{app/lifecycle,http/hang-up}.test.ts',
+      'test/client/client.test.ts',
+      'test/e2e/start.test.ts',
+      'test/db/scoped/{allowed-statements,logins,property,session-cleanup-fuzz,silent-server,statement-cache,tracked-connection}.test.ts',
+      'test/db/{tables/owners,wire/cancel,wire/pipeline}.test.ts',
       'test/shared/transformer.test.ts',
       // Tables of cases on the other kind of database.
       'test/db/fence/{audit,checks/functions,checks/relations}.test.ts',

@@ -24,6 +24,12 @@ export function isStatementTimeout(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === '57014'
 }
 
+/** True if a policy refused a row that the statement would write: its owner would be somebody else, or missing. */
+export function isRefusedByPolicy(error: unknown): boolean {
+  const { code, routine } = { code: '', routine: '', ...(error instanceof Error && error) }
+  return code === '42501' && routine === 'ExecWithCheckOptions'
+}
+
 /** Wraps an error of a statement in a {@link DatabaseUnavailableError} if it is an outage. Adds `advice` if the role lacks a right. */
 export function wrapStatementError(error: unknown): unknown {
   if (!(error instanceof Error)) return error

@@ -6,7 +6,7 @@ import type { Database } from '../schema.js'
 import { findBrokenRules, findRevealingKeys } from '../tables/rules.js'
 import { findCatalogueGaps } from './checks/catalogue.js'
 import { findOwnersFunctions } from './checks/functions.js'
-import { findReachableRelations, findRelationGaps } from './checks/relations.js'
+import { findLoginsWithoutRows, findReachableRelations, findRelationGaps } from './checks/relations.js'
 import { findRoleGaps, findRoleMismatch, findSchemaGaps, findSharedStateGaps } from './checks/role.js'
 import { type FenceGap, revoke } from './gap.js'
 import { type FenceLevel, findFenceLevel, printFullNames, withStatementTimeout } from './level.js'
@@ -150,6 +150,7 @@ async function inspectCatalogue(
     for (const { problem, fix } of await findRevealingKeys(db, oid, owner.name))
       notes.push({ object: name, problem, fix: fix ?? '' })
   }
-  notes.push(...(await findOwnersFunctions(db, role)))
+  for (const findNotes of [findLoginsWithoutRows, findOwnersFunctions])
+    notes.push(...(await findNotes(db, role)))
   return { gaps, notes, tables, protectedTables }
 }

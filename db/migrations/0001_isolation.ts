@@ -10,7 +10,7 @@ import { migrationTable } from './migration-table.js'
  * @param role name of the role that scoped statements run as
  */
 export async function up(db: AnyKysely, role: string): Promise<void> {
-  await createRole(db, role)
+  await grantAccess(db, role)
   await sql`
     create or replace function trpc_bearer.application_role() returns name
       language sql immutable parallel safe set search_path = ''
@@ -26,14 +26,27 @@ export async function up(db: AnyKysely, role: string): Promise<void> {
       language sql immutable parallel safe
       return true`,
   )
-  // To every role, because the serving login needs it for the audit.
-  await sql`grant usage on schema trpc_bearer to public`.execute(db)
   await createTableLists(db)
   await sql`
     create or replace function trpc_bearer.migrations() returns setof text
       language sql stable security definer set search_path = ''
       begin atomic select name from ${sql.table(migrationTable)}; end`.execute(db)
   await renewProtection(db)
+}
+
+/** Restores what a dump without roles and privileges leaves out: the application role, and the right to use the schema. */
+export async function restoreAccess(db: AnyKysely): Promise<void> {
+  const { rows } = await sql<{ role: string; isOpen: boolean }>`
+    select trpc_bearer.application_role() as role, has_schema_privilege('public', 'trpc_bearer', 'usage') as "isOpen"`.execute(
+    db,
+  )
+  for (const { role } of rows.filter(({ isOpen }) => !isOpen)) await grantAccess(db, role)
+}
+
+/** The schema is open to every role, because the serving login needs it for the audit. */
+async function grantAccess(db: AnyKysely, role: string): Promise<void> {
+  await createRole(db, role)
+  await sql`grant usage on schema trpc_bearer to public`.execute(db)
 }
 
 /**

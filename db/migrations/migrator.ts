@@ -24,7 +24,7 @@ function isolationFor(role: string): Record<string, Migration> {
 
 /**
  * Creates or updates what keeps users apart, in one transaction: the application role and the schema `trpc_bearer`. It touches no
- * table of the application. Safe if many processes start at once, directly and through PgBouncer. It has its own record, so your own
+ * table of the application. It also restores the role and its access to the schema after a restore without privileges. Safe if many processes start at once, directly and through PgBouncer. It has its own record, so your own
  * migrations are independent.
  *
  * @param db the unscoped handle of a login that may create schemas and roles
@@ -33,7 +33,7 @@ function isolationFor(role: string): Record<string, Migration> {
  * @throws the error of PostgreSQL; nothing has changed then
  */
 export async function migrateToLatest(db: AnyKysely, { role = defaultRole } = {}): Promise<string[]> {
-  return namesOf(await runPending(db, isolationFor(role)))
+  return namesOf(await runPending(db, isolationFor(role), isolation.restoreAccess))
 }
 
 /**
@@ -52,7 +52,11 @@ function namesOf({ error, results = [] }: MigrationResultSet): string[] {
   return results.map(result => result.migrationName)
 }
 
-async function runPending(db: AnyKysely, all: Record<string, Migration>): Promise<MigrationResultSet> {
+async function runPending(
+  db: AnyKysely,
+  all: Record<string, Migration>,
+  finish: (trx: AnyKysely) => Promise<void> = async () => {},
+): Promise<MigrationResultSet> {
   const results: MigrationResult[] = []
   try {
     await db.transaction().execute(async trx => {
@@ -69,6 +73,7 @@ async function runPending(db: AnyKysely, all: Record<string, Migration>): Promis
         await trx.insertInto(migrationTable).values({ name: migrationName, timestamp }).execute()
         results[results.length - 1] = { ...result, status: 'Success' }
       }
+      await finish(trx)
     })
     return { results }
   } catch (error) {
@@ -109,7 +114,7 @@ class PackageMigrator extends Migrator {
   }
 
   override migrateToLatest(): Promise<MigrationResultSet> {
-    return runPending(this.#db, this.#migrations)
+    return runPending(this.#db, this.#migrations, isolation.restoreAccess)
   }
 }
 

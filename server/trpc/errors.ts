@@ -1,5 +1,10 @@
 import { type TRPCDefaultErrorData, type TRPCDefaultErrorShape, TRPCError } from '@trpc/server'
-import { DatabaseUnavailableError, isDatabaseUnavailable, isStatementTimeout } from '../../db/errors.js'
+import {
+  DatabaseUnavailableError,
+  isDatabaseUnavailable,
+  isRefusedByPolicy,
+  isStatementTimeout,
+} from '../../db/errors.js'
 import { causesOf } from '../../shared/error-handling.js'
 import { type Reason, reasons } from '../../shared/reasons.js'
 import type { Task } from '../../shared/task.js'
@@ -58,7 +63,8 @@ export function refusalError(refusal: TokenError): TRPCError {
 /**
  * Rethrows an expected failure of a procedure with its real code.
  *
- * @throws TRPCError CLIENT_CLOSED_REQUEST (499), SERVICE_UNAVAILABLE (503, database down) or GATEWAY_TIMEOUT (504)
+ * @throws TRPCError CLIENT_CLOSED_REQUEST (499), SERVICE_UNAVAILABLE (503, database down), GATEWAY_TIMEOUT (504) or FORBIDDEN (a
+ * policy refused a row)
  */
 export function rethrowExpectedFailure({ code, cause }: TRPCError, signal: AbortSignal | undefined): void {
   if (code !== 'INTERNAL_SERVER_ERROR') return
@@ -70,6 +76,8 @@ export function rethrowExpectedFailure({ code, cause }: TRPCError, signal: Abort
     const message = 'This took longer than the server allows. Ask for less at once.'
     throw new TRPCError({ code: 'GATEWAY_TIMEOUT', message, cause })
   }
+  if (isRefusedByPolicy(cause))
+    throw new TRPCError({ code: 'FORBIDDEN', message: 'This row would not belong to you.', cause })
 }
 
 /** Formats an error for the client: the reason, fields or current task as data. Unexpected errors show a request id only. */

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { builtCommands } from '../parts/built-commands.js'
 import { dataDir } from '../parts/database.js'
 import { startProgram, startTypeScript } from '../parts/program.js'
+import { someOf } from '../parts/some-of.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
 
 let compiled: Awaited<ReturnType<typeof builtCommands>>
@@ -31,7 +32,7 @@ describe('a start with the data of the first start', () => {
     expect(await quickstart.ended).toMatchObject({ code: 0, stderr: '' })
   })
 
-  test.each(['bash', 'sh'])(
+  test.each(someOf(['bash', 'sh'], 2))(
     'the two curl commands of its first lines work as they stand in %s',
     async shell => {
       const commands = banner.split('\n').filter(line => /^ {2}(TOKEN|curl)/.test(line))

@@ -15,6 +15,11 @@ export type DatabaseKind = (typeof databaseKinds)[number]
 /** The kinds of this run: `npm test` runs most tests on PostgreSQL, `npm run test:long` runs them on the other kind. */
 export const kindsOfThisRun: readonly DatabaseKind[] = process.env.LONG_TESTS ? ['embedded'] : ['PostgreSQL']
 
+/** For tests of which `npm test` runs only some cases: `npm run test:long` runs all of them on both kinds. */
+export const kindsOfAllCases: readonly DatabaseKind[] = process.env.LONG_TESTS
+  ? databaseKinds
+  : ['PostgreSQL']
+
 /** The data folder of an embedded database after its first start. */
 export async function dataDir() {
   const folder = await temporaryFolder(await fastFolder())

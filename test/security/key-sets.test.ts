@@ -3,4 +3,4 @@ import { createVerifier } from '../../server/verifier/index.js'
 import { someOf } from '../parts/some-of.js'
 import { keySetCases } from './cases/key-set-cases.js'
 
-test.each(someOf(Object.entries(keySetCases), 2))('%s', (_, check) => check(createVerifier))
+test.each(someOf(Object.entries(keySetCases), 3))('%s', (_, check) => check(createVerifier))

@@ -7,7 +7,7 @@ import { weakened } from './mutants/mutant.js'
 import { tokenMutants } from './mutants/token-mutants.js'
 
 /** A failure prints the seed and the path of the case, which repeat it. */
-const often = { numRuns: process.env.LONG_TESTS ? 2_000 : 500, seed: 20_261_121 }
+const often = { numRuns: process.env.LONG_TESTS ? 2_000 : 250, seed: 20_261_121 }
 
 let web: ReturnType<typeof stubKeySets>
 beforeAll(() => {

@@ -111,6 +111,31 @@ export async function findReachableRelations(
   return rows
 }
 
+/**
+ * Finds logins of the application that were granted a protected table and see no rows of it, because no policy applies to them. Neither
+ * its owner nor a role that bypasses policies needs one.
+ *
+ * @param db its search path must be empty, so that names are printed with their schema
+ */
+export async function findLoginsWithoutRows(db: Kysely<Database>, role: string): Promise<FenceGap[]> {
+  const { rows } = await sql<FenceGap>`
+    select distinct c.oid::regclass::text as object,
+      format('%I may read it, but row-level security shows it no rows, because none of its policies applies', r.rolname) as problem,
+      format('-- if it should see every row: create policy %I on %s for select to %I using (true);',
+        'rows_for_' || r.rolname, c.oid::regclass, r.rolname) as fix
+    from ${protectedTables} own join pg_catalog.pg_class c on c.oid = own.oid, aclexplode(c.relacl) a
+    join pg_catalog.pg_roles r on r.oid = a.grantee
+    where a.privilege_type = 'SELECT' and c.relrowsecurity and r.rolname <> ${role}
+      and not r.rolsuper and not r.rolbypassrls and not pg_has_role(r.oid, c.relowner, 'usage')
+      and not exists (
+        select from pg_catalog.pg_policy p
+        where p.polrelid = c.oid and p.polpermissive
+          and (0 = any (p.polroles) or exists (select from unnest(p.polroles) bound where pg_has_role(r.oid, bound, 'usage')))
+      )
+    order by 1, 2`.execute(db)
+  return rows
+}
+
 /** Finds the gaps of one relation. */
 export function findRelationGaps(relation: ReachableRelation, role: string): FenceGap[] {
   const {

@@ -1,10 +1,11 @@
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { openDatabase, protectTable, shareTable } from '../../../db/index.js'
-import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
+import { kindsOfAllCases, openTestDatabase } from '../../parts/database.js'
 import { openGapDatabase } from '../../parts/fence-gaps.js'
+import { someOf } from '../../parts/some-of.js'
 
-describe.each(kindsOfThisRun)('the fence on %s', kind => {
+describe.each(kindsOfAllCases)('the fence on %s', kind => {
   let database: Awaited<ReturnType<typeof openGapDatabase>>
   beforeAll(async () => {
     database = await openGapDatabase(kind)
@@ -52,121 +53,141 @@ describe.each(kindsOfThisRun)('the fence on %s', kind => {
     })
   })
 
-  test.each([
-    ['a table that was granted without a policy', ['grant select on gap.notes to app_user'], 'gap.notes'],
-    ['a table that everybody may read', ['grant select on gap.notes to public'], 'gap.notes'],
-    ['a column that was granted', ['grant select (body) on gap.notes to app_user'], 'gap.notes'],
-    [
-      'a table with an unusual name',
-      ['create table gap."ROLE" (id int)', 'grant select on gap."ROLE" to app_user'],
-      'gap."ROLE"',
-    ],
-    [
-      'a system function',
-      ['grant execute on function pg_read_file(text) to app_user'],
-      'function pg_read_file(text)',
-    ],
-    ['a system table', ['grant select on pg_authid to app_user'], 'pg_authid'],
-    ['a system table that everybody may read', ['grant select on pg_statistic to public'], 'pg_statistic'],
-    ['a column of a system table', ['grant select (rolpassword) on pg_authid to public'], 'pg_authid'],
-    [
-      'a view with the rights of its owner',
-      ['create view gap.all as select * from tasks', 'grant select on gap.all to app_user'],
-      'gap."all"',
-    ],
-    [
-      'a materialized view',
-      ['create materialized view gap.copy as select * from tasks', 'grant select on gap.copy to app_user'],
-      'gap.copy',
-    ],
-    [
-      'a foreign table',
+  test.each(
+    someOf(
       [
-        'create foreign data wrapper nothing',
-        'create server far foreign data wrapper nothing',
-        'create foreign table gap.far (id int) server far',
-        'grant select on gap.far to app_user',
+        ['a table that was granted without a policy', ['grant select on gap.notes to app_user'], 'gap.notes'],
+        ['a table that everybody may read', ['grant select on gap.notes to public'], 'gap.notes'],
+        ['a column that was granted', ['grant select (body) on gap.notes to app_user'], 'gap.notes'],
+        [
+          'a table with an unusual name',
+          ['create table gap."ROLE" (id int)', 'grant select on gap."ROLE" to app_user'],
+          'gap."ROLE"',
+        ],
+        [
+          'a system function',
+          ['grant execute on function pg_read_file(text) to app_user'],
+          'function pg_read_file(text)',
+        ],
+        ['a system table', ['grant select on pg_authid to app_user'], 'pg_authid'],
+        [
+          'a system table that everybody may read',
+          ['grant select on pg_statistic to public'],
+          'pg_statistic',
+        ],
+        ['a column of a system table', ['grant select (rolpassword) on pg_authid to public'], 'pg_authid'],
+        [
+          'a view with the rights of its owner',
+          ['create view gap.all as select * from tasks', 'grant select on gap.all to app_user'],
+          'gap."all"',
+        ],
+        [
+          'a materialized view',
+          [
+            'create materialized view gap.copy as select * from tasks',
+            'grant select on gap.copy to app_user',
+          ],
+          'gap.copy',
+        ],
+        [
+          'a foreign table',
+          [
+            'create foreign data wrapper nothing',
+            'create server far foreign data wrapper nothing',
+            'create foreign table gap.far (id int) server far',
+            'grant select on gap.far to app_user',
+          ],
+          'gap.far',
+        ],
+        [
+          'a shared table that a caller may change',
+          [
+            'create table gap.prices (id int)',
+            'SHARE gap.prices',
+            'grant update (id) on gap.prices to app_user',
+          ],
+          'gap.prices',
+        ],
+        [
+          'a table that was protected and shared, and lost its row-level security',
+          [
+            'PROTECT gap.notes',
+            "insert into trpc_bearer.shared_table values ('gap.notes')",
+            'alter table gap.notes disable row level security',
+          ],
+          'gap.notes',
+        ],
+        [
+          'a sequence that a caller may set',
+          ['create sequence gap.numbers', 'grant all on sequence gap.numbers to app_user'],
+          'sequence gap.numbers',
+        ],
+        [
+          'a schema in which a caller may create tables',
+          ['grant create on schema gap to public'],
+          'schema gap',
+        ],
+        ['a table that a caller may truncate', ['grant truncate on tasks to app_user'], 'public.tasks'],
+        [
+          'a partition that the role can reach directly',
+          [
+            'create table gap.parted (user_id text, id int, primary key (user_id, id)) partition by list (id)',
+            'create table gap.part partition of gap.parted default',
+            'PROTECT gap.parted',
+            'grant select on gap.part to app_user',
+          ],
+          'gap.part',
+        ],
+        [
+          'a view that an older version shared',
+          [
+            'create view gap.all as select * from tasks',
+            `insert into trpc_bearer.shared_table values ('gap.all')`,
+            'grant select on gap.all to app_user',
+          ],
+          'gap."all"',
+        ],
+        [
+          'a materialized view that an older version shared',
+          [
+            'create materialized view gap.copy as select * from tasks',
+            `insert into trpc_bearer.shared_table values ('gap.copy')`,
+            'grant select on gap.copy to app_user',
+          ],
+          'gap.copy',
+        ],
+        [
+          'a table in a closed schema, which a view makes readable',
+          [
+            'create table closed.secrets (body text)',
+            'grant select on closed.secrets to app_user',
+            'create view gap.opened with (security_invoker = true) as select * from closed.secrets',
+            'grant select on gap.opened to app_user',
+          ],
+          'closed.secrets',
+        ],
+        [
+          'a view with a rule, which writes as the owner',
+          [
+            'create view gap.mine with (security_invoker = true) as select * from tasks',
+            'create rule add as on insert to gap.mine do instead insert into tasks select new.*',
+            'grant select, insert on gap.mine to app_user',
+          ],
+          'gap.mine',
+        ],
+        [
+          'a view behind a view',
+          [
+            'create view gap.inner as select * from tasks',
+            'create view gap.outer with (security_invoker = true) as select * from gap.inner',
+            'grant select on gap.inner, gap.outer to app_user',
+          ],
+          'gap."inner"',
+        ],
       ],
-      'gap.far',
-    ],
-    [
-      'a shared table that a caller may change',
-      ['create table gap.prices (id int)', 'SHARE gap.prices', 'grant update (id) on gap.prices to app_user'],
-      'gap.prices',
-    ],
-    [
-      'a table that was protected and shared, and lost its row-level security',
-      [
-        'PROTECT gap.notes',
-        "insert into trpc_bearer.shared_table values ('gap.notes')",
-        'alter table gap.notes disable row level security',
-      ],
-      'gap.notes',
-    ],
-    [
-      'a sequence that a caller may set',
-      ['create sequence gap.numbers', 'grant all on sequence gap.numbers to app_user'],
-      'sequence gap.numbers',
-    ],
-    ['a schema in which a caller may create tables', ['grant create on schema gap to public'], 'schema gap'],
-    ['a table that a caller may truncate', ['grant truncate on tasks to app_user'], 'public.tasks'],
-    [
-      'a partition that the role can reach directly',
-      [
-        'create table gap.parted (user_id text, id int, primary key (user_id, id)) partition by list (id)',
-        'create table gap.part partition of gap.parted default',
-        'PROTECT gap.parted',
-        'grant select on gap.part to app_user',
-      ],
-      'gap.part',
-    ],
-    [
-      'a view that an older version shared',
-      [
-        'create view gap.all as select * from tasks',
-        `insert into trpc_bearer.shared_table values ('gap.all')`,
-        'grant select on gap.all to app_user',
-      ],
-      'gap."all"',
-    ],
-    [
-      'a materialized view that an older version shared',
-      [
-        'create materialized view gap.copy as select * from tasks',
-        `insert into trpc_bearer.shared_table values ('gap.copy')`,
-        'grant select on gap.copy to app_user',
-      ],
-      'gap.copy',
-    ],
-    [
-      'a table in a closed schema, which a view makes readable',
-      [
-        'create table closed.secrets (body text)',
-        'grant select on closed.secrets to app_user',
-        'create view gap.opened with (security_invoker = true) as select * from closed.secrets',
-        'grant select on gap.opened to app_user',
-      ],
-      'closed.secrets',
-    ],
-    [
-      'a view with a rule, which writes as the owner',
-      [
-        'create view gap.mine with (security_invoker = true) as select * from tasks',
-        'create rule add as on insert to gap.mine do instead insert into tasks select new.*',
-        'grant select, insert on gap.mine to app_user',
-      ],
-      'gap.mine',
-    ],
-    [
-      'a view behind a view',
-      [
-        'create view gap.inner as select * from tasks',
-        'create view gap.outer with (security_invoker = true) as select * from gap.inner',
-        'grant select on gap.inner, gap.outer to app_user',
-      ],
-      'gap."inner"',
-    ],
-  ])('has a gap: %s. Protected statements are refused until it is fixed', async (_, statements, object) => {
+      3,
+    ),
+  )('has a gap: %s. Protected statements are refused until it is fixed', async (_, statements, object) => {
     await database.expectGapUntilFixed(statements, object)
   })
 })

@@ -30,26 +30,6 @@ test('a change of the secret refuses no request, and the secret before the previ
   }
 })
 
-test('a server without the secret fails after a change from plain to signed, instead of showing an empty list', async () => {
-  await using logins = await ownedDatabase()
-  const { role, ownerUrl } = logins
-  const server = await openMigrated(logins)
-  const owner = await openDatabase({ url: ownerUrl, role })
-  const alice = server.forUser('alice')
-  try {
-    await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
-    await setUpFence(owner.admin, { role, secret })
-    await expect(alice.selectFrom('tasks').select('title').execute()).rejects.toThrow(
-      DatabaseUnavailableError,
-    )
-    expect(await server.fence()).toMatchObject({ gaps: [{ object: 'the identity' }] })
-    await expect(alice.selectFrom('tasks').select('title').execute()).rejects.toThrow(FenceError)
-  } finally {
-    await server.close()
-    await owner.close()
-  }
-})
-
 test('a server with a wrong secret is refused, and the report says why', async () => {
   await using logins = await ownedDatabase()
   await (await openMigrated(logins, secret)).close()
@@ -58,64 +38,6 @@ test('a server with a wrong secret is refused, and the report says why', async (
     const { gaps } = await stranger.fence()
     expect(gaps).toEqual([expect.objectContaining({ object: 'the identity' })])
     await stranger.close()
-  }
-})
-
-test('a secret that is too short is refused', async () => {
-  await using logins = await ownedDatabase()
-  await (await openMigrated(logins, secret)).close()
-  const owner = await openDatabase({ url: logins.ownerUrl, role: logins.role })
-  try {
-    const refusal = new TypeError(
-      'The fence secret must have at least 32 characters. Create one with: openssl rand -hex 32',
-    )
-    for (const short of ['', ' ', 'x'.repeat(31)]) {
-      await expect(setUpFence(owner.admin, { role: logins.role, secret: short })).rejects.toEqual(refusal)
-      await expect(openDatabase({ url: logins.serverUrl, fenceSecret: short })).rejects.toEqual(refusal)
-    }
-    expect(await levelOf(logins, secret)).toEqual({ level: 'signed', gaps: [], notes: [] })
-  } finally {
-    await owner.close()
-  }
-})
-
-test('signed is refused if the serving login has other rights', async () => {
-  await using logins = await ownedDatabase()
-  const { role, ownerUrl } = logins
-  await (await openMigrated(logins, secret)).close()
-  const owner = await openDatabase({ url: ownerUrl, role, fenceSecret: secret, requiredFence: 'signed' })
-  try {
-    const { level, gaps } = await owner.fence()
-    expect([level, gaps.map(gap => gap.object)]).toEqual(['plain', ['the level']])
-    await expect(owner.forUser('alice').selectFrom('tasks').selectAll().execute()).rejects.toThrow(FenceError)
-  } finally {
-    await owner.close()
-  }
-})
-
-test('a temporary table named like a type does not affect the identity of the next caller', async () => {
-  await using logins = await ownedDatabase()
-  const database = await openMigrated(logins, secret)
-  const count = (handle: ReturnType<OpenDatabase['forUser']>) =>
-    sql`select count(*)::int from tasks`.execute(handle)
-  try {
-    await database
-      .forUser('alice')
-      .transaction()
-      .execute(async first => {
-        await count(first)
-        // A second connection, on which user_id() was not called yet. Bob gets it after alice.
-        await database
-          .forUser('alice')
-          .transaction()
-          .execute(async second => {
-            await sql`select 1 as x into temporary "text"`.execute(second)
-            await count(second)
-          })
-        expect((await count(database.forUser('bob'))).rows).toEqual([{ count: 0 }])
-      })
-  } finally {
-    await database.close()
   }
 })
 
@@ -136,3 +58,85 @@ test('at the level signed, a statement that must be cleaned up after keeps its c
     }
   }
 })
+
+if (process.env.LONG_TESTS) {
+  test('a server without the secret fails after a change from plain to signed, instead of showing an empty list', async () => {
+    await using logins = await ownedDatabase()
+    const { role, ownerUrl } = logins
+    const server = await openMigrated(logins)
+    const owner = await openDatabase({ url: ownerUrl, role })
+    const alice = server.forUser('alice')
+    try {
+      await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
+      await setUpFence(owner.admin, { role, secret })
+      await expect(alice.selectFrom('tasks').select('title').execute()).rejects.toThrow(
+        DatabaseUnavailableError,
+      )
+      expect(await server.fence()).toMatchObject({ gaps: [{ object: 'the identity' }] })
+      await expect(alice.selectFrom('tasks').select('title').execute()).rejects.toThrow(FenceError)
+    } finally {
+      await server.close()
+      await owner.close()
+    }
+  })
+
+  test('a secret that is too short is refused', async () => {
+    await using logins = await ownedDatabase()
+    await (await openMigrated(logins, secret)).close()
+    const owner = await openDatabase({ url: logins.ownerUrl, role: logins.role })
+    try {
+      const refusal = new TypeError(
+        'The fence secret must have at least 32 characters. Create one with: openssl rand -hex 32',
+      )
+      for (const short of ['', ' ', 'x'.repeat(31)]) {
+        await expect(setUpFence(owner.admin, { role: logins.role, secret: short })).rejects.toEqual(refusal)
+        await expect(openDatabase({ url: logins.serverUrl, fenceSecret: short })).rejects.toEqual(refusal)
+      }
+      expect(await levelOf(logins, secret)).toEqual({ level: 'signed', gaps: [], notes: [] })
+    } finally {
+      await owner.close()
+    }
+  })
+
+  test('signed is refused if the serving login has other rights', async () => {
+    await using logins = await ownedDatabase()
+    const { role, ownerUrl } = logins
+    await (await openMigrated(logins, secret)).close()
+    const owner = await openDatabase({ url: ownerUrl, role, fenceSecret: secret, requiredFence: 'signed' })
+    try {
+      const { level, gaps } = await owner.fence()
+      expect([level, gaps.map(gap => gap.object)]).toEqual(['plain', ['the level']])
+      await expect(owner.forUser('alice').selectFrom('tasks').selectAll().execute()).rejects.toThrow(
+        FenceError,
+      )
+    } finally {
+      await owner.close()
+    }
+  })
+
+  test('a temporary table named like a type does not affect the identity of the next caller', async () => {
+    await using logins = await ownedDatabase()
+    const database = await openMigrated(logins, secret)
+    const count = (handle: ReturnType<OpenDatabase['forUser']>) =>
+      sql`select count(*)::int from tasks`.execute(handle)
+    try {
+      await database
+        .forUser('alice')
+        .transaction()
+        .execute(async first => {
+          await count(first)
+          // A second connection, on which user_id() was not called yet. Bob gets it after alice.
+          await database
+            .forUser('alice')
+            .transaction()
+            .execute(async second => {
+              await sql`select 1 as x into temporary "text"`.execute(second)
+              await count(second)
+            })
+          expect((await count(database.forUser('bob'))).rows).toEqual([{ count: 0 }])
+        })
+    } finally {
+      await database.close()
+    }
+  })
+}

@@ -4,7 +4,7 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { protectTable } from '../../../db/index.js'
 import { bodyMayLeaveBehind, mayLeaveBehind } from '../../../db/scoped/session-cleanup.js'
-import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
+import { kindsOfAllCases, openTestDatabase } from '../../parts/database.js'
 import { root } from '../../parts/program.js'
 import { someOf } from '../../parts/some-of.js'
 
@@ -113,7 +113,7 @@ describe('a megabyte', () => {
   })
 })
 
-describe.each(kindsOfThisRun)('on one connection of %s', kind => {
+describe.each(kindsOfAllCases)('on one connection of %s', kind => {
   const leftovers = [
     ['a setting', "select set_config('app.user_id', 'bob', false), set_config('DateStyle', 'German', false)"],
     ['a role', "select set_config('role', 'none', false)"],
@@ -174,7 +174,7 @@ describe.each(kindsOfThisRun)('on one connection of %s', kind => {
     return rows[0]
   }
 
-  test.each([...leftovers, ...(kind === 'PostgreSQL' ? onServer : [])])(
+  test.each(someOf([...leftovers, ...(kind === 'PostgreSQL' ? onServer : [])], 2))(
     '%s of a caller is gone for the next caller',
     async (_, text) => {
       const alice = database.forUser('alice')
@@ -344,7 +344,7 @@ test.each([
   expect(bodyMayLeaveBehind(body, new Set())).toBe(true)
 })
 
-describe.each(kindsOfThisRun)('a function that is called without its name on %s', kind => {
+describe.each(kindsOfAllCases)('a function that is called without its name on %s', kind => {
   const ways: [way: string, statements: string[]][] = [
     ['a trigger', ['create trigger t before insert on things for each row execute function remember_row()']],
     ['a default', ["alter table things alter other set default remember('by default')"]],

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type OpenDatabase, openDatabase } from '../../../db/index.js'
 import { openTestDatabase } from '../../parts/database.js'
 import { startPostgresProxy } from '../../parts/postgres-proxy.js'
+import { someOf } from '../../parts/some-of.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
@@ -25,55 +26,61 @@ afterEach(() => {
 describe('a server that falls silent', () => {
   const outage = { name: 'DatabaseUnavailableError' }
 
-  test.each<[string, (alice: Handle, fallSilent: () => void) => Promise<unknown>, object]>([
-    [
-      'before a statement',
-      (alice, fallSilent) => {
-        fallSilent()
-        return titles(alice)
-      },
-      outage,
-    ],
-    [
-      'in a transaction',
-      (alice, fallSilent) =>
-        alice.transaction().execute(trx => {
-          fallSilent()
-          return titles(trx)
-        }),
-      outage,
-    ],
-    [
-      'in a stream',
-      async (alice, fallSilent) => {
-        for await (const _ of alice.selectNoFrom(sql`generate_series(1, 3)`.as('n')).stream(1)) fallSilent()
-      },
-      outage,
-    ],
-    [
-      'at the end of a transaction',
-      (alice, fallSilent) => alice.transaction().execute(async () => fallSilent()),
-      outage,
-    ],
-    [
-      'before the cleaning of a transaction',
-      (alice, fallSilent) =>
-        alice.transaction().execute(async trx => {
-          await sql`select pg_advisory_lock(1)`.execute(trx)
-          fallSilent()
-        }),
-      outage,
-    ],
-    [
-      'before the rollback of a transaction',
-      (alice, fallSilent) =>
-        alice.transaction().execute(async () => {
-          fallSilent()
-          throw new Error('Changed my mind')
-        }),
-      { message: 'Changed my mind' },
-    ],
-  ])(
+  test.each(
+    someOf<[string, (alice: Handle, fallSilent: () => void) => Promise<unknown>, object]>(
+      [
+        [
+          'before a statement',
+          (alice, fallSilent) => {
+            fallSilent()
+            return titles(alice)
+          },
+          outage,
+        ],
+        [
+          'in a transaction',
+          (alice, fallSilent) =>
+            alice.transaction().execute(trx => {
+              fallSilent()
+              return titles(trx)
+            }),
+          outage,
+        ],
+        [
+          'in a stream',
+          async (alice, fallSilent) => {
+            for await (const _ of alice.selectNoFrom(sql`generate_series(1, 3)`.as('n')).stream(1))
+              fallSilent()
+          },
+          outage,
+        ],
+        [
+          'at the end of a transaction',
+          (alice, fallSilent) => alice.transaction().execute(async () => fallSilent()),
+          outage,
+        ],
+        [
+          'before the cleaning of a transaction',
+          (alice, fallSilent) =>
+            alice.transaction().execute(async trx => {
+              await sql`select pg_advisory_lock(1)`.execute(trx)
+              fallSilent()
+            }),
+          outage,
+        ],
+        [
+          'before the rollback of a transaction',
+          (alice, fallSilent) =>
+            alice.transaction().execute(async () => {
+              fallSilent()
+              throw new Error('Changed my mind')
+            }),
+          { message: 'Changed my mind' },
+        ],
+      ],
+      2,
+    ),
+  )(
     '%s gets a cancel request after the time limit and five seconds, and its connection is not reused',
     async (_, run, failure) => {
       await using under = await openTestDatabase('PostgreSQL')

@@ -101,20 +101,22 @@ test('values are accepted after a migration has changed the type of their column
   for (let n = 0; n < 3; n++) await expect(mistake()).rejects.toMatchObject({ code: '42883' })
 })
 
-test('two processes give the same name only to the same statement, as a pooler may mix them', async () => {
-  await using one = await openTestDatabase('PostgreSQL', { poolMax: 1 })
-  await using two = await openTestDatabase('PostgreSQL', { poolMax: 1 })
-  const namesIn = async ({ forUser }: typeof one, ...texts: string[]) => {
-    for (const text of [...texts, ...texts]) await sql.raw(text).execute(forUser('alice'))
-    const { rows } = await sql<{ name: string; statement: string }>`
+if (process.env.LONG_TESTS) {
+  test('two processes give the same name only to the same statement, as a pooler may mix them', async () => {
+    await using one = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+    await using two = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+    const namesIn = async ({ forUser }: typeof one, ...texts: string[]) => {
+      for (const text of [...texts, ...texts]) await sql.raw(text).execute(forUser('alice'))
+      const { rows } = await sql<{ name: string; statement: string }>`
       select name, statement from pg_prepared_statements`.execute(forUser('alice'))
-    return new Map(rows.map(({ name, statement }) => [name, statement]))
-  }
-  const first = await namesIn(one, 'select 1', 'select 2')
-  const second = await namesIn(two, 'select 3', 'select 2')
-  expect(first.size).toBe(3)
-  for (const [name, statement] of first) expect(second.get(name) ?? statement).toBe(statement)
-})
+      return new Map(rows.map(({ name, statement }) => [name, statement]))
+    }
+    const first = await namesIn(one, 'select 1', 'select 2')
+    const second = await namesIn(two, 'select 3', 'select 2')
+    expect(first.size).toBe(3)
+    for (const [name, statement] of first) expect(second.get(name) ?? statement).toBe(statement)
+  })
+}
 
 test('rows are the same as those of pg, whatever the names of the columns', async () => {
   await using database = await openTestDatabase('PostgreSQL')
@@ -125,29 +127,31 @@ test('rows are the same as those of pg, whatever the names of the columns', asyn
   expect(Object.entries(own.rows[0] ?? {})).toEqual(Object.entries(pg.rows[0] ?? {}))
 })
 
-test('a login with its own schema finds its tables', async () => {
-  await using empty = await emptyDatabase()
-  const admin = await openDatabase({ url: empty.url })
-  const login = `shop_${new URL(empty.url).pathname.slice(6)}`
-  await sql.raw(`create role ${login} login superuser password 'shop'`).execute(admin.admin)
-  await sql.raw(`create schema ${login} authorization ${login}`).execute(admin.admin)
-  const url = new URL(empty.url)
-  url.username = login
-  url.password = 'shop'
-  const shop = await openDatabase({ url: url.href })
-  try {
-    await migrateAll(shop.admin)
-    const alice = shop.forUser('alice')
-    await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'milk' }).execute()
-    expect(await alice.selectFrom('tasks').select('title').execute()).toEqual([{ title: 'milk' }])
-    const { rows } = await sql`select count(*)::int from ${sql.table(`${login}.tasks`)}`.execute(shop.admin)
-    expect(rows).toEqual([{ count: 1 }])
-  } finally {
-    await shop.close()
-    await sql.raw(`drop owned by ${login} cascade; drop role ${login}`).execute(admin.admin)
-    await admin.close()
-  }
-})
+if (process.env.LONG_TESTS) {
+  test('a login with its own schema finds its tables', async () => {
+    await using empty = await emptyDatabase()
+    const admin = await openDatabase({ url: empty.url })
+    const login = `shop_${new URL(empty.url).pathname.slice(6)}`
+    await sql.raw(`create role ${login} login superuser password 'shop'`).execute(admin.admin)
+    await sql.raw(`create schema ${login} authorization ${login}`).execute(admin.admin)
+    const url = new URL(empty.url)
+    url.username = login
+    url.password = 'shop'
+    const shop = await openDatabase({ url: url.href })
+    try {
+      await migrateAll(shop.admin)
+      const alice = shop.forUser('alice')
+      await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'milk' }).execute()
+      expect(await alice.selectFrom('tasks').select('title').execute()).toEqual([{ title: 'milk' }])
+      const { rows } = await sql`select count(*)::int from ${sql.table(`${login}.tasks`)}`.execute(shop.admin)
+      expect(rows).toEqual([{ count: 1 }])
+    } finally {
+      await shop.close()
+      await sql.raw(`drop owned by ${login} cascade; drop role ${login}`).execute(admin.admin)
+      await admin.close()
+    }
+  })
+}
 
 test('a stream returns only the rows of its caller, and ends when the caller aborts', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
@@ -169,39 +173,41 @@ test('a stream returns only the rows of its caller, and ends when the caller abo
   await add('bob', 'his too')
 })
 
-test('a statement that an extension prepares under one of our names never runs for the next caller', async () => {
-  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
-  await sql`create extension xml2`.execute(database.admin)
-  const add = (title: string) =>
-    database
-      .forUser('bob')
-      .insertInto('tasks')
-      .values({ id: crypto.randomUUID(), title })
-      .returning('title')
-      .execute()
-  for (let n = 0; n < 3; n++) await add('his')
-  const { rows: prepared } = await sql<{ name: string; statement: string }>`
+if (process.env.LONG_TESTS) {
+  test('a statement that an extension prepares under one of our names never runs for the next caller', async () => {
+    await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+    await sql`create extension xml2`.execute(database.admin)
+    const add = (title: string) =>
+      database
+        .forUser('bob')
+        .insertInto('tasks')
+        .values({ id: crypto.randomUUID(), title })
+        .returning('title')
+        .execute()
+    for (let n = 0; n < 3; n++) await add('his')
+    const { rows: prepared } = await sql<{ name: string; statement: string }>`
     select name, statement from pg_prepared_statements`.execute(database.admin)
-  const named = (start: string) => prepared.find(({ statement }) => statement.startsWith(start))?.name
-  const steals = [
-    `deallocate "${named('insert into "tasks"')}"`,
-    `prepare "${named('insert into "tasks"')}" (uuid, text) as select set_config(''stolen.title'', $2, false) as title`,
-    `deallocate "${named('select set_config')}"`,
-    `prepare mine as select 1`,
-  ].join('; ')
-  const injected = `
+    const named = (start: string) => prepared.find(({ statement }) => statement.startsWith(start))?.name
+    const steals = [
+      `deallocate "${named('insert into "tasks"')}"`,
+      `prepare "${named('insert into "tasks"')}" (uuid, text) as select set_config(''stolen.title'', $2, false) as title`,
+      `deallocate "${named('select set_config')}"`,
+      `prepare mine as select 1`,
+    ].join('; ')
+    const injected = `
     select count(*) from xpath_table(
       'k', 'd', '(select 1 k, null::text d) x; ${steals}; select 1 as k, '''' as d --', '/', 'true'
     ) as t(a int, b text)`
-  const alice = database.forUser('alice')
-  await sql.raw(injected).execute(alice)
-  expect(await add('secret')).toEqual([{ title: 'secret' }])
-  expect(await sql`select current_setting('stolen.title', true) as title`.execute(alice)).toMatchObject({
-    rows: [{ title: null }],
+    const alice = database.forUser('alice')
+    await sql.raw(injected).execute(alice)
+    expect(await add('secret')).toEqual([{ title: 'secret' }])
+    expect(await sql`select current_setting('stolen.title', true) as title`.execute(alice)).toMatchObject({
+      rows: [{ title: null }],
+    })
+    const left = await sql`select from pg_prepared_statements where from_sql`.execute(database.admin)
+    expect(left.rows).toEqual([])
   })
-  const left = await sql`select from pg_prepared_statements where from_sql`.execute(database.admin)
-  expect(left.rows).toEqual([])
-})
+}
 
 test('prepared statements that were deallocated are sent again', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })

@@ -59,7 +59,7 @@ describe('when a caller aborts, on PostgreSQL', () => {
 
   test("Kysely's own signal rejects the call at once, and the statement keeps its connection until it ends", async () => {
     const gone = new AbortController()
-    const call = sleep(database.forUser('alice'), 1).execute({ signal: gone.signal })
+    const call = sleep(database.forUser('alice'), 0.3).execute({ signal: gone.signal })
     const refused = expect(call).rejects.toThrow('gone')
     await abortOnceRunning(gone)
     await refused
@@ -88,7 +88,7 @@ describe('when a caller aborts, on PostgreSQL', () => {
   test('a call that waits for a connection rejects at once and takes none', async () => {
     await using narrow = await openTestDatabase('PostgreSQL', { poolMax: 1 })
     const gone = new AbortController()
-    const other = sleep(narrow.forUser('bob'), 1).execute()
+    const other = sleep(narrow.forUser('bob'), 0.3).execute()
     await vi.waitFor(() => expect(narrow.pool()).toMatchObject({ total: 1, idle: 0 }))
     const alice = narrow.forUser('alice', { signal: gone.signal })
     const calls = [sleep(alice).execute(), alice.transaction().execute(trx => sleep(trx).execute())]
@@ -103,7 +103,7 @@ describe('when a caller aborts, on PostgreSQL', () => {
   })
 
   test('the next caller on the connection has their own identity', async () => {
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 10; round++) {
       const gone = new AbortController()
       const call = sql`select pg_sleep(0.01)`.execute(database.forUser('alice', { signal: gone.signal }))
       setTimeout(() => gone.abort(new Error('gone')), round)

@@ -51,7 +51,7 @@ const ways: [name: string, run: (handle: Handle) => Promise<unknown>][] = [
   ['a statement that needs cleaning', handle => sql`select title from tasks, pg_sleep(0)`.execute(handle)],
 ]
 
-/** `npm run test:long` tries them all, `npm test` the first two. */
+/** `npm run test:long` tries them all, `npm test` the first. */
 const surplus: [name: string, bytes: Buffer][] = [
   ['a whole answer', Buffer.concat([message('C', 'SELECT 1\0'), ready])],
   ['a row', message('D', Buffer.from([0, 1, 0, 0, 0, 1, 65]))],

@@ -109,7 +109,7 @@ afterAll(() => issuer[Symbol.asyncDispose]())
 
 const headersOf = async (person: string) => Object.fromEntries([bearer(await issuer.tokenFor(person))])
 
-describe.each(someOf(hosts, 2))('a client of %s that disconnects', (_, start) => {
+describe.each(someOf(hosts, 4))('a client of %s that disconnects', (_, start) => {
   let admin: Awaited<ReturnType<typeof openTestDatabase>>
   let database: OpenDatabase
   let host: Host

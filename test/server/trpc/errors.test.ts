@@ -121,6 +121,9 @@ async function startAsking({ migrate }: { migrate: boolean }) {
   const asking = router({
     tasks: protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('tasks').selectAll().execute()),
     sleep: protectedProcedure.query(({ ctx }) => sql`select pg_sleep(60)`.execute(ctx.db)),
+    addForBob: protectedProcedure.mutation(({ ctx }) =>
+      ctx.db.insertInto('tasks').values({ user_id: 'bob', id: crypto.randomUUID(), title: 'x' }).execute(),
+    ),
   })
   const handler = createNodeHandler({ verifier: issuer.verifier, database, router: asking, onError() {} })
   const server = await listen(createServer(handler))
@@ -150,6 +153,21 @@ test.concurrent('a statement over the time limit is 504, and its connection is u
   expect(response.status).toBe(504)
   expect(await response.json()).toMatchObject({ error: { json: { data: { code: 'GATEWAY_TIMEOUT' } } } })
   expect((await send(app.url, '/trpc/tasks', app.alice)).status).toBe(200)
+})
+
+test.concurrent('a row that would belong to somebody else is 403, and the answer names no policy', async () => {
+  await using app = await startAsking({ migrate: true })
+  const call = json({})
+  const response = await send(app.url, '/trpc/addForBob', {
+    ...call,
+    headers: [...app.alice.headers, ...call.headers],
+  })
+  expect(response.status).toBe(403)
+  const text = await response.text()
+  expect(JSON.parse(text)).toMatchObject({
+    error: { json: { message: 'This row would not belong to you.', data: { code: 'FORBIDDEN' } } },
+  })
+  expect(text).not.toMatch(/policy|tasks/)
 })
 
 test.concurrent('STATEMENT_TIMEOUT limits the time that a call waits for a lock', async () => {

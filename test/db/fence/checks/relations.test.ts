@@ -1,11 +1,12 @@
+import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { FenceError, protectTable } from '../../../../db/index.js'
-import { kindsOfThisRun } from '../../../parts/database.js'
+import { kindsOfAllCases } from '../../../parts/database.js'
 import { openGapDatabase } from '../../../parts/fence-gaps.js'
 import { someOf } from '../../../parts/some-of.js'
 
-describe.each(kindsOfThisRun)('the fence of protected tables on %s', kind => {
+describe.each(kindsOfAllCases)('the fence of protected tables on %s', kind => {
   let database: Awaited<ReturnType<typeof openGapDatabase>>
   beforeAll(async () => {
     database = await openGapDatabase(kind)
@@ -148,7 +149,7 @@ describe.each(kindsOfThisRun)('the fence of protected tables on %s', kind => {
     ],
   ]
 
-  test.each(someOf(gaps, 2))(
+  test.each(someOf(gaps, 4))(
     'has a gap: %s. Protected statements are refused until it is fixed',
     async (_, statements, object) => {
       await database.expectGapUntilFixed(statements, object)
@@ -272,4 +273,24 @@ describe.each(kindsOfThisRun)('the fence of protected tables on %s', kind => {
       expect(await list()).toEqual([])
     },
   )
+
+  test('has a note for a login that may read a protected table and sees none of its rows', async () => {
+    const reports = `reports_${randomBytes(4).toString('hex')}`
+    await database.run('PROTECT gap.notes')
+    await database.run(`create role ${reports} login; grant select on gap.notes to ${reports}`)
+    try {
+      const { notes } = await database.fence()
+      expect(notes).toEqual([
+        {
+          object: 'gap.notes',
+          problem: expect.stringContaining(`${reports} may read it`),
+          fix: expect.stringMatching(/^-- if it should see every row: /),
+        },
+      ])
+      for (const { fix } of notes) await database.run(fix.replace(/^-- [^:]*: /, ''))
+      expect(await database.fence()).toMatchObject({ gaps: [], notes: [] })
+    } finally {
+      await database.run(`drop owned by ${reports}; drop role ${reports}`)
+    }
+  })
 })
