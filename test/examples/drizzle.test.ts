@@ -83,7 +83,7 @@ describe.each(['plain', 'signed'] as const)('examples/drizzle at the level %s', 
     await add(alice, 'milk')
     await add(bob, 'bread')
     const kept = await asUser(alice, async tx => tx)
-    for (const db of [drizzle(pool), kept]) {
+    for (const db of [kept, drizzle(pool)]) {
       const users = db.selectDistinct({ id: notes.userId }).from(notes)
       if (level === 'signed') await expect(users).rejects.toMatchObject(refused)
       else expect(await users).toEqual(expect.arrayContaining([alice, bob]))
