@@ -5,8 +5,8 @@ import { projectsRouter } from './projects.js'
 
 declare module 'trpc-bearer/shared' {
   interface User {
-    orgId?: string
-    orgRoles?: string[]
+    orgId?: string | undefined
+    orgRoles?: string[] | undefined
   }
 }
 
