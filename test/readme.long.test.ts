@@ -11,6 +11,8 @@ const blocks = (await readPages()).flatMap(blocksOf)
 const names = `
 import type { TRPCClient } from '@trpc/client'
 import type { Express } from 'express'
+import * as drizzleUser from '${root}examples/drizzle/as-user.js'
+import * as drizzleNotes from '${root}examples/drizzle/notes.js'
 import * as notes from '${root}examples/notes/router.js'
 import * as expressGuard from '${root}examples/verifier/express.js'
 import * as fetchGuard from '${root}examples/verifier/fetch.js'
@@ -31,6 +33,9 @@ declare global {
   const up: typeof notes.up
   const notesAppRouter: typeof notes.notesAppRouter
   type NotesAppRouter = notes.NotesAppRouter
+  const asUser: drizzleUser.AsUser
+  const createAsUser: typeof drizzleUser.createAsUser
+  const createNotesRouter: typeof drizzleNotes.createNotesRouter
   const guard: typeof expressGuard.guard
   const guarded: typeof fetchGuard.guarded
   const api: TRPCClient<server.AppRouter>

@@ -1,26 +1,45 @@
 import { createAuthClient } from 'better-auth/client'
-import { jwtClient } from 'better-auth/client/plugins'
+import { jwtClient, organizationClient } from 'better-auth/client/plugins'
 import { startTypeScript } from './program.js'
 
 /** Signs a user up at a Better Auth and returns `getToken` with the session cookie, as in a browser. */
 export async function signUp(authUrl: string, name: string): Promise<() => Promise<string>> {
-  const cookies: string[] = []
+  const { getToken } = await startSession(authUrl, name)
+  return getToken
+}
+
+/** Signs a user up at a Better Auth and returns its client, which keeps the session's cookies, as in a browser. */
+export async function startSession(authUrl: string, name: string) {
+  const email = `${name}-${crypto.randomUUID()}@example.com`
+  const cookies = new Map<string, string>()
   const auth = createAuthClient({
     baseURL: authUrl,
-    plugins: [jwtClient()],
-    fetchOptions: { headers: { origin: new URL(authUrl).origin } },
+    plugins: [jwtClient(), organizationClient()],
+    fetchOptions: {
+      headers: { origin: new URL(authUrl).origin },
+      onRequest({ headers }) {
+        headers.set('cookie', [...cookies].map(pair => pair.join('=')).join('; '))
+      },
+      onResponse({ response }) {
+        for (const cookie of response.headers.getSetCookie()) {
+          const [, key = '', value = ''] = /^([^=]+)=([^;]*)/.exec(cookie) ?? []
+          cookies.set(key, value)
+        }
+      },
+    },
   })
-  const { error } = await auth.signUp.email(
-    { name, email: `${name}-${crypto.randomUUID()}@example.com`, password: crypto.randomUUID() },
-    { onSuccess: ({ response }) => void cookies.push(...response.headers.getSetCookie()) },
-  )
-  if (error) throw new Error(`Sign-up failed: ${error.status} ${error.message}`)
-  const headers = { cookie: cookies.map(cookie => cookie.split(';')[0]).join('; ') }
-  return async () => {
-    const { data, error } = await auth.token({ fetchOptions: { headers } })
-    if (error) throw new Error(`No token: ${error.status} ${error.message}`)
-    return data.token
-  }
+  await answerOf(auth.signUp.email({ name, email, password: crypto.randomUUID() }))
+  const getToken = async () => (await answerOf(auth.token())).token
+  return { auth, email, getToken }
+}
+
+/** What Better Auth answers. Throws if it refuses. */
+export async function answerOf<T>(
+  call: Promise<{ data: T | null; error: { status: number; message?: string | undefined } | null }>,
+): Promise<T> {
+  const { data, error } = await call
+  if (error || data === null) throw new Error(`Better Auth refused: ${error?.status} ${error?.message}`)
+  return data
 }
 
 /** Starts a Better Auth server in another process, on an empty PostgreSQL database. */

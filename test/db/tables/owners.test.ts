@@ -11,7 +11,7 @@ import { someOf } from '../../parts/some-of.js'
 
 declare module 'trpc-bearer/shared' {
   interface User {
-    orgId?: string
+    orgId?: string | undefined
   }
 }
 
