@@ -21,13 +21,14 @@ export function isDatabaseUnavailable(error: unknown): boolean {
 
 /** True if the statement was cancelled, usually because it took longer than `statement_timeout`. */
 export function isStatementTimeout(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === '57014'
+  return causesOf(error).some(cause => 'code' in cause && cause.code === '57014')
 }
 
 /** True if a policy refused a row that the statement would write: its owner would be somebody else, or missing. */
 export function isRefusedByPolicy(error: unknown): boolean {
-  const { code, routine } = { code: '', routine: '', ...(error instanceof Error && error) }
-  return code === '42501' && routine === 'ExecWithCheckOptions'
+  return causesOf(error)
+    .map(cause => ({ code: '', routine: '', ...cause }))
+    .some(({ code, routine }) => code === '42501' && routine === 'ExecWithCheckOptions')
 }
 
 /** Wraps an error of a statement in a {@link DatabaseUnavailableError} if it is an outage. Adds `advice` if the role lacks a right. */

@@ -104,7 +104,11 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
     hasSideEffects: true,
     parsesUnderSettings: true,
   }
-  const inspect = createStatementCache({ prepare, facts: () => facts })
+  const inspect = createStatementCache({
+    prepare,
+    isSigned: fenceSecret !== undefined,
+    facts: () => facts,
+  })
   const identify = createIdentify({
     secret: fenceSecret,
     ownerNames,

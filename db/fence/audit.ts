@@ -145,7 +145,7 @@ async function inspectCatalogue(
         fix: `-- openDatabase({ owners: { ${owner.by}: user => … } })`,
       })
     if (isOpen && rights.includes('select')) tables.push(name)
-    for (const { problem, fix } of await findBrokenRules(db, oid, owner.name))
+    for (const { problem, fix } of await findBrokenRules(db, oid, owner))
       gaps.push({ object: name, problem, fix: fix ?? revoke('all', name, grantees) })
     for (const { problem, fix } of await findRevealingKeys(db, oid, owner.name))
       notes.push({ object: name, problem, fix: fix ?? '' })

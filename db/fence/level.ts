@@ -112,13 +112,19 @@ async function findTablesOpenToPublic(db: Kysely<Database>, tables: readonly str
   return rows.map(row => row.name)
 }
 
-function rejectsForgery(db: Kysely<Database>, timeout: number, role: string): Promise<boolean> {
-  return rejectsIdentity(db, timeout, async trx => {
-    await sql`
-      select set_config('app.user_id', ${forged.id}, true), set_config('app.user_signature', ${forged.signature}, true),
-        set_config('role', ${role}, true)`.execute(trx)
-    await sql`select trpc_bearer.user_id()`.execute(trx)
-  })
+async function rejectsForgery(db: Kysely<Database>, timeout: number, role: string): Promise<boolean> {
+  const { id, signature } = forged
+  for (const identity of [sql`trpc_bearer.user_id()`, sql`trpc_bearer.owner_id('forged')`]) {
+    const isRejected = await rejectsIdentity(db, timeout, async trx => {
+      await sql`
+        select set_config('app.user_id', ${id}, true), set_config('app.user_signature', ${signature}, true),
+          set_config('app.owner_forged', ${id}, true), set_config('app.owner_forged_signature', ${signature}, true),
+          set_config('role', ${role}, true)`.execute(trx)
+      await sql`select ${identity}`.execute(trx)
+    })
+    if (!isRejected) return false
+  }
+  return true
 }
 
 /** True if the database rejects the identity during the attempt. */

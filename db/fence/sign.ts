@@ -104,10 +104,16 @@ const isUserSigned = isSigned(
   `'app.user_signature'`,
   `'user' || chr(10) || current_setting('app.user_id', true)`,
 )
-const isOwnerSigned = isSigned(
-  `'app.owner_' || name || '_signature'`,
-  `concat_ws(chr(10), name, octet_length(current_setting('app.user_id', true)), current_setting('app.user_id', true),
-    current_setting('app.owner_' || name, true))`,
+/** In this hour, the one before or the next, because the clock of the API may differ: who leaves an organisation cannot keep the value. */
+const isOwnerSigned = sql.join(
+  [0, -1, 1].map(hours =>
+    isSigned(
+      `'app.owner_' || name || '_signature'`,
+      `concat_ws(chr(10), name, floor(extract(epoch from now()) / 3600)::int + ${hours}, octet_length(current_setting('app.user_id', true)),
+        current_setting('app.user_id', true), current_setting('app.owner_' || name, true))`,
+    ),
+  ),
+  sql` or `,
 )
 
 /** The inner and outer pad of RFC 2104. With them PostgreSQL's sha256 is enough, without an extension. */

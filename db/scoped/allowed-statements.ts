@@ -22,6 +22,25 @@ export function requireQuery(text: string): void {
   )
 }
 
+/**
+ * Refuses an upsert with a condition. PostgreSQL tries the condition on the row that is in the way before it checks the policy
+ * (ExecOnConflictUpdate), so an error of the condition shows a row of another user whose key is equal.
+ *
+ * @throws StatementRefusedError if the words of `on conflict … do update set … where` follow each other in the text
+ */
+export function refuseConditionalUpsert(text: string): void {
+  const lower = text.toLowerCase()
+  let at = 0
+  for (const word of ['conflict', 'do', 'update', 'set', 'where']) {
+    const found = lower.indexOf(word, at)
+    if (found === -1) return
+    at = found + word.length
+  }
+  throw new StatementRefusedError(
+    'With fenceSecret a scoped handle sends no "on conflict … do update … where": PostgreSQL tries the condition on rows of other users. Leave out the condition, or use an update.',
+  )
+}
+
 const maxValues = 65_535
 
 /**

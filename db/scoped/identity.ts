@@ -100,7 +100,9 @@ export function identityStatementOf({ text, values = [] }: Preamble): { text: st
 
 const ownerSetting = (name: string) => `app.owner_${name}`
 
-// What is signed. The first line says what it is, and a value counts only together with the user.
+const hourMs = 3_600_000
+
+// What is signed. The first line says what it is. A value counts only together with the user, and for an hour or two.
 const userMessage = (userId: string) => `user\n${userId}`
 const ownerMessage = (name: string, userId: string, value: string) =>
-  `${name}\n${Buffer.byteLength(userId)}\n${userId}\n${value}`
+  `${name}\n${Math.floor(Date.now() / hourMs)}\n${Buffer.byteLength(userId)}\n${userId}\n${value}`

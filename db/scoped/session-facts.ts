@@ -12,8 +12,8 @@ export interface SessionFacts {
    */
   volatileFunctions: ReadonlySet<string>
   /**
-   * A function of the application that a statement calls without naming it (a trigger, a default, a view, an operator, a cast, a domain) may
-   * leave something in the session. Then it is cleaned after every statement.
+   * A function that a statement calls without naming it (by a trigger, a default, a view, an operator, a cast, a domain) may leave
+   * something in the session. Then it is cleaned after every statement.
    */
   hasSideEffects: boolean
   /**
@@ -23,6 +23,12 @@ export interface SessionFacts {
   parsesUnderSettings: boolean
 }
 
+/** Built-in functions that are volatile and leave nothing. Sequences are cleaned by `forgetSequences`. */
+const harmlessVolatile =
+  'nextval currval lastval random random_normal gen_random_uuid uuidv4 uuidv7 clock_timestamp timeofday pg_sleep'.split(
+    ' ',
+  )
+
 /** Reads the facts. What a caller left in the session does not change the result. */
 export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFacts> {
   const { rows } = await sql<{
@@ -30,6 +36,7 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
     own: string | null
     functions: string[]
     bodies: string[]
+    callsBuiltIn: boolean
     parsesUnderSettings: boolean
   }>`
     select
@@ -60,6 +67,16 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
           )
       ) as bodies,
       exists (
+        select from (
+          select ev_action::pg_catalog.text from pg_catalog.pg_rewrite where ev_class >= 16384
+          union all select adbin::pg_catalog.text from pg_catalog.pg_attrdef where adrelid >= 16384
+          union all select conbin::pg_catalog.text from pg_catalog.pg_constraint where oid >= 16384 and conbin is not null
+          union all select pg_catalog.concat(polqual::pg_catalog.text, polwithcheck::pg_catalog.text) from pg_catalog.pg_policy
+        ) expression (tree), pg_catalog.regexp_matches(tree, ':funcid ([0-9]+)', 'g') called
+        join pg_catalog.pg_proc f on f.oid = called[1]::pg_catalog.oid
+        where f.oid < 16384 and provolatile = 'v' and proname::pg_catalog.text <> all (${harmlessVolatile}::pg_catalog.text[])
+      ) as "callsBuiltIn",
+      exists (
         select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname in ('sql', 'plpgsql')
         where pg_proc.oid >= 16384 and prosqlbody is null and pg_catalog.strpos(prosrc, chr(92)) > 0
           and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'standard_conforming_strings') = 0
@@ -78,13 +95,14 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
     own: loginSchema = null,
     functions = [],
     bodies = [],
+    callsBuiltIn = true,
     parsesUnderSettings = true,
   } = rows[0] ?? {}
   const volatileFunctions = new Set(functions)
   return {
     searchPath: searchPathOf(path, loginSchema),
     volatileFunctions,
-    hasSideEffects: bodies.some(body => bodyMayLeaveBehind(body, volatileFunctions)),
+    hasSideEffects: callsBuiltIn || bodies.some(body => bodyMayLeaveBehind(body, volatileFunctions)),
     parsesUnderSettings,
   }
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import pg from 'pg'
 import { LruMap } from '../../shared/lru-map.js'
 import type { RowReader } from '../wire/rows.js'
-import { requireQuery } from './allowed-statements.js'
+import { refuseConditionalUpsert, requireQuery } from './allowed-statements.js'
 import { mayCreateTable, mayLeaveBehind } from './session-cleanup.js'
 import type { SessionFacts } from './session-facts.js'
 
@@ -22,6 +22,8 @@ export interface StatementInfo {
 export interface StatementCacheOptions {
   /** Prepare statements that are repeated. */
   prepare: boolean
+  /** The identity is signed, so no statement may show rows of other users. */
+  isSigned: boolean
   /** Returns the current facts: the same object while nothing has changed. */
   facts: () => SessionFacts
 }
@@ -33,10 +35,11 @@ const maxNames = 500
  * Returns a function that inspects a statement by its text. A text that comes a second time gets a name, so that the server parses
  * it once per connection; 500 at most, because a server keeps them until the connection ends.
  *
- * @throws StatementRefusedError (the returned function) if the text is not a query
+ * @throws StatementRefusedError (the returned function) if the text is not a query, or an upsert with a condition while the identity is signed
  */
 export function createStatementCache({
   prepare,
+  isSigned,
   facts,
 }: StatementCacheOptions): (text: string) => StatementInfo {
   const cache = new LruMap<string, StatementInfo & { facts: SessionFacts }>({ maxEntries: maxStatements })
@@ -46,6 +49,7 @@ export function createStatementCache({
     const cached = cache.get(text)
     if (cached === undefined) {
       requireQuery(text)
+      if (isSigned) refuseConditionalUpsert(text)
       const info = { name: undefined, ...classify(text, current) }
       cache.set(text, info)
       return info

@@ -15,7 +15,7 @@ export const ownerTypes = ['text', 'character varying', 'uuid', 'integer', 'bigi
 export type OwnerType = (typeof ownerTypes)[number]
 
 /** A name of the option `owners`: it is part of a setting and of SQL. */
-export const ownerName = /^[a-z][a-z0-9_]{0,40}$/
+export const ownerName = /^(?!.*_signature$)[a-z][a-z0-9_]{0,40}$/
 
 /** SQL: the caller's value in the type of the column; null if the caller has none, or if it does not fit the type. */
 export function callerValue({ type, by }: Pick<Owner, 'type' | 'by'>): string {

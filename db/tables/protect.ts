@@ -37,7 +37,8 @@ export async function protectTable(
 }
 
 /**
- * Takes back what `protectTable` has set up. Afterwards the application role cannot use the table.
+ * Takes back what `protectTable` has set up: afterwards the application role cannot use the table. Does nothing if the table was not given
+ * to `protectTable`.
  *
  * @param table name of the table, with its schema if that is not the first in the search path
  */
@@ -65,7 +66,7 @@ async function protect(
   const role = sql.id(roleName)
   const cannot = (why: string) => new Error(`${table} cannot be protected: ${why}.`)
   const type = await findOwnerType(db, relation, column, cannot)
-  const broken = await findBrokenRules(db, relation, column)
+  const broken = await findBrokenRules(db, relation, { name: column, by })
   if (broken.length > 0) throw cannot(broken.map(({ problem }) => problem).join(', '))
   const [policy] = await otherPolicies(db, relation, roleName)
   if (policy !== undefined)
@@ -74,10 +75,7 @@ async function protect(
     )
   await createOwnerIndex(db, relation, column)
   const owner: Owner = { column: quoteIdentifier(column), type, by }
-  await sql`
-    delete from trpc_bearer.protected_table where relation not in (select oid from pg_catalog.pg_class)`.execute(
-    db,
-  )
+  await forgetDroppedTables(db)
   await restoreDefault(db, relation)
   const oldDefault = await findDefault(db, relation, column)
   await sql`
@@ -99,6 +97,14 @@ async function protect(
   await sql`grant select, insert, update, delete on ${name} to ${role}`.execute(db)
   for (const sequence of await serialSequences(db, relation))
     await sql`grant usage on sequence ${sql.raw(sequence)} to ${role}`.execute(db)
+}
+
+async function forgetDroppedTables(db: AnyKysely): Promise<void> {
+  for (const list of ['protected_table', 'shared_table'])
+    await sql`
+      delete from ${sql.table(`trpc_bearer.${list}`)} where relation not in (select oid from pg_catalog.pg_class)`.execute(
+      db,
+    )
 }
 
 async function findOwnerType(
@@ -266,6 +272,7 @@ async function share(db: AnyKysely, table: string): Promise<void> {
     throw new Error(
       `${table} cannot be shared: it has row-level security, or a table that it inherits from or that inherits from it. Call unprotectTable first.`,
     )
+  await forgetDroppedTables(db)
   await sql`
     insert into trpc_bearer.shared_table values (${relation}::regclass) on conflict do nothing`.execute(db)
   await grantSchemaUsage(db, relation, role)

@@ -34,9 +34,13 @@ export const ancestorsOfTree = sql`ancestors as (
  * Finds what keeps a policy from protecting a table, its partitions and the tables that inherit from it.
  *
  * @param relation a name that `regclass` accepts
- * @param owner name of the owner column
+ * @param owner the owner column, and which value of the caller it holds
  */
-export async function findBrokenRules(db: AnyKysely, relation: string, owner: string): Promise<Finding[]> {
+export async function findBrokenRules(
+  db: AnyKysely,
+  relation: string,
+  { name: owner, by }: { name: string; by: string },
+): Promise<Finding[]> {
   const { rows } = await sql<Finding>`
     with recursive ${tableTree(relation)}, ${ancestorsOfTree},
     mine as (
@@ -60,6 +64,24 @@ export async function findBrokenRules(db: AnyKysely, relation: string, owner: st
         else pg_catalog.format('alter table %s no inherit %s;', c.oid::regclass, p.oid::regclass) end
     from ancestors join pg_catalog.pg_class p on p.oid = ancestors.oid join pg_catalog.pg_class c on c.oid = ancestors.child
     where not p.relrowsecurity and p.oid not in (select oid from mine)
+    union all
+    -- The key changes its rows as the owner of the table, whatever the policies are.
+    select pg_catalog.format('the foreign key %I of %s can give a row to another owner, if a caller changes %s',
+        k.conname, k.conrelid::regclass, k.confrelid::regclass),
+      pg_catalog.format('alter table %s drop constraint %I, add constraint %2$I %s;', k.conrelid::regclass, k.conname,
+        regexp_replace(pg_catalog.pg_get_constraintdef(k.oid), ' ON (UPDATE|DELETE) (CASCADE|SET NULL|SET DEFAULT)( \\([^)]*\\))?', '', 'g'))
+    from mine
+    join pg_catalog.pg_attribute a on a.attrelid = mine.oid and a.attname = ${owner} and not a.attisdropped
+    join pg_catalog.pg_constraint k on k.conrelid = mine.oid and k.contype = 'f' and k.conparentid = 0 and a.attnum = any (k.conkey)
+    where (k.confupdtype in ('c', 'n', 'd') and pg_catalog.has_any_column_privilege(trpc_bearer.application_role(), k.confrelid, 'update')
+        or k.confdeltype in ('n', 'd') and pg_catalog.has_table_privilege(trpc_bearer.application_role(), k.confrelid, 'delete'))
+      -- A caller can change only the own row of this table.
+      and not exists (
+        select from trpc_bearer.protected_tables() target
+        join pg_catalog.pg_attribute t on t.attrelid = target.relation and t.attname = target.owner
+        where target.relation = k.confrelid and target.owned_by = ${by}
+          and t.attnum = k.confkey[array_position(k.conkey, a.attnum)]
+      )
     union all
     select pg_catalog.format('its partition or child %s is shared with all users', oid::regclass),
       pg_catalog.format('delete from trpc_bearer.shared_table where relation = %L::regclass; revoke all on %s from %I;',

@@ -5,7 +5,7 @@ import { revokeMembership, roleAttributes } from './role.js'
 
 /**
  * Finds what the serving login may do besides becoming the application role. Injected SQL can switch back to the login and use it.
- * Rights to connect or to use a schema are ignored: they open no table.
+ * Rights to connect or to use a schema are ignored: they open no table. In a schema where it may create a table, that could hide another.
  */
 export async function findLoginPrivileges(
   db: Kysely<Database>,
@@ -62,6 +62,11 @@ export async function findLoginPrivileges(
     union all
     select format('login %s owns %s', login.name, what), format('reassign owned by %s to %s;', login.name, owner::regrole), false
     from login cross join owned where what is not null
+    union all
+    select format('login %s may create tables in the schema %I', login.name, nspname),
+      format('revoke create on schema %I from %s;', nspname, login.name), false
+    from login cross join pg_catalog.pg_namespace s cross join aclexplode(s.nspacl) a
+    where a.grantee = login.oid and a.privilege_type = 'CREATE'
     union all
     select format('login %s has rights on %s %s', login.name, held.type, held.identity),
       case when held.classid = 'pg_default_acl'::regclass

@@ -72,6 +72,11 @@ describe('the level is plain instead of signed', () => {
 
   const obstacles: [problem: string, statements: string, reported: string][] = [
     ['is superuser', 'alter role LOGIN superuser', 'login LOGIN is superuser'],
+    [
+      'may create tables in a schema',
+      'grant create on schema public to LOGIN',
+      'login LOGIN may create tables in the schema public',
+    ],
     ['bypasses policies', 'alter role LOGIN bypassrls', 'login LOGIN is bypassrls'],
     ['may create roles', 'alter role LOGIN createrole', 'login LOGIN is createrole'],
     ['may create databases', 'alter role LOGIN createdb', 'login LOGIN is createdb'],
@@ -255,6 +260,19 @@ describe('the level is plain instead of signed', () => {
     await fresh.setUp({ secret })
     expect(await fresh.database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
     await expectTasksToWork(fresh.database)
+  })
+
+  test('if the value of an organisation is accepted without a signature', async () => {
+    await using fresh = await openServing()
+    await fresh.setUp({ secret })
+    await fresh.administer(`
+      create or replace function trpc_bearer.owner_id(name text) returns text language sql stable
+        return current_setting('app.owner_' || name, true)`)
+    const { level, gaps } = await fresh.database.fence()
+    expect([level, gaps.map(gap => gap.problem)]).toEqual([
+      'plain',
+      [expect.stringContaining('without a signature is accepted')],
+    ])
   })
 
   test('for several reasons, and the report names each', async () => {

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { expect, test } from 'vitest'
 import { DatabaseUnavailableError } from '../../../db/errors.js'
-import { FenceError, type OpenDatabase, openDatabase, setUpFence } from '../../../db/index.js'
+import { FenceError, type OpenDatabase, openDatabase, protectTable, setUpFence } from '../../../db/index.js'
+import { StatementRefusedError } from '../../../db/scoped/allowed-statements.js'
 import { levelOf, openMigrated, ownedDatabase } from '../../parts/logins.js'
 
 const secret = randomBytes(32).toString('hex')
@@ -56,6 +57,27 @@ test('at the level signed, a statement that must be cleaned up after keeps its c
     } finally {
       await database.close()
     }
+  }
+})
+
+test('a conditional upsert shows no row of another user', async () => {
+  await using logins = await ownedDatabase()
+  await (await openMigrated(logins, secret)).close()
+  const owner = await openDatabase({ url: logins.ownerUrl, role: logins.role })
+  const server = await openDatabase({ url: logins.serverUrl, role: logins.role, fenceSecret: secret })
+  try {
+    await sql`create table accounts (id serial primary key, user_id text, body text)`.execute(owner.admin)
+    await protectTable(owner.admin, 'accounts')
+    await sql`insert into accounts (id, body) values (1, 'IBAN DE89')`.execute(server.forUser('bob'))
+    expect((await server.fence()).level).toBe('signed')
+    const injected = sql`insert into accounts (id, body) values (1, 'x') on conflict (id) do update set body = 'x' where accounts.body::int > 0`
+    await expect(injected.execute(server.forUser('alice'))).rejects.toThrow(StatementRefusedError)
+    const whole = sql`insert into accounts (id, body) values (1, 'x') on conflict (id) do update set body = 'x'`
+    await expect(whole.execute(server.forUser('alice'))).rejects.toThrow('row-level security')
+    await whole.execute(server.forUser('bob'))
+  } finally {
+    await owner.close()
+    await server.close()
   }
 })
 

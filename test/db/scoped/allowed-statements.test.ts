@@ -1,6 +1,10 @@
 import { sql } from 'kysely'
 import { expect, test, vi } from 'vitest'
-import { requireQuery, StatementRefusedError } from '../../../db/scoped/allowed-statements.js'
+import {
+  refuseConditionalUpsert,
+  requireQuery,
+  StatementRefusedError,
+} from '../../../db/scoped/allowed-statements.js'
 import { openTestDatabase } from '../../parts/database.js'
 
 test.each([
@@ -101,4 +105,26 @@ test('a stream with a chunk size that is not a number of rows is refused, and th
     await read(2 ** 31 - 1)
     await vi.waitFor(() => expect(database.pool()).toEqual({ total: 1, idle: 1, waiting: 0 }))
   }
+})
+
+const upsert =
+  'insert into notes (id, body) values (1, $1) on conflict (id) do update set body = excluded.body'
+
+test.each([
+  `${upsert} where notes.body::int > 0`,
+  `${upsert.toUpperCase()} WHERE NOTES.BODY::INT > 0`,
+  `with x as (${upsert}/**/where(notes.body::int>0) returning 1) select 1`,
+  upsert.replace('do update', 'do/* */update').concat('\nwhere true'),
+  `explain analyze ${upsert} where true`,
+])('with a signed identity a conditional upsert is refused: %s', text => {
+  expect(() => refuseConditionalUpsert(text)).toThrow(StatementRefusedError)
+})
+
+test.each([
+  upsert,
+  'insert into notes (id) select id from drafts where sent on conflict do nothing returning updated_at',
+  'insert into notes (id) select id from drafts where sent on conflict (id) do update set body = excluded.body',
+  'update conflicts set done = true',
+])('with a signed identity another statement is not: %s', text => {
+  expect(() => refuseConditionalUpsert(text)).not.toThrow()
 })

@@ -4,6 +4,7 @@ import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { protectTable } from '../../../db/index.js'
 import { bodyMayLeaveBehind, mayLeaveBehind } from '../../../db/scoped/session-cleanup.js'
+import { readSessionFacts } from '../../../db/scoped/session-facts.js'
 import { kindsOfAllCases, openTestDatabase } from '../../parts/database.js'
 import { root } from '../../parts/program.js'
 import { someOf } from '../../parts/some-of.js'
@@ -311,6 +312,48 @@ test('a caller cannot predict the random numbers of the next caller', async () =
     numbers.push((await session('bob')).rows)
   }
   expect(numbers[0]).not.toEqual(numbers[1])
+})
+
+test.each([
+  [
+    'a view',
+    'create view next_job with (security_invoker) as select id from tasks where pg_try_advisory_lock(42) limit 1; grant select on next_job to app_user',
+    'select * from next_job',
+  ],
+  [
+    'a default',
+    `create table logs (user_id text, zone text default set_config('TimeZone', 'Asia/Tokyo', false)); PROTECT`,
+    'insert into logs default values',
+  ],
+  [
+    'a check',
+    `create table logs (user_id text, zone text check (set_config('TimeZone', zone, false) <> '')); PROTECT`,
+    `insert into logs (zone) values ('Asia/Tokyo')`,
+  ],
+])('a built-in function that %s calls leaves nothing for the next caller', async (_, setUp, text) => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  await sql.raw(setUp.replace('PROTECT', '')).execute(database.admin)
+  if (setUp.includes('PROTECT')) await protectTable(database.admin, 'logs')
+  const alice = database.forUser('alice')
+  await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'x' }).execute()
+  const state = async () => {
+    const { rows } = await sql`
+      select current_setting('TimeZone') as zone, (select count(*)::int from pg_locks where locktype = 'advisory') as locks`.execute(
+      database.forUser('bob'),
+    )
+    return rows
+  }
+  const before = await state()
+  await sql.raw(text).execute(alice)
+  expect(await state()).toEqual(before)
+})
+
+test('a table with serial and generated keys does not make every statement be cleaned up after', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await sql`create table logs (id serial, other uuid default gen_random_uuid(), at timestamptz default clock_timestamp())`.execute(
+    database.admin,
+  )
+  expect((await readSessionFacts(database.admin)).hasSideEffects).toBe(false)
 })
 
 test('a search path that is set on one connection does not become the search path of all callers', async () => {

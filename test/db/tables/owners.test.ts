@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type OpenDatabase, openDatabase, protectTable } from '../../../db/index.js'
 import { type OwnerType, ownerTypes } from '../../../db/tables/owner.js'
 import { policyStatements } from '../../../db/tables/policies.js'
@@ -269,6 +269,18 @@ describe.each(['plain', 'signed'] as const)('at the level %s', level => {
           .then(({ rows }) => rows[0]?.seen, String)
         if (level === 'signed') expect(seen, name).not.toContain('mine')
       }
+    })
+
+    test('a signature that a former member has kept does not count two hours later', async () => {
+      if (level === 'plain') return
+      // PostgreSQL keeps its own time.
+      vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 7_200_000 })
+      await expect(names(alice)).rejects.toThrow()
+      for (const hours of [1, 2]) {
+        vi.setSystemTime(Date.now() + 3_600_000 * hours)
+        expect(await names(alice)).toEqual(['rocket'])
+      }
+      vi.useRealTimers()
     })
 
     test('a signature counts only for the user and the organisation that it was made for', async () => {

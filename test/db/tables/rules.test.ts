@@ -179,3 +179,62 @@ test('protectTable and shareTable revoke what default privileges granted', async
   await shareTable(db, 'prices')
   expect(await fence()).toMatchObject({ gaps: [], notes: [] })
 })
+
+describe('a foreign key that can give a row to another owner', () => {
+  const members = 'create table members (id text primary key, org text)'
+  const notes = (actions: string) =>
+    `create table notes (user_id text references members (id) ${actions}, body text)`
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase('PostgreSQL', { owners: { org: user => user.name } })
+  })
+  afterEach(async () => {
+    await sql`drop table notes, members`.execute(database.admin)
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+  const run = (text: string) => sql.raw(text).execute(database.admin)
+  const shared = { owner: 'org', by: 'org' }
+
+  test.each(['on update cascade', 'on update set default', 'on delete set default', 'on delete set null'])(
+    'is refused if callers may write the other table, and a gap if they may later: %s',
+    async actions => {
+      await run(members)
+      await run(notes(actions))
+      await protectTable(database.admin, 'members', shared)
+      await expect(protectTable(database.admin, 'notes')).rejects.toThrow(
+        'the foreign key notes_user_id_fkey of notes can give a row to another owner, if a caller changes members',
+      )
+      await run('drop table notes, members')
+      await run(members)
+      await run(notes(actions))
+      await protectTable(database.admin, 'notes')
+      await protectTable(database.admin, 'members', shared)
+      const { gaps } = await database.fence()
+      expect(gaps).toMatchObject([
+        { object: 'public.notes', problem: expect.stringContaining('another owner') },
+      ])
+      for (const { fix } of gaps) await run(fix)
+      expect((await database.fence()).gaps).toEqual([])
+      await run(`insert into members values ('bob', 'acme'); insert into notes values ('bob', 'his')`)
+      const alice = database.forUser({ id: 'alice', name: 'acme' })
+      await expect(sql`update members set id = 'alice'`.execute(alice)).rejects.toMatchObject({
+        code: '23503',
+      })
+      await expect(sql`delete from members`.execute(alice)).rejects.toMatchObject({ code: '23503' })
+    },
+  )
+
+  test.each([
+    ['callers may not write the other table', async () => {}],
+    [
+      'each caller may write only the own row of it',
+      () => protectTable(database.admin, 'members', { owner: 'id' }),
+    ],
+  ])('is no gap if %s', async (_, prepare) => {
+    await run(members)
+    await run(notes('on update cascade on delete set null'))
+    await prepare()
+    await protectTable(database.admin, 'notes')
+    expect((await database.fence()).gaps).toEqual([])
+  })
+})
