@@ -40,7 +40,15 @@ const createCaller = createCallerFactory(appRouter)
 const req = { headersDistinct: { authorization: [authorization] } }
 const nobody: Context = {
   user: null,
-  [guardState]: { refusal: null, user: null, db: null, requestId: '', verifiedAt: 0 },
+  [guardState]: {
+    refusal: null,
+    user: null,
+    firstUser: null,
+    db: null,
+    batch: undefined,
+    requestId: '',
+    verifiedAt: 0,
+  },
 }
 const handle = createFetchHandler({ verifier, database, router: appRouter })
 const ask = (procedure: string, headers: Record<string, string> = {}) =>

@@ -10,6 +10,8 @@ export class DatabaseUrlError extends TypeError {
 export function databaseUrlProblem(url: string): string | undefined {
   if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url.replace('@/', '@localhost/')))
     return 'is not a PostgreSQL URL. Use postgres://user:password@host:5432/database'
+  const port = new URL(url.replace('@/', '@localhost/')).searchParams.get('port')
+  if (port !== null && !/^\d{1,5}$/.test(port)) return 'has a port that is not a number.'
   try {
     decodeURIComponent(url)
   } catch {

@@ -42,27 +42,35 @@ function urlOf(value: unknown): URL {
   return hasLongHost(text) ? refuse('the host of a URL has at most 253 characters') : new URL(text)
 }
 
-/** V8 hashes numbers without a seed: a megabyte of chosen ones would block the process for half a minute. */
-function keysFrom(list: unknown[]): unknown[] {
-  const numbers = list.filter(key => typeof key === 'number' || typeof key === 'bigint')
-  return numbers.length <= limits.numericKeys
-    ? list
-    : refuse(`a Set or Map has at most ${limits.numericKeys} numbers as keys`)
+/** What one input has used of its limits. */
+interface Used {
+  numericKeys: number
 }
 
-function mapOf(entries: unknown[][]): Map<unknown, unknown> {
-  const keys = keysFrom(entries.map(([key]) => key))
+/** V8 hashes numbers without a seed: a megabyte of chosen ones would block the process for half a minute. */
+function keysFrom(list: unknown[], used: Used): unknown[] {
+  used.numericKeys += list.filter(key => typeof key === 'number' || typeof key === 'bigint').length
+  return used.numericKeys <= limits.numericKeys
+    ? list
+    : refuse(`its Sets and Maps have at most ${limits.numericKeys} numbers as keys`)
+}
+
+function mapOf(entries: unknown[][], used: Used): Map<unknown, unknown> {
+  const keys = keysFrom(
+    entries.map(([key]) => key),
+    used,
+  )
   return new Map(keys.map((key, index) => [key, entries[index]?.[1]]))
 }
 
-const readers = new Map<unknown, (value: unknown) => unknown>([
+const readers = new Map<unknown, (value: unknown, used: Used) => unknown>([
   ['undefined', () => undefined],
   ['number', value => Number(stringOf(value))],
   ['bigint', bigintOf],
   ['Date', value => new Date(stringOf(value))],
   ['URL', urlOf],
-  ['set', value => new Set(keysFrom(listOf(value)))],
-  ['map', value => mapOf(listOf(value).map(listOf))],
+  ['set', (value, used) => new Set(keysFrom(listOf(value), used))],
+  ['map', (value, used) => mapOf(listOf(value).map(listOf), used)],
   [invalidDate.join(), () => new Date(Number.NaN)],
 ])
 
@@ -82,33 +90,46 @@ function ownProperty(value: unknown, key: string): unknown {
 }
 
 /** Applies superjson's annotations, innermost first. A node is `[type]`, `[type, children]` or children by path. */
-function revive(value: unknown, node: unknown): unknown {
+function revive(value: unknown, node: unknown, used: Used): unknown {
   const [type, children = {}] = Array.isArray(node) ? node : [undefined, node]
   if (!isRecord(children)) refuse('"meta.values" must hold annotations')
   for (const [path, child] of Object.entries(children)) {
     const keys = keysOf(path)
     const last = keys.pop() ?? ''
     const parent = keys.reduce(ownProperty, value)
-    const revived = revive(ownProperty(parent, last), child)
+    const revived = revive(ownProperty(parent, last), child, used)
     if (isObject(parent)) Reflect.set(parent, last, revived)
   }
   if (!Array.isArray(node)) return value
   const name = Array.isArray(type) ? type.join() : type
   const read = readers.get(name) ?? refuse(`the type ${JSON.stringify(name)?.slice(0, 50)} is not accepted`)
-  return read(value)
+  return read(value, used)
 }
 
-const isDeeperThan = (levels: number, value: unknown): boolean =>
-  isObject(value) && (levels === 0 || Object.values(value).some(inner => isDeeperThan(levels - 1, inner)))
+/** superjson sends no property of these names: a row that holds one could not be answered. */
+const unsendable = new Set(['__proto__', 'constructor', 'prototype'])
+
+function requireSendable(value: unknown, levels = limits.levels): void {
+  if (!isObject(value)) return
+  if (levels === 0) refuse(`it is nested deeper than ${limits.levels} levels`)
+  if (Array.isArray(value)) {
+    for (const inner of value) requireSendable(inner, levels - 1)
+    return
+  }
+  for (const [name, inner] of Object.entries(value)) {
+    if (unsendable.has(name)) refuse(`the property name ${name} is not accepted`)
+    requireSendable(inner, levels - 1)
+  }
+}
 
 /** `referentialEqualities` are not read: superjson sends every copy in full, and applying them can grow without end. */
 function readInput(payload: unknown): unknown {
   if (!isRecord(payload)) refuse('expected superjson, an object with "json"')
-  if (isDeeperThan(limits.levels, payload)) refuse(`it is nested deeper than ${limits.levels} levels`)
+  requireSendable(payload)
   const { json, meta = {} } = payload
   if (!isRecord(meta)) refuse('"meta" must be an object')
   try {
-    return meta.values === undefined ? json : revive(json, meta.values)
+    return meta.values === undefined ? json : revive(json, meta.values, { numericKeys: 0 })
   } catch (error) {
     if (error instanceof PayloadError) throw error
     return refuse('a value does not fit its type in "meta.values"')

@@ -5,6 +5,7 @@ import type { User } from '../../shared/user.js'
 import { bearerToken, type RequestLike } from '../verifier/bearer-token.js'
 import type { Verifier } from '../verifier/create-verifier.js'
 import { TokenError } from '../verifier/token-error.js'
+import type { BatchAnswer } from './batch-answer.js'
 
 /** Key of the guards' own data in a context. It is a symbol so that no procedure reaches the database without a guard. */
 export const guardState: unique symbol = Symbol('trpc-bearer.guard')
@@ -12,8 +13,12 @@ export const guardState: unique symbol = Symbol('trpc-bearer.guard')
 interface GuardState {
   /** Why the context was made without a user; null if it has one. */
   refusal: TokenError | null
-  /** The caller; null if no verification has succeeded. */
+  /** The caller by the last verification; null if none has succeeded. */
   user: User | null
+  /** The caller when the context was made. */
+  firstUser: unknown
+  /** Undefined if the request has only one call. */
+  batch: BatchAnswer | undefined
   /** The user's scoped database; null if there is no user. */
   db: Kysely<Database> | null
   requestId: string
@@ -57,17 +62,26 @@ export function createContextFactory({ verifier, database }: ContextOptions) {
   }: {
     req: RequestLike
     /** From tRPC. When its signal aborts, the statements of this call are cancelled. */
-    info?: { signal: AbortSignal }
+    info?: { signal: AbortSignal; calls?: readonly unknown[] }
     requestId?: string
   }): Promise<Context> {
-    const state: GuardState = { refusal: null, user: null, db: null, requestId, verifiedAt: 0 }
+    const state: GuardState = {
+      refusal: null,
+      user: null,
+      firstUser: null,
+      db: null,
+      batch: (info?.calls?.length ?? 0) > 1 ? { size: 0 } : undefined,
+      requestId,
+      verifiedAt: 0,
+    }
     try {
       const token = bearerToken(req)
       state.verify = async () => {
         const user = await verifier.verify(token)
         state.verifiedAt = performance.now()
-        state.user ??= user
-        state.db ??= database.forUser(user, { signal: info?.signal })
+        // Roles, scopes and organisations may have changed since.
+        state.user = user
+        state.db = database.forUser(user, { signal: info?.signal })
       }
       await state.verify()
     } catch (error) {
@@ -77,6 +91,7 @@ export function createContextFactory({ verifier, database }: ContextOptions) {
       // After an outage the token may be good, and the context of a WebSocket lives on.
       if (error.status !== 503) delete state.verify
     }
+    state.firstUser = state.user
     return { user: state.user, [guardState]: state }
   }
 }

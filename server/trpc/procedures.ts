@@ -1,5 +1,6 @@
-import { initTRPC } from '@trpc/server'
+import { initTRPC, type ProcedureType, type TRPCError } from '@trpc/server'
 import { transformer } from '../../shared/transformer.js'
+import { countAnswer } from './batch-answer.js'
 import { type Context, guardState, guardStateOf } from './context.js'
 import { formatError, rethrowExpectedFailure } from './errors.js'
 import { userOf, verifyAfterInput, verifyOldContext } from './require-user.js'
@@ -12,11 +13,23 @@ export const { router, createCallerFactory, mergeRouters } = t
  * A procedure for everyone. `ctx.user` is the caller or null, and there is no `ctx.db`: read public data with your own
  * handle.
  */
-export const publicProcedure = t.procedure.use(async ({ next, signal }) => {
+export const publicProcedure = t.procedure.use(async ({ ctx, next, signal, type }) => {
   const result = await next()
-  if (!result.ok) rethrowExpectedFailure(result.error, signal)
+  finish(ctx, type, result, signal)
   return result
 })
+
+/** Gives an expected failure its real code, and counts the answer in a batch. */
+function finish(
+  ctx: Context,
+  type: ProcedureType,
+  result: { ok: true; data: unknown } | { ok: false; error: TRPCError },
+  signal: AbortSignal | undefined,
+): void {
+  const batch = guardStateOf(ctx)?.batch
+  if (!result.ok) rethrowExpectedFailure(result.error, signal)
+  else if (batch !== undefined && type === 'query') countAnswer(batch, result.data)
+}
 
 /**
  * A procedure for signed-in callers. `ctx.user` is a `User`, and `ctx.db` is a Kysely handle that reads and writes only the
@@ -24,15 +37,17 @@ export const publicProcedure = t.procedure.use(async ({ next, signal }) => {
  *
  * @throws TRPCError UNAUTHORIZED with a reason if there is no valid token, SERVICE_UNAVAILABLE if the keys cannot be fetched
  */
-export const protectedProcedure = t.procedure.use(async ({ ctx, next, signal, getRawInput }) => {
+export const protectedProcedure = t.procedure.use(async ({ ctx, next, signal, type, getRawInput }) => {
   // One middleware instead of three on top of `publicProcedure`: each costs more than finding a known token.
   await verifyOldContext(ctx)
-  const user = ctx.user ?? guardStateOf(ctx)?.user ?? userOf(ctx)
+  const callerOf = () => (ctx.user === null ? guardStateOf(ctx)?.user : null) ?? userOf(ctx)
+  callerOf()
   await verifyAfterInput(ctx, getRawInput)
+  const user = callerOf()
   const { db } = ctx[guardState]
   if (db === null)
     throw new Error('The context has a user but no database: create it with createContextFactory.')
   const result = await next({ ctx: { user, db } })
-  if (!result.ok) rethrowExpectedFailure(result.error, signal)
+  finish(ctx, type, result, signal)
   return result
 })

@@ -29,14 +29,14 @@ export function requireUser<T = User>(): UserGuard<T> {
   const t = initTRPC.context<{ user: T | null }>().create()
   return t.procedure.use(async ({ ctx, next, getRawInput }) => {
     await verifyOldContext(ctx)
-    const user = userOf(ctx)
+    userOf(ctx)
     await verifyAfterInput(ctx, getRawInput)
-    return next({ ctx: { user } })
+    return next({ ctx: { user: userOf(ctx) } })
   })
 }
 
 /**
- * The user of a context.
+ * The user of a context, as the last verification returned it, unless the application has put another one there.
  *
  * @throws TRPCError UNAUTHORIZED or SERVICE_UNAVAILABLE with the reason, if there is no user
  */
@@ -44,7 +44,9 @@ export function userOf<T>(ctx: { user: T | null }): T {
   const { user } = ctx
   if (user === null || user === undefined)
     throw refusalError(guardStateOf(ctx)?.refusal ?? new TokenError('missing'))
-  return user
+  const state = guardStateOf(ctx)
+  // The context holds what the verifier returned, so its type is that of the verifier.
+  return user === state?.firstUser ? (state.user as T) : user
 }
 
 const maxContextAge = 1_000

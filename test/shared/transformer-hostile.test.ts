@@ -63,6 +63,17 @@ const hostile: [string, string][] = [
   ['a date that is not a string', annotated([2026], ['Date'])],
   ['a path of 1,001 characters', annotated({}, { ['a'.repeat(1001)]: ['undefined'] })],
   ['a "meta" of a thousand levels', annotated(nested(1000, ''), nested(1000, ['Date']))],
+  ...['__proto__', 'constructor', 'prototype'].map((name): [string, string] => [
+    `a property ${name}`,
+    `{"json":[{"a":{"${name}":1}}]}`,
+  ]),
+  [
+    'many sets of numbers',
+    annotated(
+      Array.from({ length: 11 }, () => Array.from({ length: 500 }, (_, n) => n)),
+      Object.fromEntries(Array.from({ length: 11 }, (_, n) => [n, ['set']])),
+    ),
+  ],
   ['JSON of 100,000 levels', `{"json":${deep}}`],
   ['JSON of 100,000 levels as a date', `{"json":${deep},"meta":{"values":["Date"],"v":1}}`],
   ['a bigint of 101 digits', annotated(nines, ['bigint'])],

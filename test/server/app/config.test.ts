@@ -118,6 +118,7 @@ describe('wrong values in the environment', () => {
       'is not a host name or IP address. Use 127.0.0.1 or another address of this machine.',
     ],
     ['DATABASE_URL', 'localhost', '"localhost"', postgres],
+    ['DATABASE_URL', 'postgres:///app?host=/tmp&port=abc', hidden, 'has a port that is not a number.'],
     ['DATABASE_URL', 'hunter2', hidden, postgres],
     ['DATABASE_URL', 'mysql://root:hunter2@db/app', hidden, postgres],
     ['DATABASE_URL', 'postgres://me:hunter2@db:port/app', hidden, postgres],

@@ -90,16 +90,26 @@ test.each(['null', '[]', '"text"', '1'])('the body %s from a parser is 400', asy
   )
 })
 
-test('the body of a batch from a parser is used, with its other keys', async () => {
+test.each([
+  [
+    'is used, with its other keys',
+    '{"0":{"json":{"title":"a","other":1}},"length":3}',
+    { result: { data: { json: { title: 'a' } } } },
+  ],
+  [
+    'is refused with a name that no answer may have',
+    '{"0":{"json":{"title":"a","__proto__":{"title":"b"},"constructor":1}},"length":3}',
+    { error: { json: { message: 'Invalid input: the property name __proto__ is not accepted' } } },
+  ],
+])('the body of a batch from a parser %s', async (_, body, answer) => {
   const app = express().use(express.json()).use('/trpc', createNodeHandler(parts))
   await using server = await listen(createServer(app))
-  const body = '{"0":{"json":{"title":"a","__proto__":{"title":"b"},"constructor":1}},"length":3}'
   const response = await send(server.url, '/trpc/tasks.create?batch=1', {
     ...sent,
     headers: unannounced,
     body,
   })
-  expect(await response.json()).toMatchObject([{ result: { data: { json: { title: 'a' } } } }])
+  expect(await response.json()).toMatchObject([answer])
 })
 
 test('a body of more than 1 MB from a parser is 413, without content-length too', async () => {

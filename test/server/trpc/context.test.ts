@@ -308,6 +308,40 @@ describe("on tRPC's own adapter, a body that arrives late", () => {
     },
   )
 
+  test.each(['protectedProcedure', 'requireUser'] as const)(
+    'is taken with the role that the caller has by then, by %s, and so is a later call of a WebSocket',
+    async guard => {
+      vi.useFakeTimers({ toFake: ['performance'] })
+      const scope = { now: 'admin' }
+      const seen: unknown[] = []
+      const createContext = createContextFactory({
+        verifier: createVerifier({
+          ...options,
+          keys: [key.jwk],
+          // A Date is not remembered with the token, so this runs each time.
+          user: z
+            .object({ sub: z.string() })
+            .transform(({ sub }) => ({ id: sub, scope: scope.now, at: new Date(0) })),
+        }),
+        database: {
+          forUser(user) {
+            seen.push(user)
+            return database.forUser(user)
+          },
+        },
+      })
+      const t = initTRPC.context<Context>().create({ transformer })
+      const guarded = guard === 'protectedProcedure' ? protectedProcedure : t.procedure.concat(requireUser())
+      const me = t.createCallerFactory(t.router({ me: guarded.query(({ ctx }) => ctx.user) }))
+      const caller = me(await createContext({ req: bearing(token) }))
+      expect(await caller.me()).toMatchObject({ scope: 'admin' })
+      scope.now = 'reader'
+      vi.advanceTimersByTime(1_000)
+      expect(await caller.me()).toMatchObject({ scope: 'reader' })
+      expect(seen).toMatchObject([{ scope: 'admin' }, { scope: 'reader' }])
+    },
+  )
+
   test('that is malformed is no matter for a procedure without input', async () => {
     const answer = await fetchRequestHandler({
       endpoint: '',

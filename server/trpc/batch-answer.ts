@@ -1,0 +1,43 @@
+import { TRPCError } from '@trpc/server'
+
+/** What the queries of a batch may return together: strings count by their length, other values as 8. */
+const maxSize = 10_000_000
+
+/** The answers of one batch. */
+export interface BatchAnswer {
+  size: number
+}
+
+/**
+ * Counts the answer of a query in a batch. A batch is answered as one text, and while that is written nobody else is served. The first
+ * answer may have any size, and a mutation is not counted, because it has run already.
+ *
+ * @throws TRPCError PAYLOAD_TOO_LARGE if the answers are too large together
+ */
+export function countAnswer(batch: BatchAnswer, data: unknown): void {
+  const isFirst = batch.size === 0
+  batch.size += sizeOf(data)
+  if (isFirst || batch.size <= maxSize) return
+  throw new TRPCError({
+    code: 'PAYLOAD_TOO_LARGE',
+    message: 'The answers of this batch are too large together. Send this call alone, or ask for less.',
+  })
+}
+
+/** Stops above the limit, so circular values end too. */
+function sizeOf(data: unknown): number {
+  let size = 0
+  const rest: unknown[] = [data]
+  while (rest.length > 0 && size <= maxSize) {
+    const value = rest.pop()
+    if (typeof value === 'string') size += value.length
+    else if (typeof value !== 'object' || value === null) size += 8
+    else {
+      size += 8
+      const values =
+        value instanceof Map ? [...value].flat() : value instanceof Set ? [...value] : Object.values(value)
+      for (const one of values) rest.push(one)
+    }
+  }
+  return size
+}
