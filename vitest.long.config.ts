@@ -12,7 +12,7 @@ export default defineConfig({
     include: [
       'test/**/*.long.test.ts',
       // More runs, statements and turns.
-      'test/db/fence/{gate,level}.test.ts',
+      'test/db/fence/{gate,injections,level}.test.ts',
       'test/security/{key-sets,random-tokens}.test.ts',
       'test/server/http/hang-up.test.ts',
       'test/db/scoped/{property,session-cleanup-fuzz,tracked-connection}.test.ts',

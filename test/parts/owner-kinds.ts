@@ -95,8 +95,28 @@ export const ownerKindsOfThisRun = process.env.LONG_TESTS
   ? ownerKinds
   : ownerKinds.filter(({ name }) => name === 'organisations, text' || name === 'uuid')
 
+/** The owned table of a kind in which callers are most easily mistaken: that of the organisations if there is one. */
+export function lastTable({ tables }: OwnerKind): OwnedTable {
+  return tables.at(-1) ?? tables[0]
+}
+
+/** Two callers who own different rows of the table. */
+export function twoCallers({ callers }: OwnerKind, { by }: OwnedTable) {
+  const found = callers.flatMap(({ user, owns }) => {
+    const owner = owns[by]
+    return owner === null ? [] : [{ user, owner }]
+  })
+  const [attacker] = found
+  const victim = found.find(({ owner }) => owner !== attacker?.owner)
+  if (attacker === undefined || victim === undefined) throw new Error('The kind has only one owner.')
+  return { attacker, victim }
+}
+
 /** Creates and protects the tables of a kind, except `tasks`, which the migration has created. */
-export async function createOwnedTables({ admin }: Pick<OpenDatabase, 'admin'>, { tables }: OwnerKind) {
+export async function createOwnedTables(
+  { admin }: Pick<OpenDatabase, 'admin'>,
+  { tables }: Pick<OwnerKind, 'tables'>,
+) {
   for (const { name, owner, type, by } of tables) {
     if (name === 'tasks') continue
     await sql`
