@@ -12,7 +12,7 @@ export default defineConfig({
     include: [
       'test/**/*.long.test.ts',
       // More runs, statements and turns.
-      'test/db/fence/{gate,level,sign,checks/role}.test.ts',
+      'test/db/fence/{gate,injections,level,sign,checks/role}.test.ts',
       'test/security/{key-sets,outages,random-tokens}.test.ts',
       'test/server/{app/lifecycle,http/hang-up}.test.ts',
       'test/client/client.test.ts',

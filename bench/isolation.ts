@@ -29,6 +29,16 @@ console.table({
   'signed : the same statement on pg': speed('scoped, signed', 'pg, no isolation'),
   'plain : pg prepared by hand': speed('scoped, plain', 'pg prepared by hand, no isolation'),
   'signed : pg prepared by hand': speed('scoped, signed', 'pg prepared by hand, no isolation'),
+  'plain : the same statement on pg, uuid': speed('scoped, plain, uuid', 'pg, no isolation, uuid'),
+  'signed : the same statement on pg, uuid': speed('scoped, signed, uuid', 'pg, no isolation, uuid'),
+  'plain : pg prepared by hand, uuid': speed(
+    'scoped, plain, uuid',
+    'pg prepared by hand, no isolation, uuid',
+  ),
+  'signed : pg prepared by hand, uuid': speed(
+    'scoped, signed, uuid',
+    'pg prepared by hand, no isolation, uuid',
+  ),
   'plain : Kysely without isolation': speed('scoped, plain', 'Kysely, no isolation'),
   'signed : Kysely without isolation': speed('scoped, signed', 'Kysely, no isolation'),
   'plain : one by one': speed('scoped, plain', 'BEGIN, set_config, statement, COMMIT'),

@@ -92,24 +92,32 @@ async function createIdentityFunctions(db: AnyKysely): Promise<void> {
 
 /**
  * Convert an id to the type of an owner column. An id that is not exactly how PostgreSQL prints the value becomes null, so that two
- * ids never own the same rows.
+ * ids never own the same rows. The bodies use the id once, because PostgreSQL inlines them and would check its signature each time.
  */
 async function createConversions(db: AnyKysely): Promise<void> {
-  const integer = (type: 'integer' | 'bigint', least: string, greatest: string) => sql`
-    create or replace function trpc_bearer.as_${sql.raw(type)}(id text) returns ${sql.raw(type)}
-      language sql immutable parallel safe
-      return case when id operator(pg_catalog.~) '^(0|-?[1-9][0-9]{0,18})$' then
-        case when id::pg_catalog.numeric operator(pg_catalog.>=) ${sql.raw(least)}::pg_catalog.numeric
-          and id::pg_catalog.numeric operator(pg_catalog.<=) ${sql.raw(greatest)}::pg_catalog.numeric
-        then id::${sql.raw(type)} end end`
-  await integer('integer', '-2147483648', '2147483647').execute(db)
-  await integer('bigint', '-9223372036854775808', '9223372036854775807').execute(db)
-  await sql`
-    create or replace function trpc_bearer.as_uuid(id text) returns uuid
-      language sql immutable parallel safe
-      return case when id operator(pg_catalog.~) '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' then id::pg_catalog.uuid end`.execute(
-    db,
-  )
+  const patterns = {
+    integer: `0|${upTo('2147483647')}|-(?:${upTo('2147483648')})`,
+    bigint: `0|${upTo('9223372036854775807')}|-(?:${upTo('9223372036854775808')})`,
+    uuid: '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}',
+  }
+  for (const [type, pattern] of Object.entries(patterns)) {
+    await sql`
+      create or replace function trpc_bearer.as_${sql.raw(type)}(id text) returns ${sql.raw(type)}
+        language sql immutable parallel safe
+        return pg_catalog.substring(id, ${sql.lit(`^(?:${pattern})$`)})::${sql.raw(type === 'uuid' ? 'pg_catalog.uuid' : type)}`.execute(
+      db,
+    )
+  }
+}
+
+/** A regular expression for the whole numbers from 1 to the greatest, without leading zeros. */
+function upTo(greatest: string): string {
+  const rest = greatest.length - 1
+  const sameLength = Array.from(greatest, (digit, index) => {
+    const [least, most] = [index === 0 ? 1 : 0, Number(digit) - 1]
+    return most < least ? [] : `${greatest.slice(0, index)}[${least}-${most}][0-9]{${rest - index}}`
+  })
+  return [`[1-9][0-9]{0,${rest - 1}}`, ...sameLength.flat(), greatest].join('|')
 }
 
 /** The level `signed` has replaced some functions: those stay. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { inject } from 'vitest'
-import { openDatabase, setUpFence } from '../../db/index.js'
+import { type DatabaseOptions, openDatabase, setUpFence } from '../../db/index.js'
 import { emptyDatabase } from './database.js'
 import { migrateAll } from './migrate.js'
 import { runSql } from './run-sql.js'
@@ -50,6 +50,7 @@ export type Owned = Awaited<ReturnType<typeof ownedDatabase>>
 export async function openMigrated(
   { role, ownerUrl, serverUrl, server: login, administer }: Owned,
   secret?: string,
+  owners?: DatabaseOptions['owners'],
 ) {
   const owner = await openDatabase({ url: ownerUrl, role })
   await migrateAll(owner.admin, { role })
@@ -57,7 +58,7 @@ export async function openMigrated(
   await owner.close()
   // From PostgreSQL 16 on, an owner with CREATEROLE may not run all of it.
   await administer(...left)
-  return openDatabase({ url: serverUrl, role, fenceSecret: secret })
+  return openDatabase({ url: serverUrl, role, fenceSecret: secret, owners })
 }
 
 /** The fence report of the login that serves. */

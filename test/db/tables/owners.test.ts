@@ -137,6 +137,15 @@ describe.each(['plain', 'signed'] as const)('at the level %s', level => {
         else expect(seen).toContain('his')
       })
 
+      test('the identity is read once for each of the two policies', async () => {
+        const { rows } = await sql<Record<'QUERY PLAN', string>>`explain verbose select * from notes`.execute(
+          database.forUser(alice),
+        )
+        const plan = rows.map(row => row['QUERY PLAN']).join('\n')
+        const read = level === 'signed' ? 'trpc_bearer.user_id()' : `'app.user_id'`
+        expect(plan.split(read)).toHaveLength(3)
+      })
+
       test('an index serves the policy', async () => {
         await sql`
         insert into notes (owner, body) select ${alice}, 'many' from generate_series(1, 3000)`.execute(

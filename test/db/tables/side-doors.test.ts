@@ -1,125 +1,171 @@
+import { isDeepStrictEqual } from 'node:util'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { protectTable, shareTable } from '../../../db/index.js'
 import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
+import { isolationMutants } from '../../parts/isolation-mutants.js'
+import {
+  createOwnedTables,
+  lastTable,
+  type OwnerKind,
+  ownerKinds,
+  ownerKindsOfThisRun,
+  owners,
+  twoCallers,
+} from '../../parts/owner-kinds.js'
+import { someOf } from '../../parts/some-of.js'
 
-describe.each(kindsOfThisRun)('the keys of a table on %s', kind => {
+const isFull = ({ name }: OwnerKind) => name === 'text' || process.env.LONG_TESTS !== undefined
+/** In `npm test` every case with an owner that is a text, and a few with other owners. */
+const runs = kindsOfThisRun.flatMap(on =>
+  ownerKinds
+    .filter(kind => isFull(kind) || ownerKindsOfThisRun.includes(kind))
+    .map(kind => ({ on, kind, owner: kind.name })),
+)
+
+/** Breaches that show whether a row of another user exists. */
+const breaches = isolationMutants
+  .filter(({ name }) => /^the policy (were open|did not check)/.test(name))
+  .map(mutant => [mutant.name, mutant] as const)
+
+// Keys depend on the type of the column, not on whose value it holds.
+const keyRuns = runs.filter(({ kind }) => isFull(kind) || kind.name === 'uuid')
+
+describe.each(keyRuns)('the keys of a table on $on, owner: $owner', ({ on, kind }) => {
+  const { owner, type, by } = lastTable(kind)
+  const isText = type === 'text' || type.startsWith('varchar')
+  /** A statement or a message with the owner of this kind. */
+  const here = (text: string) =>
+    text.replaceAll(/\b(user_id|other|friend) text/g, `$1 ${type}`).replaceAll(/\buser_id\b/g, owner)
+  const some = <T extends readonly string[]>(cases: readonly T[]): readonly T[] => {
+    const fitting = cases.filter(([name = '']) => isText || !name.includes('Alice'))
+    return isFull(kind) ? fitting : someOf(fitting, 8)
+  }
+  const protect = (table: string) => protectTable(database.admin, table, { owner, by })
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   beforeAll(async () => {
-    database = await openTestDatabase(kind)
+    database = await openTestDatabase(on, { owners })
     await run(`create collation blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`)
   })
   afterAll(() => database[Symbol.asyncDispose]())
   beforeEach(async () => {
     await run('drop schema if exists door cascade')
     await run('create schema door')
-    await run('create table door.people (id text primary key)')
-    await run(`create table door.notes (user_id text, id int, body text, primary key (user_id, id))`)
-    await protectTable(database.admin, 'door.notes')
+    await run(`create table door.people (id ${type} primary key)`)
+    await run(
+      `create table door.notes (user_id text, id int, body text, other text, primary key (user_id, id))`,
+    )
+    await protect('door.notes')
   })
-  const run = (text: string) => sql.raw(text).execute(database.admin)
+  const run = (text: string) => sql.raw(here(text)).execute(database.admin)
 
-  test.each([
-    ['no column user_id', 'create table door.bad (id int)'],
-    ['only a view', 'create view door.bad as select * from tasks'],
-    [
-      'a user_id that treats Alice and alice as equal',
-      'create table door.bad (user_id text collate blind, id int)',
-    ],
-    ['a user_id that is truncated', 'create table door.bad (user_id name, id int)'],
-    [
-      'a parent table that shows its rows',
-      'create table door.base (body text); create table door.bad (user_id text) inherits (door.base)',
-    ],
-    [
-      'a parent several levels above that shows its rows',
-      `create table door.oldest (body text); create table door.between () inherits (door.oldest);
+  test.each(
+    some([
+      ['no column user_id', 'create table door.bad (id int)'],
+      ['only a view', 'create view door.bad as select * from tasks'],
+      [
+        'a user_id that treats Alice and alice as equal',
+        'create table door.bad (user_id text collate blind, id int)',
+      ],
+      ['a user_id that is truncated', 'create table door.bad (user_id name, id int)'],
+      [
+        'a parent table that shows its rows',
+        'create table door.base (body text); create table door.bad (user_id text) inherits (door.base)',
+      ],
+      [
+        'a parent several levels above that shows its rows',
+        `create table door.oldest (body text); create table door.between () inherits (door.oldest);
        alter table door.between enable row level security, force row level security;
        create table door.bad (user_id text) inherits (door.between)`,
-    ],
-    [
-      'an heir whose other parent shows its rows',
-      `create table door.bad (user_id text, id int); create table door.base (body text);
+      ],
+      [
+        'an heir whose other parent shows its rows',
+        `create table door.bad (user_id text, id int); create table door.base (body text);
        create table door.heir () inherits (door.bad, door.base)`,
-    ],
-  ])('are refused by protectTable if it has %s', async (_, statements) => {
+      ],
+    ]),
+  )('are refused by protectTable if it has %s', async (_, statements) => {
     for (const statement of statements.split('; ')) await run(statement)
-    await expect(protectTable(database.admin, 'door.bad')).rejects.toThrow('door.bad cannot be protected')
+    await expect(protect('door.bad')).rejects.toThrow('door.bad cannot be protected')
   })
 
-  test.each([
-    [
-      'a primary key',
-      'create table door.bad (user_id text, id int primary key)',
-      'bad_pkey',
-      'door.bad (user_id, id)',
-    ],
-    [
-      'a key over all users',
-      'create table door.bad (user_id text, id int unique)',
-      'bad_id_key',
-      'door.bad (user_id, id)',
-    ],
-    [
-      'a key over some rows of all users',
-      'create table door.bad (user_id text, id int, done bool); create unique index tells on door.bad (id) where done',
-      'tells',
-      'door.bad (user_id, id) where done',
-    ],
-    [
-      'a key on an expression',
-      'create table door.bad (user_id text, id int); create unique index tells on door.bad ((user_id || id))',
-      'tells',
-      'door.bad (user_id, (user_id || id))',
-    ],
-    [
-      'a key that only includes user_id',
-      'create table door.bad (user_id text, id int); create unique index tells on door.bad (id) include (user_id)',
-      'tells',
-      'door.bad (user_id, id)',
-    ],
-    [
-      'a key that treats Alice and alice as equal',
-      'create table door.bad (user_id text, id int); create unique index tells on door.bad (user_id collate blind, id)',
-      'tells',
-      'door.bad (user_id, id)',
-    ],
-    [
-      'a key of the user_id alone that treats Alice and alice as equal',
-      'create table door.bad (user_id text, id int); create unique index tells on door.bad (user_id collate blind)',
-      'tells',
-      'door.bad (user_id)',
-    ],
-    [
-      'a partition with its own key',
-      `create table door.bad (user_id text, id int) partition by range (id);
+  test.each(
+    some([
+      [
+        'a primary key',
+        'create table door.bad (user_id text, id int primary key)',
+        'bad_pkey',
+        'door.bad (user_id, id)',
+      ],
+      [
+        'a key over all users',
+        'create table door.bad (user_id text, id int unique)',
+        'bad_id_key',
+        'door.bad (user_id, id)',
+      ],
+      [
+        'a key over some rows of all users',
+        'create table door.bad (user_id text, id int, done bool); create unique index tells on door.bad (id) where done',
+        'tells',
+        'door.bad (user_id, id) where done',
+      ],
+      [
+        'a key on an expression',
+        'create table door.bad (user_id text, id int); create unique index tells on door.bad ((user_id::text || id))',
+        'tells',
+        'door.bad (user_id, (user_id || id))',
+      ],
+      [
+        'a key that only includes user_id',
+        'create table door.bad (user_id text, id int); create unique index tells on door.bad (id) include (user_id)',
+        'tells',
+        'door.bad (user_id, id)',
+      ],
+      [
+        'a key that treats Alice and alice as equal',
+        'create table door.bad (user_id text, id int); create unique index tells on door.bad (user_id collate blind, id)',
+        'tells',
+        'door.bad (user_id, id)',
+      ],
+      [
+        'a key of the user_id alone that treats Alice and alice as equal',
+        'create table door.bad (user_id text, id int); create unique index tells on door.bad (user_id collate blind)',
+        'tells',
+        'door.bad (user_id)',
+      ],
+      [
+        'a partition with its own key',
+        `create table door.bad (user_id text, id int) partition by range (id);
        create table door.part partition of door.bad for values from (1) to (9);
        create unique index tells on door.part (id)`,
-      'tells',
-      'door.part (user_id, id)',
-    ],
-    [
-      'an inheriting table with its own key',
-      'create table door.bad (user_id text, id int); create table door.heir (unique (id)) inherits (door.bad)',
-      'heir_id_key',
-      'door.heir (user_id, id)',
-    ],
-  ])('have a note, and protectTable accepts them: %s', async (_, statements, key, better) => {
+        'tells',
+        'door.part (user_id, id)',
+      ],
+      [
+        'an inheriting table with its own key',
+        'create table door.bad (user_id text, id int); create table door.heir (unique (id)) inherits (door.bad)',
+        'heir_id_key',
+        'door.heir (user_id, id)',
+      ],
+    ]),
+  )('have a note, and protectTable accepts them: %s', async (_, statements, key, better) => {
     for (const statement of statements.split('; ')) await run(statement)
-    await protectTable(database.admin, 'door.bad')
+    await protect('door.bad')
     const { gaps, notes } = await database.fence()
     expect(gaps).toEqual([])
     expect(notes).toEqual([
       {
         object: 'door.bad',
-        problem: `its key door.${key} does not start with user_id, so a caller can find out whether a value exists in somebody's row`,
+        problem: `its key door.${here(key)} does not start with ${owner}, so a caller can find out whether a value exists in somebody's row`,
         fix: expect.stringContaining(
           '-- no problem if nobody can guess the values (random ids); else use instead: ',
         ),
       },
     ])
     const [, instead = ''] = notes[0]?.fix.split(' use instead: ') ?? []
-    expect(instead.replaceAll(/::text|^create unique index concurrently on |;$/g, '')).toBe(better)
+    const plain = (text: string) =>
+      text.replaceAll(/::text|^create unique index concurrently on |;$/g, '').replaceAll(`(${owner})`, owner)
+    expect(plain(instead)).toBe(plain(here(better)))
     await run(instead)
     expect((await database.fence()).notes).toEqual(notes)
   })
@@ -127,31 +173,33 @@ describe.each(kindsOfThisRun)('the keys of a table on %s', kind => {
   test('have a note, and protectTable accepts them: a key of a partitioned table', async () => {
     await run('create table door.bad (user_id text, id int primary key) partition by list (id)')
     await run('create table door.part partition of door.bad default')
-    await protectTable(database.admin, 'door.bad')
+    await protect('door.bad')
     const { gaps, notes } = await database.fence()
     expect(gaps).toEqual([])
     expect(notes).toEqual([
       expect.objectContaining({ problem: expect.stringContaining('its key door.bad_pkey') }),
     ])
     const [, instead = ''] = notes[0]?.fix.split(' use instead: ') ?? []
-    expect(instead).toBe('create unique index on door.bad (user_id, id);')
+    expect(instead).toBe(here('create unique index on door.bad (user_id, id);'))
     await run(instead)
   })
 
-  test.each([
-    [
-      'to rows of other users',
-      'create table door.bad (user_id text, id int, other text, constraint tells foreign key (other, id) references door.notes (user_id, id))',
-      'door.notes',
-    ],
-    [
-      'to a table that callers may not read',
-      'create table door.bad (user_id text, friend text constraint tells references door.people)',
-      'door.people',
-    ],
-  ])('have a note, and protectTable accepts them: a foreign key %s', async (_, statement, target) => {
+  test.each(
+    some([
+      [
+        'to rows of other users',
+        'create table door.bad (user_id text, id int, other text, constraint tells foreign key (other, id) references door.notes (user_id, id))',
+        'door.notes',
+      ],
+      [
+        'to a table that callers may not read',
+        'create table door.bad (user_id text, friend text constraint tells references door.people)',
+        'door.people',
+      ],
+    ]),
+  )('have a note, and protectTable accepts them: a foreign key %s', async (_, statement, target) => {
     await run(statement)
-    await protectTable(database.admin, 'door.bad')
+    await protect('door.bad')
     expect(await database.fence()).toMatchObject({
       gaps: [],
       notes: [
@@ -177,18 +225,20 @@ describe.each(kindsOfThisRun)('the keys of a table on %s', kind => {
     await run('create unique index on door.good (user_id, lower(colour))')
     await run('create unique index on door.half (user_id, note) where done')
     await run('alter table door.half add exclude using hash (user_id with =)')
-    await protectTable(database.admin, 'door.good')
+    await protect('door.good')
     expect(await database.fence()).toMatchObject({ gaps: [], notes: [] })
   })
 
-  test.each([
-    ['a unique key', 'create unique index on door.notes (body)', 'its key'],
-    [
-      'a foreign key',
-      'alter table door.notes add constraint known foreign key (body) references door.people',
-      'its foreign key known',
-    ],
-  ])('are checked again: %s that was added later has a note', async (_, statement, problem) => {
+  test.each(
+    some([
+      ['a unique key', 'create unique index on door.notes (body)', 'its key'],
+      [
+        'a foreign key',
+        'alter table door.notes add constraint known foreign key (other) references door.people',
+        'its foreign key known',
+      ],
+    ]),
+  )('are checked again: %s that was added later has a note', async (_, statement, problem) => {
     expect((await database.fence()).notes).toEqual([])
     await run(statement)
     expect(await database.fence()).toMatchObject({
@@ -225,25 +275,38 @@ test('an exclusion constraint across users has a note, one within the own rows d
   expect(await database.fence()).toMatchObject({ gaps: [], notes: [] })
 })
 
-describe.each(kindsOfThisRun)("another user's row on %s", kind => {
+describe.each(runs)("another user's row on $on, owner: $owner", ({ on, kind }) => {
+  const table = lastTable(kind)
+  const { attacker, victim } = twoCallers(kind, table)
   const there = '11111111-1111-1111-1111-111111111111'
   const missing = '22222222-2222-2222-2222-222222222222'
   let database: Awaited<ReturnType<typeof openTestDatabase>>
   beforeAll(async () => {
-    database = await openTestDatabase(kind)
+    database = await openTestDatabase(on, { owners })
+    await createOwnedTables(database, { tables: [table] })
   })
   afterAll(() => database[Symbol.asyncDispose]())
   beforeEach(async () => {
-    await database.admin.deleteFrom('tasks').execute()
-    await database.forUser('bob').insertInto('tasks').values({ id: there, title: 'his' }).execute()
-    await database
-      .forUser('alice')
-      .insertInto('tasks')
-      .values({ id: crypto.randomUUID(), title: '1' })
-      .execute()
+    await sql`delete from ${sql.table(table.name)}`.execute(database.admin)
+    await add(victim, there, 'his')
+    await add(attacker, crypto.randomUUID(), '1')
   })
-
-  test.each([
+  const add = ({ user }: typeof attacker, id: string, title: string) =>
+    sql`insert into ${sql.table(table.name)} (id, title) values (${id}, ${title})`.execute(
+      database.forUser(user),
+    )
+  const answer = (text: string, id: string) =>
+    sql
+      .raw(
+        text
+          .replaceAll('tasks', table.name)
+          .replaceAll('user_id', table.owner)
+          .replaceAll("'bob'", `'${victim.owner}'::${table.type}`)
+          .replaceAll('ID', id),
+      )
+      .execute(database.forUser(attacker.user))
+      .catch(({ code, message, detail, constraint }) => ({ code, message, detail, constraint }))
+  const statements = [
     "insert into tasks (user_id, id, title) values ('bob', 'ID', 'x')",
     "insert into tasks (user_id, id, title) values ('bob', 'ID', 'x') on conflict do nothing",
     "insert into tasks (user_id, id, title) values ('bob', 'ID', 'x') on conflict (user_id, id) do update set title = 'x'",
@@ -257,14 +320,27 @@ describe.each(kindsOfThisRun)("another user's row on %s", kind => {
     "select title::int from tasks where id = 'ID'",
     "select 1 / (length(title) - 3) from tasks where id = 'ID' for update",
     "insert into tasks (id, title) select id, title from tasks where id = 'ID'",
-  ])('looks the same as a missing row to: %s', async text => {
-    const answer = (id: string) =>
-      sql
-        .raw(text.replaceAll('ID', id))
-        .execute(database.forUser('alice'))
-        .catch(({ code, message, detail, constraint }) => ({ code, message, detail, constraint }))
-    expect(await answer(there)).toEqual(await answer(missing))
-    const titles = await database.admin.selectFrom('tasks').select('title').orderBy('title').execute()
-    expect(titles).toEqual([{ title: '1' }, { title: 'his' }])
+  ]
+
+  test.each(isFull(kind) ? statements : someOf(statements, 4))(
+    'looks the same as a missing row to: %s',
+    async text => {
+      expect(await answer(text, there)).toEqual(await answer(text, missing))
+      const { rows } = await sql`select title from ${sql.table(table.name)} order by title`.execute(
+        database.admin,
+      )
+      expect(rows).toEqual([{ title: '1' }, { title: 'his' }])
+    },
+  )
+
+  test.each(breaches)('the test above would fail if %s', async (_, { breach }) => {
+    await breach(database, { ...kind, tables: [table] })
+    const differing: string[] = []
+    for (const text of statements) {
+      const isSame = isDeepStrictEqual(await answer(text, there), await answer(text, missing))
+      if (!isSame) differing.push(text)
+    }
+    await protectTable(database.admin, table.name, table)
+    expect(differing).not.toEqual([])
   })
 })
