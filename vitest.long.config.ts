@@ -2,8 +2,8 @@ import { defineConfig } from 'vitest/config'
 import config from './vitest.config.js'
 
 /**
- * `npm run test:long`: the `*.long.test.ts` files, and those that try more here than in `npm test`. Needs PgBouncer (Debian's
- * package) and some minutes.
+ * `npm run test:long`: the `*.long.test.ts` files, and those that try more here than in `npm test`. Needs PgBouncer and Chromium
+ * (Debian's packages), and some minutes.
  */
 export default defineConfig({
   ...config,

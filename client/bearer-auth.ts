@@ -2,20 +2,31 @@ import { TRPCClientError, type TRPCLink } from '@trpc/client'
 import type { AnyTRPCRouter } from '@trpc/server'
 import { observable } from '@trpc/server/observable'
 import { callHook } from '../shared/error-handling.js'
+import { type GetToken, type Subscribe, type TokenFacts, TokenKeeper } from './token-keeper.js'
 
 /** Options of {@link bearerAuth}. */
 export interface BearerAuthOptions {
   /**
-   * Returns a JWT (Better Auth: `authClient.token()`), or null, undefined or '' if nobody is signed in. It is called if there is
-   * no token in memory, 30 seconds before the token expires, and once after an UNAUTHORIZED; never twice at once. A value
-   * that is not a token (RFC 6750) fails the call.
+   * Returns a JWT (Better Auth: `betterAuthToken(authClient)`), or null, undefined or '' if nobody is signed in. It is called if there is
+   * no token in memory, 30 seconds before the token expires (after two thirds of a life under 90 seconds), and once after an
+   * UNAUTHORIZED; never twice at once. Anything else that it returns, and no answer within 30 seconds, fails the call.
    */
-  getToken: () => Promise<string | null | undefined> | string | null | undefined
+  getToken: GetToken
   /**
    * Called when the API refuses the caller and a new token does not help, and when a new token is of another person: show the
    * sign-in. If it throws, the error goes to `console.error`.
    */
   onSignedOut?: (() => void) | undefined
+  /**
+   * Tells when the session changes, in this tab or in another: the token of the former session is then forgotten, and if the user has
+   * changed, running calls fail. @default `getToken.subscribe`, which `betterAuthToken` provides
+   */
+  subscribe?: Subscribe | undefined
+  /**
+   * Keep the token between calls. On a server one client may serve several people, so each call asks `getToken`, and calls of different
+   * people are not sent in one batch. @default true in a browser and in React Native, false elsewhere
+   */
+  cache?: boolean | undefined
 }
 
 /** What {@link bearerAuth} returns. */
@@ -27,19 +38,21 @@ export interface BearerAuth {
    * is sent without a token, because it is not known who made the call.
    */
   headers: (options?: HeadersOptions) => Promise<Record<string, string>>
-  /** Forgets the token. Call it when the user signs out. */
+  /** Forgets the token, and fails the calls that run with it. Call it when the user signs out. */
   clear: () => void
+  /** The token is kept between calls, so that calls can be sent in batches. */
+  cache: boolean
 }
 
 /**
- * Cause of the error of a call whose new token is of another person than the one before. Another tab with the same cookies may
- * have signed somebody else in, and the call must not continue as them.
+ * Cause of the error of a call that ran while its user signed out or somebody else signed in, perhaps in another tab. The API may have
+ * run it. It is not repeated as the new user.
  */
 export class UserChangedError extends Error {
   override name = 'UserChangedError'
 
   constructor() {
-    super('Somebody else has signed in. Reload the page, or call auth.clear() before the next call.')
+    super('The user has signed out or changed while the call was running. It was not repeated.')
   }
 }
 
@@ -50,26 +63,28 @@ interface Operation {
 /** tRPC's links call `headers` with one operation or with those of a batch. */
 type HeadersOptions = { op: Operation } | { opList: readonly Operation[] }
 
-interface CachedToken {
-  token: string
-  /** Milliseconds since the epoch. */
-  renewAt: number
-}
-
-const renewBeforeMs = 30_000
 /** Key of the call's number in the operation's context: not a secret, and it survives a deep copy. */
 const callNumber = 'trpc-bearer.call'
-/** `b64token` (RFC 6750 section 2.1). */
-const tokenPattern = /^[\w\-.~+/]+=*$/
+/** How long to wait for a token that is not valid yet, because the clock of the issuer is ahead of the clock of the API. */
+const notYetValidMs = [1_000, 2_000, 4_000, 8_000]
 
 let lastNumber = 0
 
+type CallError = TRPCClientError<AnyTRPCRouter>
+
 /** State of a running call. It is not kept in the operation, because tRPC's `loggerLink` prints that. */
 interface Call {
-  /** The token of the last attempt. */
-  token: string | null
+  /** Sent in the last attempt. */
+  sent: TokenFacts | null
   /** True until the call is sent with its token. */
   isWaiting: boolean
+  /** Ends it because its user has changed. */
+  leave: () => void
+}
+
+/** On a server there is neither a window nor React Native. */
+function isOneUser(): boolean {
+  return 'window' in globalThis || Reflect.get(globalThis, 'navigator')?.product === 'ReactNative'
 }
 
 /**
@@ -82,62 +97,69 @@ interface Call {
  *   links: [auth.link, httpBatchLink({ url, transformer, headers: auth.headers })],
  * })
  */
-export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): BearerAuth {
-  let cached: CachedToken | null = null
-  let pending: Promise<string | null> | null = null
-  /** Grows at each sign-out. Calls with a lower number must not continue as the next user. */
-  let firstNumber = ++lastNumber
+export function bearerAuth({
+  getToken,
+  onSignedOut,
+  subscribe = getToken.subscribe,
+  cache = isOneUser(),
+}: BearerAuthOptions): BearerAuth {
+  const tokens = new TokenKeeper(getToken, cache)
+  const calls = new Map<number, Call>()
   let isLinked = false
+  /** Grows when the user changes. */
+  let epoch = 0
   let signedOut = false
   let lastRefused: string | null = null
   /** Whose token was sent, until the sign-out is reported. */
   let person: string | undefined
-  const calls = new Map<number, Call>()
-
-  const isCurrent = (number: number) => number > firstNumber
-
-  const fetchToken = async (): Promise<string | null> => {
-    const before = firstNumber
-    const token = (await getToken()) || null
-    if (before !== firstNumber) return null
-    if (token !== null) assertToken(token)
-    const next = token === null ? undefined : personOf(token)
-    if (person !== undefined && next !== undefined && person !== next) {
-      clear()
-      reportSignedOut()
-      throw new UserChangedError()
-    }
-    person = next ?? person
-    cached = token === null ? null : { token, renewAt: expiryOf(token) - renewBeforeMs }
-    return token
-  }
-
-  const currentToken = async (): Promise<string | null> => {
-    if (cached !== null && Date.now() < cached.renewAt) return cached.token
-    if (pending !== null) return pending
-    const fetching = fetchToken().finally(() => {
-      if (pending === fetching) pending = null
-    })
-    pending = fetching
-    return fetching
-  }
-
-  const forget = (token: string | null) => {
-    if (cached?.token === token) cached = null
-  }
+  /** The user of the session that `subscribe` watches. Undefined before its first report. */
+  let sessionUser: string | null | undefined
+  let isWatching = false
 
   const clear = () => {
-    cached = null
-    pending = null
+    epoch++
+    tokens.clear()
     signedOut = false
     lastRefused = null
     person = undefined
-    firstNumber = ++lastNumber
+    const running = [...calls.values()]
+    calls.clear()
+    for (const call of running) call.leave()
+  }
+
+  const watch = () => {
+    if (!cache || isWatching || subscribe === undefined) return
+    isWatching = true
+    subscribe(userId => {
+      const before = sessionUser
+      sessionUser = userId
+      if (before !== undefined && before !== null && before !== userId) return clear()
+      // The same user may have another role now, or another organisation. Before the first report the token may be of somebody else.
+      const isFirst = before === undefined
+      if (!isFirst || (tokens.kept !== null && tokens.kept.subject !== userId)) tokens.clear()
+    })
+  }
+
+  const currentToken = async (): Promise<TokenFacts | null> => {
+    watch()
+    const before = epoch
+    const facts = await tokens.current()
+    // It is the token of a former user.
+    if (before !== epoch) return null
+    if (!cache || facts?.person === undefined) return facts
+    if (person !== undefined && person !== facts.person) {
+      clear()
+      // With `subscribe` the page follows the session by itself.
+      if (subscribe === undefined) reportSignedOut()
+      throw new UserChangedError()
+    }
+    person = facts.person
+    return facts
   }
 
   /** Once, until a call is answered again. */
   const reportSignedOut = () => {
-    const isFirst = !signedOut
+    const isFirst = !signedOut || !cache
     person = undefined
     if (isFirst)
       callHook(
@@ -149,25 +171,15 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
   }
 
   const headers: BearerAuth['headers'] = async options => {
-    const current = await currentToken()
     const ops = options === undefined ? [] : 'opList' in options ? options.opList : [options.op]
     const numbers = ops.map(numberOf)
-    // If one operation belongs to a former user, the whole batch is sent without a token; the current user's calls are retried.
-    const maySendToken = numbers.every(number => (number === undefined ? !isLinked : isCurrent(number)))
-    const token = maySendToken ? current : null
-    for (const number of numbers) {
-      const call = number === undefined ? undefined : calls.get(number)
-      if (call !== undefined) Object.assign(call, { token, isWaiting: false })
-    }
-    const header: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` }
+    // It is not known who made a call without a number, and calls of a former user are no longer in the list.
+    if (isLinked && numbers.some(number => number === undefined || !calls.has(number))) return {}
+    const batch = numbers.flatMap(number => calls.get(number ?? 0) ?? [])
+    const facts = batch.length === 0 ? await currentToken() : tokenOfBatch(batch)
+    for (const call of batch) Object.assign(call, { sent: facts, isWaiting: false })
+    const header: Record<string, string> = facts === null ? {} : { authorization: `Bearer ${facts.token}` }
     return header
-  }
-
-  /** True if the call may be repeated: the user is the same and there is a token. */
-  const renew = async (number: number, refused: string | null): Promise<boolean> => {
-    if (!isCurrent(number)) return false
-    forget(refused)
-    return (await currentToken()) !== null && isCurrent(number)
   }
 
   const link: BearerAuth['link'] = () => {
@@ -175,76 +187,107 @@ export function bearerAuth({ getToken, onSignedOut }: BearerAuthOptions): Bearer
     return ({ op, next }) =>
       observable(observer => {
         const number = ++lastNumber
-        const call: Call = { token: null, isWaiting: true }
+        const call: Call = { sent: null, isWaiting: true, leave: () => {} }
         calls.set(number, call)
         // Copied, because callers may pass one context object to several calls.
         const ownOp = { ...op, context: { ...op.context, [callNumber]: number } }
+        const waits = [...notYetValidMs]
+        let timer: ReturnType<typeof setTimeout> | undefined
         let subscription = { unsubscribe() {} }
         let closed = false
         const close = () => {
           closed = true
           calls.delete(number)
+          clearTimeout(timer)
           op.signal?.removeEventListener('abort', abort)
           subscription.unsubscribe()
         }
-        const fail = (error: Parameters<typeof observer.error>[0]) => {
+        const fail = (error: CallError) => {
           // The response in it has the URL with the inputs of the whole batch, and console.error would print it.
           Object.defineProperty(error, 'meta', { enumerable: false })
           if (!closed) observer.error(error)
           closed = true
         }
-        const failSignedOut = (error: Parameters<typeof observer.error>[0]) => {
-          if (!isCurrent(number)) return fail(error)
-          lastRefused = call.token
+        call.leave = () => {
+          // A call without a token is nobody's: it goes on, and is not renewed.
+          if (!call.isWaiting && call.sent === null) return
+          fail(TRPCClientError.from(new UserChangedError()))
+          close()
+        }
+        const failSignedOut = (error: CallError) => {
+          if (!calls.has(number)) return fail(error)
+          lastRefused = call.sent?.token ?? null
           fail(error)
           reportSignedOut()
         }
         // After a call is sent, the terminating link handles its signal.
         const abort = () => {
-          if (call.isWaiting)
-            fail(
-              TRPCClientError.from(
-                new DOMException('The call was aborted while it waited for a token.', 'AbortError'),
-              ),
-            )
+          if (!call.isWaiting) return
+          const error = new Error('The call was aborted while it waited for a token.')
+          fail(TRPCClientError.from(Object.assign(error, { name: 'AbortError' })))
+          close()
         }
-        const attempt = (mayRenew: boolean) => {
+        let mayRenew = true
+        const attempt = (refusal: CallError | null) => {
+          call.isWaiting = true
+          currentToken().then(
+            facts => {
+              if (closed) return
+              if (refusal !== null && facts === null) return failSignedOut(refusal)
+              if (isOtherPerson(call.sent, facts)) return fail(TRPCClientError.from(new UserChangedError()))
+              call.sent = facts
+              send()
+            },
+            // getToken failed, so it is not known whether the user is signed out.
+            cause => fail(TRPCClientError.from(cause)),
+          )
+        }
+        const send = () => {
           subscription = next(ownOp).subscribe({
             next(value) {
-              if (call.token && call.token !== lastRefused) signedOut = false
+              if (call.sent !== null && call.sent.token !== lastRefused) signedOut = false
               observer.next(value)
             },
             error(error) {
               if (dataField(error, 'code') !== 'UNAUTHORIZED') return fail(error)
-              const isRevoked = dataField(error, 'reason') === 'revoked'
-              if (isRevoked) forget(call.token)
-              if (!mayRenew || isRevoked) return failSignedOut(error)
-              call.isWaiting = true
-              renew(number, call.token).then(
-                renewed => {
-                  if (closed) return
-                  if (renewed) attempt(false)
-                  else failSignedOut(error)
-                },
-                // getToken failed, so it is not known whether the user is signed out.
-                cause => fail(TRPCClientError.from(cause)),
-              )
+              const reason = dataField(error, 'reason')
+              if (reason === 'not_yet_valid') return retryLater(error)
+              tokens.forget(call.sent?.token)
+              if (!mayRenew || reason === 'revoked' || !calls.has(number)) return failSignedOut(error)
+              mayRenew = false
+              attempt(error)
             },
             complete: () => observer.complete(),
           })
         }
+        const retryLater = (refusal: CallError) => {
+          const wait = waits.shift()
+          if (wait === undefined || !calls.has(number)) return fail(refusal)
+          call.isWaiting = true
+          timer = setTimeout(() => attempt(refusal), wait)
+        }
         op.signal?.addEventListener('abort', abort)
         if (op.signal?.aborted) abort()
-        else attempt(true)
+        else attempt(null)
         return close
       })
   }
 
-  return {
-    link,
-    headers,
-    clear,
-  }
+  return { link, headers, clear, cache }
+}
+
+/** False if one of the tokens does not say whose it is. */
+const isOtherPerson = (before: TokenFacts | null, now: TokenFacts | null) =>
+  before?.person !== undefined && now?.person !== undefined && before.person !== now.person
+
+/** Calls that were made at the same time may have different tokens of one person: then the newest is sent. */
+function tokenOfBatch(batch: readonly Call[]): TokenFacts | null {
+  const sent = batch.flatMap(call => call.sent ?? [])
+  const newest = sent.at(-1) ?? null
+  const isOneToken = sent.every(({ token }) => token === newest?.token)
+  const isOnePerson = sent.every(({ person }) => person !== undefined && person === newest?.person)
+  if (isOneToken || isOnePerson) return newest
+  throw new Error('A batch has calls of different people. On a server use httpLink instead of httpBatchLink.')
 }
 
 function numberOf({ context }: Operation): number | undefined {
@@ -252,38 +295,7 @@ function numberOf({ context }: Operation): number | undefined {
   return typeof number === 'number' ? number : undefined
 }
 
-/** The error does not quote the value: a part of it may be a token. */
-function assertToken(token: unknown): void {
-  if (typeof token === 'string' && tokenPattern.test(token)) return
-  throw new TypeError(
-    'getToken returned something that is not a token (RFC 6750). Return the JWT alone, without "Bearer", or null if nobody is signed in.',
-  )
-}
-
 function dataField(error: unknown, key: 'code' | 'reason'): unknown {
   const data: unknown = error instanceof TRPCClientError ? error.data : undefined
   return typeof data === 'object' && data !== null ? Reflect.get(data, key) : undefined
-}
-
-/** The claims of a JWT; empty if they cannot be read. The client does not verify the token: the API does. */
-function claimsOf(token: string): { exp?: unknown; iss?: unknown; sub?: unknown } {
-  try {
-    const [, payload = ''] = token.split('.')
-    const claims: unknown = JSON.parse(atob(payload.replaceAll('-', '+').replaceAll('_', '/')))
-    return typeof claims === 'object' && claims !== null ? claims : {}
-  } catch {
-    return {}
-  }
-}
-
-/** When a JWT expires (`exp`, RFC 7519 section 4.1.4), in milliseconds since the epoch; Infinity if unknown. */
-function expiryOf(token: string): number {
-  const { exp } = claimsOf(token)
-  return typeof exp === 'number' ? exp * 1000 : Number.POSITIVE_INFINITY
-}
-
-/** Equal for tokens of one person. Undefined if the token does not say whose it is. */
-function personOf(token: string): string | undefined {
-  const { iss, sub } = claimsOf(token)
-  return typeof sub === 'string' ? JSON.stringify([iss, sub]) : undefined
 }

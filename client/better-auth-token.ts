@@ -1,19 +1,34 @@
+import type { GetToken } from './token-keeper.js'
+
 /** The answer of `authClient.token()` (Better Auth's `jwtClient` plugin). */
 interface TokenAnswer {
   data: { token: string } | null
   error: { status: number; statusText: string } | null
 }
 
+/** What is used of Better Auth's client. */
+interface AuthClient {
+  token: () => Promise<TokenAnswer>
+  $store?: { atoms: Record<string, SessionAtom | undefined> } | undefined
+}
+
+/** The nanostores atom behind `useSession`. Better Auth keeps it the same in all tabs. */
+interface SessionAtom {
+  subscribe(listen: (value: unknown) => void): () => void
+}
+
 /**
  * The `getToken` for Better Auth. It returns null if there is no session (401), and throws if the server does not answer or
- * sends anything else, so that an outage is not a sign-out.
+ * sends anything else, so that an outage is not a sign-out. It watches the client's session: if somebody signs out or in, in any tab, the
+ * former user's token is forgotten.
  *
+ * @param authClient Better Auth's client with the plugin `jwtClient`, or an object with its own `token`
  * @example
- * createClient({ url, getToken: betterAuthToken(() => authClient.token()) })
+ * createClient({ url, getToken: betterAuthToken(authClient) })
  */
-export function betterAuthToken(ask: () => Promise<TokenAnswer>): () => Promise<string | null> {
-  return async () => {
-    const { data, error } = await ask()
+export function betterAuthToken(authClient: AuthClient): GetToken & (() => Promise<string | null>) {
+  const getToken = async () => {
+    const { data, error } = await authClient.token()
     // A proxy may answer 200 with a page of its own, whatever the types say.
     const token: unknown = data?.token
     if (typeof token === 'string' && token !== '') return token
@@ -23,4 +38,18 @@ export function betterAuthToken(ask: () => Promise<TokenAnswer>): () => Promise<
       `Better Auth returned no token (${answer}). Check that its server runs and has the jwt plugin, and that no proxy answers in its place.`,
     )
   }
+  const session = authClient.$store?.atoms.session
+  if (session === undefined) return getToken
+  return Object.assign(getToken, {
+    subscribe(report: (userId: string | null) => void) {
+      let last: unknown
+      return session.subscribe(value => {
+        const { data, error, isPending } = { data: null, error: null, isPending: false, ...Object(value) }
+        const isUnknown = isPending || (error !== null && error.status !== 401)
+        if (isUnknown || data === last) return
+        last = data
+        report(data?.user?.id ?? null)
+      })
+    },
+  })
 }

@@ -1,6 +1,7 @@
 import {
   createTRPCClient,
   httpBatchLink,
+  httpLink,
   splitLink,
   type TRPCClient,
   TRPCClientError,
@@ -13,7 +14,7 @@ import { type BearerAuth, type BearerAuthOptions, bearerAuth } from './bearer-au
 import { checkedFetch } from './checked-fetch.js'
 
 interface Endpoint {
-  /** URL of the procedures, such as `https://api.example.com/trpc`. */
+  /** URL of the procedures, such as `https://api.example.com/trpc`, or a path on the page's own origin, such as `/api/trpc`. */
   url: string
   /** @default the global fetch */
   fetch?: typeof globalThis.fetch | undefined
@@ -21,14 +22,18 @@ interface Endpoint {
 
 /** Options of {@link createClient}: `getToken`, or your own `auth`, so that you can call `auth.clear()` at a sign-out. */
 export type ClientOptions = Endpoint &
-  ((BearerAuthOptions & { auth?: never }) | { auth: BearerAuth; getToken?: never; onSignedOut?: never })
+  (
+    | (BearerAuthOptions & { auth?: never })
+    | ({ auth: BearerAuth } & { [Option in keyof BearerAuthOptions]?: never })
+  )
 
 /**
- * A typed client of the API. It gets, sends and renews the token, and batches calls within the server's limits. Errors are
- * typed: `error.data.reason` and `error.data.fields`.
+ * A typed client of the API. It gets, sends and renews the token, and batches calls within the server's limits; on a server, where
+ * one client may serve several people, it sends each call alone. Errors are typed: `error.data.reason` and `error.data.fields`.
  *
+ * @throws TypeError if `url` is neither an http(s) URL nor a path that a page can resolve
  * @example
- * const auth = bearerAuth({ getToken: betterAuthToken(() => authClient.token()) })
+ * const auth = bearerAuth({ getToken: betterAuthToken(authClient) })
  * const api = createClient({ url: 'http://127.0.0.1:4000/trpc', auth })
  * const { items } = await api.tasks.list.query()
  *
@@ -36,32 +41,41 @@ export type ClientOptions = Endpoint &
  * const api = createClient<typeof yourRouter>({ url, getToken })
  */
 export function createClient<TRouter extends AnyTRPCRouter = AppRouter>({
-  url,
+  url: givenUrl,
   fetch: givenFetch,
   ...options
 }: ClientOptions): TRPCClient<TRouter> {
   const auth = options.auth ?? bearerAuth(options)
-  const fetch = checkedFetch(givenFetch)
-  const batch = (maxItems: number) =>
-    httpBatchLink<AppRouter>({
-      url,
-      fetch,
-      transformer,
-      headers: auth.headers,
-      maxItems,
-      maxURLLength: 8_000,
-    })
+  const common = {
+    url: absoluteUrl(givenUrl),
+    fetch: checkedFetch(givenFetch),
+    transformer,
+    headers: auth.headers,
+  }
+  const batch = (maxItems: number) => httpBatchLink<AppRouter>({ ...common, maxItems, maxURLLength: 8_000 })
   const links: TRPCLink<AppRouter>[] = [
     auth.link as TRPCLink<AppRouter>,
-    splitLink({
-      condition: ({ type }) => type === 'mutation',
-      // 15 of the largest tasks, with every character escaped, fit into a body of 1 MB.
-      true: batch(15),
-      false: batch(50),
-    }),
+    auth.cache
+      ? splitLink({
+          condition: ({ type }) => type === 'mutation',
+          // 15 of the largest tasks, with every character escaped, fit into a body of 1 MB.
+          true: batch(15),
+          false: batch(50),
+        })
+      : httpLink<AppRouter>(common),
   ]
   // TypeScript cannot check that a generic router has our transformer.
   return createTRPCClient<TRouter>({ links: links as TRPCLink<AnyTRPCRouter>[] as TRPCLink<TRouter>[] })
+}
+
+function absoluteUrl(url: string): string {
+  try {
+    const { protocol, href } = new URL(url, Reflect.get(globalThis, 'location')?.href)
+    if (protocol === 'http:' || protocol === 'https:') return href
+  } catch {}
+  throw new TypeError(
+    `url: ${JSON.stringify(url)} is not the URL of an API. Use http://127.0.0.1:4000/trpc, or in a page a path such as /api/trpc.`,
+  )
 }
 
 /**

@@ -6,7 +6,7 @@ import { bearerAuth, betterAuthToken, createClient } from 'trpc-bearer/client'
 export function connect(authUrl: string, apiUrl: string) {
   const authClient = createAuthClient({ baseURL: authUrl, plugins: [jwtClient()] })
   const auth = bearerAuth({
-    getToken: betterAuthToken(() => authClient.token()),
+    getToken: betterAuthToken(authClient),
     onSignedOut: () => console.log('Signed out: show the sign-in page.'),
   })
   const api = createClient({ url: `${apiUrl}/trpc`, auth })

@@ -21,6 +21,7 @@ if (error) throw new Error(`The sign-up failed: ${error.status} ${error.message}
 const headers = { cookie: cookies.map(cookie => cookie.split(';')[0]).join('; ') }
 export const api = createClient({
   url: `${origin}/trpc`,
-  getToken: betterAuthToken(() => authClient.token({ fetchOptions: { headers } })),
+  cache: true, // this process calls as one person
+  getToken: betterAuthToken({ token: () => authClient.token({ fetchOptions: { headers } }) }),
 })
 console.log(await api.me.query())

@@ -32,8 +32,8 @@ async function signUp(name: string) {
   if (error) throw new Error(`Sign-up at ${authUrl} failed: ${error.status} ${error.message ?? ''}`)
   // A browser would keep these cookies itself.
   const headers = { cookie: cookies.map(cookie => cookie.split(';')[0]).join('; ') }
-  const getToken = betterAuthToken(() => auth.token({ fetchOptions: { headers } }))
-  return createClient({ url: `${apiUrl}/trpc`, getToken })
+  const getToken = betterAuthToken({ token: () => auth.token({ fetchOptions: { headers } }) })
+  return createClient({ url: `${apiUrl}/trpc`, cache: true, getToken })
 }
 
 const [alice, bob] = [await signUp('alice'), await signUp('bob')]

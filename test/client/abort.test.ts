@@ -21,7 +21,7 @@ async function startRenewing() {
   return {
     ...api,
     getToken,
-    client: createClient({ url: api.url, getToken }),
+    client: createClient({ url: api.url, cache: true, getToken }),
     underWay: asked.promise,
     endRenewal,
   }
@@ -55,7 +55,7 @@ test('an aborted call is not repeated with the other calls of its batch', async 
 
 test('an unsubscribed call is not repeated', async () => {
   await using api = await startRenewing()
-  const auth = bearerAuth({ getToken: api.getToken })
+  const auth = bearerAuth({ cache: true, getToken: api.getToken })
   const subscriptions: { unsubscribe(): void }[] = []
   const leaving: TRPCLink<AppRouter> =
     () =>
@@ -78,7 +78,7 @@ test('an unsubscribed call is not repeated', async () => {
 test('a call that is aborted before it has a token sends nothing', async () => {
   await using api = await startTokenApi()
   const late = later<string>()
-  const client = createClient({ url: api.url, getToken: () => late.promise })
+  const client = createClient({ url: api.url, cache: true, getToken: () => late.promise })
   const controller = new AbortController()
   const call = refusalOf(client.me.query(undefined, { signal: controller.signal }))
   controller.abort()
@@ -91,7 +91,7 @@ test('a call that is aborted before it has a token sends nothing', async () => {
 test('a call that is aborted while it waits for a token fails at once, and the others continue', async () => {
   await using api = await startTokenApi()
   const late = later<string>()
-  const client = createClient({ url: api.url, getToken: () => late.promise })
+  const client = createClient({ url: api.url, cache: true, getToken: () => late.promise })
   const controller = new AbortController()
   const call = refusalOf(client.me.query(undefined, { signal: controller.signal }))
   const other = client.tasks.list.query({ limit: 1 }).catch(() => 'answered')
@@ -106,7 +106,7 @@ test('a call that is aborted while it waits for a token fails at once, and the o
 test('a call with an aborted signal sends nothing', async () => {
   await using api = await startTokenApi()
   const { getToken, calls } = tokensOf(() => api.mint({}))
-  const client = createClient({ url: api.url, getToken })
+  const client = createClient({ url: api.url, cache: true, getToken })
   await refusalOf(client.me.query(undefined, { signal: AbortSignal.abort() }))
   expect([api.requests, calls.count]).toEqual([[], 0])
 })
@@ -114,7 +114,7 @@ test('a call with an aborted signal sends nothing', async () => {
 test('after a call no listener is left on its signal', async () => {
   await using api = await startTokenApi()
   const { signal } = new AbortController()
-  const auth = bearerAuth({ getToken: () => api.mint({}) })
+  const auth = bearerAuth({ cache: true, getToken: () => api.mint({}) })
   const end = httpLink<AppRouter>({ url: api.url, transformer, headers: auth.headers })
   const client = createTRPCClient<AppRouter>({ links: [auth.link, end] })
   const before = getEventListeners(signal, 'abort').length

@@ -19,7 +19,7 @@ describe('a valid token', () => {
   test('is fetched once for many calls at once, and not again before it expires', async () => {
     await using api = await startTokenApi()
     const { calls, getToken } = tokensOf(() => api.mint({}))
-    const client = createClient({ url: api.url, getToken })
+    const client = createClient({ url: api.url, cache: true, getToken })
     await Promise.all(Array.from({ length: 120 }, () => client.me.query()))
     await client.me.query()
     expect(calls).toMatchObject({ count: 1, most: 1 })
@@ -29,7 +29,7 @@ describe('a valid token', () => {
     stopTheClock()
     await using api = await startTokenApi()
     const { calls, getToken } = tokensOf(() => api.mint({ life: 900 }))
-    const client = createClient({ url: api.url, getToken })
+    const client = createClient({ url: api.url, cache: true, getToken })
     await client.me.query()
     secondsAfterNoon(869)
     await client.me.query()
@@ -42,15 +42,18 @@ describe('a valid token', () => {
     expect(third).not.toBe(first)
   })
 
-  test('that lives 30 seconds or less is fetched again for each batch, and works', async () => {
+  test('that lives 30 seconds is renewed after 20 seconds', async () => {
     stopTheClock()
     await using api = await startTokenApi()
     const { calls, getToken } = tokensOf(() => api.mint({ life: 30 }))
-    const client = createClient({ url: api.url, getToken })
+    const client = createClient({ url: api.url, cache: true, getToken })
     await client.me.query()
+    secondsAfterNoon(19)
+    await client.me.query()
+    expect(calls.count).toBe(1)
+    secondsAfterNoon(20)
     await client.me.query()
     expect(calls.count).toBe(2)
-    expect(api.requests).toHaveLength(2)
   })
 
   test('is sent only in the header, never in a URL', async () => {
@@ -59,7 +62,7 @@ describe('a valid token', () => {
       () => api.mint({ kid: 'other' }),
       () => api.mint({}),
     )
-    const client = createClient({ url: api.url, getToken })
+    const client = createClient({ url: api.url, cache: true, getToken })
     await Promise.all([client.me.query(), client.health.query()])
     await refusalOf(client.tasks.create.mutate({ title: '' }))
     expect(api.requests).toHaveLength(3)
@@ -78,6 +81,7 @@ describe('a token that is refused', () => {
     const onTheWay = [() => secondsAfterNoon(120)]
     const client = createClient({
       url: api.url,
+      cache: true,
       getToken,
       fetch(input, init) {
         onTheWay.pop()?.()
@@ -95,7 +99,7 @@ describe('a token that is refused', () => {
       () => api.mint({ kid: 'removed' }),
       () => api.mint({}),
     )
-    const client = createClient({ url: api.url, getToken })
+    const client = createClient({ url: api.url, cache: true, getToken })
     expect(await client.me.query()).toEqual({ id: 'alice' })
     expect(calls.count).toBe(2)
     expect(api.requests).toHaveLength(2)
@@ -105,7 +109,7 @@ describe('a token that is refused', () => {
     await using api = await startTokenApi()
     const { calls, getToken } = tokensOf(() => api.mint({ kid: 'removed' }))
     const onSignedOut = vi.fn()
-    const client = createClient({ url: api.url, getToken, onSignedOut })
+    const client = createClient({ url: api.url, cache: true, getToken, onSignedOut })
     const { data } = await refusalOf(client.me.query())
     expect(data?.reason).toBe('unknown_key')
     expect(calls.count).toBe(2)
@@ -121,7 +125,7 @@ describe('a token that is refused', () => {
       return token
     })
     const onSignedOut = vi.fn()
-    const client = createClient({ url: api.url, getToken, onSignedOut })
+    const client = createClient({ url: api.url, cache: true, getToken, onSignedOut })
     const { data } = await refusalOf(client.me.query())
     expect(data?.reason).toBe('revoked')
     expect(calls.count).toBe(1)
@@ -135,7 +139,7 @@ describe('a token that is refused', () => {
       () => api.mint({ kid: 'removed' }),
       () => api.mint({}),
     )
-    const client = createClient({ url: api.url, getToken })
+    const client = createClient({ url: api.url, cache: true, getToken })
     const answers = await Promise.all([
       ...Array.from({ length: 60 }, () => client.me.query()),
       new Promise(done => setTimeout(done, 10)).then(() => client.me.query()),
@@ -143,6 +147,39 @@ describe('a token that is refused', () => {
     expect(answers).toEqual(Array.from({ length: 61 }, () => ({ id: 'alice' })))
     expect(calls).toMatchObject({ count: 2, most: 1 })
   })
+})
+
+test('a token that is not valid yet, because the clock of the issuer is ahead, is sent again later and signs nobody out', async () => {
+  await using api = await startTokenApi()
+  const onSignedOut = vi.fn()
+  const token = await api.mint({ ahead: 6 })
+  const { calls, getToken } = tokensOf(async () => token)
+  const client = createClient({ url: api.url, cache: true, getToken, onSignedOut })
+  expect(await client.me.query()).toEqual({ id: 'alice' })
+  expect(api.requests.map(request => request.token)).toEqual([token, token])
+  expect(calls.count).toBe(1)
+  expect(onSignedOut).not.toHaveBeenCalled()
+})
+
+test('a token that stays invalid fails the call after four attempts more, and signs nobody out', async () => {
+  await using api = await startTokenApi()
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const onSignedOut = vi.fn()
+  const client = createClient({
+    url: api.url,
+    getToken: () => api.mint({ ahead: 3_600 }),
+    onSignedOut,
+    cache: true,
+  })
+  const refusal = refusalOf(client.me.query())
+  for (const attempts of [1, 2, 3, 4, 5]) {
+    await vi.waitFor(async () => {
+      await vi.advanceTimersByTimeAsync(500)
+      expect(api.requests).toHaveLength(attempts)
+    })
+  }
+  expect((await refusal).data?.reason).toBe('not_yet_valid')
+  expect(onSignedOut).not.toHaveBeenCalled()
 })
 
 const links = [
@@ -160,7 +197,7 @@ describe.each(links)(
         () => api.mint({ kid: 'removed' }),
         () => api.mint({}),
       )
-      const auth = bearerAuth({ getToken })
+      const auth = bearerAuth({ cache: true, getToken })
       const options = { url: api.url, transformer, headers: auth.headers }
       const client = createTRPCClient<AppRouter>({ links: [auth.link, terminatingLink(options)] })
       const paths = () => api.requests.map(({ url }) => url.split('?')[0] ?? '')

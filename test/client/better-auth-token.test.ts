@@ -9,6 +9,6 @@ test.each([
   ['a page', { data: '<h1>Back soon</h1>', error: null }],
 ])('a 200 with %s is an error, not a sign-out', async (_, answer) => {
   // As text, because the types do not allow such an answer.
-  const getToken = betterAuthToken(async () => JSON.parse(JSON.stringify(answer)))
+  const getToken = betterAuthToken({ token: async () => JSON.parse(JSON.stringify(answer)) })
   await expect(getToken()).rejects.toThrow('Better Auth returned no token (an answer without a token). Check')
 })

@@ -37,8 +37,15 @@ async function failureOf(call: Promise<unknown>): Promise<Error> {
 }
 
 const calls: [method: string, (url: string, fetch?: typeof globalThis.fetch) => Promise<unknown>][] = [
-  ['GET', (url, fetch) => createClient({ url, fetch, getToken }).tasks.list.query({ search: secret })],
-  ['POST', (url, fetch) => createClient({ url, fetch, getToken }).tasks.create.mutate({ title: secret })],
+  [
+    'GET',
+    (url, fetch) => createClient({ url, fetch, cache: true, getToken }).tasks.list.query({ search: secret }),
+  ],
+  [
+    'POST',
+    (url, fetch) =>
+      createClient({ url, fetch, cache: true, getToken }).tasks.create.mutate({ title: secret }),
+  ],
 ]
 const getToken = () => 'a.b.c'
 
@@ -111,7 +118,7 @@ test('a fetch that does not report redirects works', async () => {
     const response = await fetch(url, init)
     return Object.defineProperties(response, { redirected: { value: undefined }, url: { value: '' } })
   }
-  const client = createClient({ url: `${web.url}/trpc`, fetch: silent, getToken })
+  const client = createClient({ url: `${web.url}/trpc`, fetch: silent, cache: true, getToken })
   expect(await client.health.query()).toEqual({ ok: 'from elsewhere' })
 })
 
@@ -123,7 +130,7 @@ test.each([undefined, null, '', '/trpc/health', 7])(
         redirected: { value: undefined },
         url: { value: url },
       })
-    const client = createClient({ url: 'https://api.example.com/trpc', fetch: mock, getToken })
+    const client = createClient({ url: 'https://api.example.com/trpc', fetch: mock, cache: true, getToken })
     expect(await client.health.query()).toEqual({ ok: 'from elsewhere' })
   },
 )
@@ -132,7 +139,7 @@ test('React Native without a redirect works with any input', async () => {
   await using web = await startElsewhere()
   const silent: typeof fetch = async (url, init) =>
     Object.defineProperty(await fetch(url, init), 'redirected', { value: undefined })
-  const client = createClient({ url: `${web.url}/trpc`, fetch: silent, getToken })
+  const client = createClient({ url: `${web.url}/trpc`, fetch: silent, cache: true, getToken })
   expect(await client.tasks.list.query({ search: '\'"<>#é {}|^`' })).toEqual({ ok: 'from elsewhere' })
 })
 
@@ -143,7 +150,7 @@ describe('an error of fetch', () => {
     return failureOf(clientWith(rejecting).health.query())
   }
   const clientWith = (fetch: typeof globalThis.fetch) =>
-    createClient({ url: 'https://api.example.com/trpc', fetch, getToken: () => alices })
+    createClient({ url: 'https://api.example.com/trpc', fetch, cache: true, getToken: () => alices })
 
   test.each<[string, (input: unknown, init: RequestInit | undefined) => unknown]>([
     ['its request', (_, init) => Object.assign(new Error('failed'), { config: init })],
@@ -204,7 +211,7 @@ describe('an error of fetch', () => {
 test('a content type is quoted only as a media type', async () => {
   const odd: typeof fetch = async () =>
     new Response('', { headers: { 'content-type': `text/x-odd\u009b${'x'.repeat(5_000)}` } })
-  const client = createClient({ url: 'https://api.example.com/trpc', fetch: odd, getToken })
+  const client = createClient({ url: 'https://api.example.com/trpc', fetch: odd, cache: true, getToken })
   const { message } = await failureOf(client.health.query())
   expect(message).toBe(
     'No tRPC API answers at https://api.example.com/trpc/ (HTTP 200, text/x-odd): check "url".',

@@ -20,6 +20,7 @@ function recordedClient(name: string) {
   const urls: string[] = []
   const api = createClient({
     url: `${app.url}/trpc`,
+    cache: true,
     getToken: () => app.tokenOf(name),
     fetch(input, init) {
       urls.push(input instanceof Request ? input.url : String(input))
@@ -120,7 +121,7 @@ describe('errors', () => {
   })
 
   test('an unreachable server is a client error without data', async () => {
-    const api = createClient({ url: 'http://127.0.0.1:1/trpc', getToken: () => null })
+    const api = createClient({ url: 'http://127.0.0.1:1/trpc', cache: true, getToken: () => null })
     const error = await refusalOf(api.health.query())
     expect(error.data).toBeUndefined()
     expect(error.cause).toBeInstanceOf(Error)
@@ -144,7 +145,7 @@ describe('types', () => {
         .query(({ input }) => new Date(input.date.getTime() + 86_400_000)),
     })
     await using other = await startTokenApi(otherRouter)
-    const api = createClient<typeof otherRouter>({ url: other.url, getToken: () => null })
+    const api = createClient<typeof otherRouter>({ url: other.url, cache: true, getToken: () => null })
     const answer = await api.dayAfter.query({ date: new Date('2030-01-01') })
     expect(answer).toEqual(new Date('2030-01-02'))
     expectTypeOf(answer).toEqualTypeOf<Date>()

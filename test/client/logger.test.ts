@@ -67,7 +67,7 @@ const variants = [
 
 function startClient(url: string, getToken: () => Promise<string | null>, last: keyof typeof terminating) {
   const shown = startConsole()
-  const auth = bearerAuth({ getToken })
+  const auth = bearerAuth({ cache: true, getToken })
   const loggers = variants.map(variant => loggerLink<AppRouter>({ ...variant, console: shown.console }))
   const end = terminating[last]<AppRouter>({ url, transformer, headers: auth.headers })
   // Before and after our link.
@@ -163,7 +163,7 @@ test.each<[string, RequestInit['body']]>([
     const other = new Response(body, { headers: { 'content-type': 'application/json' } })
     return Object.defineProperty(other, 'url', { value: response.url })
   }
-  const client = createClient({ url: api.url, fetch: answering, getToken: () => null })
+  const client = createClient({ url: api.url, fetch: answering, cache: true, getToken: () => null })
   const [error] = await Promise.all([
     refusalOf(client.me.query()),
     refusalOf(client.tasks.list.query({ search: 'PRIVATE' })),

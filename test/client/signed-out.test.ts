@@ -11,7 +11,7 @@ const nobody = async () => null
 
 /** A client and its `clear()`. `onAnswer` runs when an answer arrives, before it is read. */
 function clearableClient(url: string, getToken: () => Promise<string | null>, onAnswer = () => {}) {
-  const auth = bearerAuth({ getToken })
+  const auth = bearerAuth({ cache: true, getToken })
   const terminating = httpBatchLink<AppRouter>({
     url,
     transformer,
@@ -25,7 +25,7 @@ describe('nobody is signed in', () => {
   test('calls are refused as "missing", and onSignedOut is called once', async () => {
     await using api = await startTokenApi()
     const onSignedOut = vi.fn()
-    const client = createClient({ url: api.url, getToken: () => null, onSignedOut })
+    const client = createClient({ url: api.url, cache: true, getToken: () => null, onSignedOut })
     const refusals = await Promise.all([refusalOf(client.me.query()), refusalOf(client.tasks.list.query())])
     expect(refusals.map(error => error.data?.reason)).toEqual(['missing', 'missing'])
     await refusalOf(client.me.query())
@@ -36,7 +36,7 @@ describe('nobody is signed in', () => {
   test('public procedures answer without onSignedOut', async () => {
     await using api = await startTokenApi()
     const onSignedOut = vi.fn()
-    const client = createClient({ url: api.url, getToken: () => null, onSignedOut })
+    const client = createClient({ url: api.url, cache: true, getToken: () => null, onSignedOut })
     expect(await client.health.query()).toEqual({ ok: true })
     expect(onSignedOut).not.toHaveBeenCalled()
   })
@@ -44,7 +44,7 @@ describe('nobody is signed in', () => {
   test('the answer of a public procedure in between does not call onSignedOut again', async () => {
     await using api = await startTokenApi()
     const onSignedOut = vi.fn()
-    const client = createClient({ url: api.url, getToken: () => null, onSignedOut })
+    const client = createClient({ url: api.url, cache: true, getToken: () => null, onSignedOut })
     await refusalOf(client.me.query())
     await client.health.query()
     await refusalOf(client.me.query())
@@ -56,7 +56,7 @@ describe('nobody is signed in', () => {
     const onSignedOut = vi.fn()
     const token = await api.mint({})
     const { getToken } = tokensOf(nobody, nobody, async () => token)
-    const client = createClient({ url: api.url, getToken, onSignedOut })
+    const client = createClient({ url: api.url, cache: true, getToken, onSignedOut })
     await refusalOf(client.me.query())
     expect(await client.me.query()).toEqual({ id: 'alice' })
     api.revoked.add(token)
@@ -77,7 +77,7 @@ describe('an onSignedOut that throws', () => {
     await using api = await startTokenApi()
     const { getToken } = tokensOf(() => api.mint({ kid: 'other' }))
     const hook = vi.fn(onSignedOut)
-    const client = createClient({ url: api.url, getToken, onSignedOut: hook })
+    const client = createClient({ url: api.url, cache: true, getToken, onSignedOut: hook })
     const refusals = await Promise.all([refusalOf(client.me.query()), refusalOf(client.tasks.list.query())])
     expect(refusals.map(error => error.data?.reason)).toEqual(['unknown_key', 'unknown_key'])
     expect((await refusalOf(client.me.query())).data?.reason).toBe('unknown_key')
@@ -99,17 +99,17 @@ test('a refused call of one user does not sign out the next user', async () => {
   const onSignedOut = vi.fn()
   const alices = await api.mint({})
   api.revoked.add(alices)
-  const auth = bearerAuth({ getToken: () => alices, onSignedOut })
+  const auth = bearerAuth({ cache: true, getToken: () => alices, onSignedOut })
   const fetching: typeof fetch = (input, init) => fetch(input, init).finally(() => auth.clear())
   const client = createClient({ url: api.url, auth, fetch: fetching })
-  expect((await refusalOf(client.me.query())).data?.reason).toBe('revoked')
+  expect((await refusalOf(client.me.query())).cause).toBeInstanceOf(UserChangedError)
   expect(onSignedOut).not.toHaveBeenCalled()
 })
 
 test('an onSignedOut that calls clear() is called once for parallel calls', async () => {
   await using api = await startTokenApi()
   const onSignedOut = vi.fn(() => auth.clear())
-  const auth = bearerAuth({ getToken: () => null, onSignedOut })
+  const auth = bearerAuth({ cache: true, getToken: () => null, onSignedOut })
   const client = createClient({ url: api.url, auth })
   await Promise.all([refusalOf(client.me.query()), refusalOf(client.tasks.list.query())])
   expect(onSignedOut).toHaveBeenCalledOnce()
@@ -119,7 +119,7 @@ test('an outage of the issuer signs nobody out: afterwards the same token works'
   await using api = await startTokenApi()
   const onSignedOut = vi.fn()
   const { calls, getToken } = tokensOf(() => api.mint({}))
-  const client = createClient({ url: api.url, getToken, onSignedOut })
+  const client = createClient({ url: api.url, cache: true, getToken, onSignedOut })
   api.keys.areAway = true
   const refusals = await Promise.all([refusalOf(client.me.query()), refusalOf(client.tasks.list.query())])
   expect(refusals.map(error => error.data)).toMatchObject(
@@ -137,7 +137,12 @@ describe('getToken rejects', () => {
     await using api = await startTokenApi()
     const onSignedOut = vi.fn()
     const offline = new Error('The session could not be asked.')
-    const client = createClient({ url: api.url, getToken: () => Promise.reject(offline), onSignedOut })
+    const client = createClient({
+      url: api.url,
+      cache: true,
+      getToken: () => Promise.reject(offline),
+      onSignedOut,
+    })
     const error = await refusalOf(client.me.query())
     expect([error.message, error.cause]).toEqual([offline.message, offline])
     expect(api.requests).toEqual([])
@@ -152,7 +157,7 @@ describe('getToken rejects', () => {
       () => api.mint({ kid: 'removed' }),
       () => Promise.reject(offline),
     )
-    const client = createClient({ url: api.url, getToken, onSignedOut })
+    const client = createClient({ url: api.url, cache: true, getToken, onSignedOut })
     const error = await refusalOf(client.me.query())
     expect([error.message, error.cause]).toEqual([offline.message, offline])
     expect(api.requests).toHaveLength(1)
@@ -165,7 +170,7 @@ describe('getToken rejects', () => {
       () => Promise.reject(new Error('offline')),
       () => api.mint({}),
     )
-    const client = createClient({ url: api.url, getToken })
+    const client = createClient({ url: api.url, cache: true, getToken })
     await refusalOf(client.me.query())
     expect(await client.me.query()).toEqual({ id: 'alice' })
     expect(calls.count).toBe(2)
@@ -174,7 +179,11 @@ describe('getToken rejects', () => {
 
 test.each([null, undefined, ''])('if getToken returns %j, nobody is signed in', async answer => {
   await using api = await startTokenApi()
-  const client = createClient({ url: api.url, getToken: () => Reflect.get({ answer }, 'answer') })
+  const client = createClient({
+    url: api.url,
+    cache: true,
+    getToken: () => Reflect.get({ answer }, 'answer'),
+  })
   const { data } = await refusalOf(client.me.query())
   expect(data?.reason).toBe('missing')
   expect(api.requests[0]?.token).toBeUndefined()
@@ -193,7 +202,7 @@ describe('a getToken result that is not a token', () => {
   ].map(answer => ({ answer }))
   test.each(answers)('is an error that does not quote it: %j', async given => {
     await using api = await startTokenApi()
-    const client = createClient({ url: api.url, getToken: () => Reflect.get(given, 'answer') })
+    const client = createClient({ url: api.url, cache: true, getToken: () => Reflect.get(given, 'answer') })
     const error = await refusalOf(client.me.query())
     expect(error.message).toMatch(/^getToken returned something that is not a token \(RFC 6750\)\. /)
     expect(inspect(error, { depth: null, showHidden: true })).not.toContain(secret)
@@ -228,7 +237,7 @@ describe('clear', () => {
     clear()
     const alices = await api.mint({ sub: 'alice' })
     late.settle(alices)
-    expect((await refusal).data?.reason).toBe('missing')
+    expect((await refusal).cause).toBeInstanceOf(UserChangedError)
     signedIn = () => api.mint({ sub: 'bob' })
     expect(await client.me.query()).toEqual({ id: 'bob' })
     expect(api.requests.map(request => request.token)).not.toContain(alices)
@@ -257,10 +266,10 @@ describe('a new token of another person, who signed in in another tab', () => {
     await using api = await startTokenApi()
     const onSignedOut = vi.fn()
     const { calls, getToken } = tokensOf(
-      () => api.mint({ sub: 'alice', life: 30 }),
+      () => api.mint({ sub: 'alice', life: 0 }),
       () => api.mint({ sub: 'bob' }),
     )
-    const client = createClient({ url: api.url, getToken, onSignedOut })
+    const client = createClient({ url: api.url, cache: true, getToken, onSignedOut })
     expect(await client.me.query()).toEqual({ id: 'alice' })
     const refusals = await Promise.all([
       refusalOf(client.me.query()),
@@ -279,7 +288,7 @@ describe('a new token of another person, who signed in in another tab', () => {
       () => api.mint({ sub: 'alice', kid: 'removed' }),
       () => api.mint({ sub: 'bob' }),
     )
-    const client = createClient({ url: api.url, getToken, onSignedOut })
+    const client = createClient({ url: api.url, cache: true, getToken, onSignedOut })
     expect(await refusalOf(client.me.query())).toMatchObject(changed)
     expect(onSignedOut).toHaveBeenCalledOnce()
     expect(api.requests).toHaveLength(1)
@@ -288,11 +297,11 @@ describe('a new token of another person, who signed in in another tab', () => {
   test('is noticed after a while in which nobody was signed in, if no call was refused', async () => {
     await using api = await startTokenApi()
     const { getToken } = tokensOf(
-      () => api.mint({ sub: 'alice', life: 30 }),
+      () => api.mint({ sub: 'alice', life: 0 }),
       nobody,
       () => api.mint({ sub: 'bob' }),
     )
-    const client = createClient({ url: api.url, getToken })
+    const client = createClient({ url: api.url, cache: true, getToken })
     await client.me.query()
     expect(await client.health.query()).toEqual({ ok: true })
     expect(await refusalOf(client.me.query())).toMatchObject(changed)
@@ -304,25 +313,55 @@ describe('a new token of another person, who signed in in another tab', () => {
   ])('%s', async (_, signOut) => {
     await using api = await startTokenApi()
     const { getToken } = tokensOf(
-      () => api.mint({ sub: 'alice', life: 30 }),
+      () => api.mint({ sub: 'alice', life: 0 }),
       () => api.mint({ sub: 'bob' }),
     )
-    const auth = bearerAuth({ getToken, onSignedOut: () => signOut(auth.clear) })
+    const auth = bearerAuth({ cache: true, getToken, onSignedOut: () => signOut(auth.clear) })
     const client = createClient({ url: api.url, auth })
     await client.me.query()
     await refusalOf(client.me.query())
     expect(await client.me.query()).toEqual({ id: 'bob' })
   })
 
+  test('does not repeat a call that is refused late, after the sign-out of its user was reported', async () => {
+    await using api = await startTokenApi()
+    const { getToken } = tokensOf(
+      () => api.mint({ sub: 'alice', kid: 'removed' }),
+      nobody,
+      () => api.mint({ sub: 'bob' }),
+    )
+    const [late, arrived] = [later<null>(), later<null>()]
+    const client = createClient({
+      url: api.url,
+      cache: true,
+      getToken,
+      async fetch(input, init) {
+        const response = await fetch(input, init)
+        if (init?.method === 'POST') {
+          arrived.settle(null)
+          await late.promise
+        }
+        return response
+      },
+    })
+    const mutation = refusalOf(client.tasks.create.mutate({ title: 'pay mallory' }))
+    await refusalOf(client.me.query())
+    expect(await client.me.query()).toEqual({ id: 'bob' })
+    await arrived.promise
+    late.settle(null)
+    expect(await mutation).toMatchObject(changed)
+    expect(api.requests.filter(({ url }) => url.includes('tasks.create'))).toHaveLength(1)
+  })
+
   test('is no surprise after onSignedOut was called', async () => {
     await using api = await startTokenApi()
     const { getToken } = tokensOf(
-      () => api.mint({ sub: 'alice', life: 30 }),
+      () => api.mint({ sub: 'alice', life: 0 }),
       nobody,
       nobody,
       () => api.mint({ sub: 'bob' }),
     )
-    const client = createClient({ url: api.url, getToken })
+    const client = createClient({ url: api.url, cache: true, getToken })
     await client.me.query()
     expect((await refusalOf(client.me.query())).data?.reason).toBe('missing')
     expect(await client.me.query()).toEqual({ id: 'bob' })
@@ -333,8 +372,8 @@ test('opaque tokens are not compared', async () => {
   await using api = await startTokenApi()
   const tokens = ['first', 'second', 'a.bnVsbA.c']
   const onSignedOut = vi.fn()
-  const client = createClient({ url: api.url, getToken: () => tokens.shift(), onSignedOut })
+  const client = createClient({ url: api.url, cache: true, getToken: () => tokens.shift(), onSignedOut })
   for (const _ of [1, 2]) expect((await refusalOf(client.me.query())).data?.reason).toBe('malformed')
-  expect(api.requests.map(({ token }) => token)).toEqual(['first', 'second', 'second', 'a.bnVsbA.c'])
+  expect(api.requests.map(({ token }) => token)).toEqual(['first', 'second', 'a.bnVsbA.c'])
   expect(onSignedOut).toHaveBeenCalledOnce()
 })

@@ -71,10 +71,12 @@ test.each([
   [{ data: { token: 'a.b.c' }, error: null }, 'a.b.c'],
   [{ data: null, error: { status: 401, statusText: 'Unauthorized' } }, null],
 ])('Better Auth answering %j gives the token %j', async (answer, token) => {
-  expect(await betterAuthToken(async () => answer)()).toBe(token)
+  expect(await betterAuthToken({ token: async () => answer })()).toBe(token)
 })
 
 test('an outage of Better Auth is an error, not a sign-out', async () => {
   const answer = { data: null, error: { status: 429, statusText: 'Too Many Requests' } }
-  await expect(betterAuthToken(async () => answer)()).rejects.toThrow('Better Auth returned no token (429')
+  await expect(betterAuthToken({ token: async () => answer })()).rejects.toThrow(
+    'Better Auth returned no token (429',
+  )
 })

@@ -137,7 +137,7 @@ describe('examples/hosts', () => {
 
   /** Serves both kinds of people: one with a token, one without. */
   async function expectCalls(url: string, fetch: typeof globalThis.fetch = globalThis.fetch) {
-    const ann = createClient({ url, getToken: tokenOf('ann'), fetch })
+    const ann = createClient({ url, cache: true, getToken: tokenOf('ann'), fetch })
     const { id } = await ann.tasks.create.mutate({ title: 'milk' })
     expect(await ann.tasks.get.query({ id })).toMatchObject({ title: 'milk' })
     const refused = await fetch(`${url}/me`)
@@ -301,7 +301,7 @@ describe('requireUser() on a foreign t', () => {
     )
     return {
       as(getToken: () => Promise<string | null>) {
-        const { link, headers } = bearerAuth({ getToken })
+        const { link, headers } = bearerAuth({ cache: true, getToken })
         const terminating = httpBatchLink<typeof shopRouter>({ url: host.url, headers })
         return createTRPCClient<typeof shopRouter>({ links: [link, terminating] })
       },

@@ -42,7 +42,7 @@ export async function startApp(
     tokenOf,
     /** The client of a user. */
     as: (name: string): TRPCClient<AppRouter> =>
-      createClient({ url: `${server.url}/trpc`, getToken: () => tokenOf(name) }),
+      createClient({ url: `${server.url}/trpc`, cache: true, getToken: () => tokenOf(name) }),
     async [Symbol.asyncDispose]() {
       await server.close()
       await folder[Symbol.asyncDispose]()

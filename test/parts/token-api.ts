@@ -39,18 +39,25 @@ export async function startTokenApi(router?: AnyTRPCRouter) {
   })
   const host = await listen(server)
 
-  /** Signs a token that no other equals. `life` is in seconds. */
+  /** Signs a token that no other equals. `life` is in seconds, and so is how far the clock of the issuer is `ahead`. */
   const mint = ({
     sub = 'alice',
     life = 900,
     kid = 'known',
+    ahead = 0,
   }: {
     sub?: string
     life?: number
+    ahead?: number
     kid?: string
   }) =>
     (kid === 'known' ? known : unknown).sign(
-      claimsFrom(issuer, { jti: crypto.randomUUID(), sub, exp: seconds() + life }),
+      claimsFrom(issuer, {
+        jti: crypto.randomUUID(),
+        sub,
+        iat: seconds() + ahead,
+        exp: seconds() + ahead + life,
+      }),
       { kid },
     )
   return {

@@ -83,7 +83,7 @@ test('the other calls of a batch are answered', async () => {
 test('a missing scope signs nobody out and fetches no other token', async () => {
   const onSignedOut = vi.fn()
   const getToken = vi.fn(() => tokenWith('tasks:read'))
-  const auth = bearerAuth({ getToken, onSignedOut })
+  const auth = bearerAuth({ cache: true, getToken, onSignedOut })
   const fetch: typeof globalThis.fetch = (input, init) => handler(new Request(input, init))
   const client = createClient<typeof scoped>({ url: 'http://localhost/trpc', auth, fetch })
   const refusal = await refusalOf<typeof scoped>(client.edit.query())

@@ -1,0 +1,142 @@
+import { withTimeout } from '../shared/timeout.js'
+
+/**
+ * Returns a JWT, or null, undefined or '' if nobody is signed in. It may tell about the session too: `subscribe` is then used as the
+ * option of `bearerAuth`.
+ */
+export interface GetToken {
+  (): Promise<string | null | undefined> | string | null | undefined
+  subscribe?: Subscribe | undefined
+}
+
+/**
+ * Watches the session of the issuer. It calls `report` whenever the session changes, with the id of its user, or null if nobody is
+ * signed in.
+ *
+ * @returns a function that stops watching
+ */
+export type Subscribe = (report: (userId: string | null) => void) => () => void
+
+/** What a JWT says of itself. The client does not verify it: the API does. */
+export interface TokenFacts {
+  token: string
+  /** Equal for tokens of one person. Undefined if the token does not say whose it is. */
+  person: string | undefined
+  /** `sub` (RFC 7519 section 4.1.2). */
+  subject: string | undefined
+  /** From `iat` to `exp`, in milliseconds. Infinity if unknown. */
+  life: number
+}
+
+const getTokenLimitMs = 30_000
+const renewBeforeMs = 30_000
+/** `b64token` (RFC 6750 section 2.1), but not a missing value as text. */
+const tokenPattern = /^(?!(?:undefined|null)$)[\w\-.~+/]+=*$/
+
+/**
+ * Keeps the last token in memory, and fetches the next one once for all calls that wait. A token is renewed 30 seconds before the end
+ * of its life, or after two thirds of a shorter life. Only differences of the device's clock count, because it may be wrong.
+ */
+export class TokenKeeper {
+  readonly #getToken: GetToken
+  readonly #cache: boolean
+  #kept: { facts: TokenFacts; from: number; until: number } | null = null
+  #pending: Promise<TokenFacts | null> | null = null
+
+  constructor(getToken: GetToken, cache: boolean) {
+    this.#getToken = getToken
+    this.#cache = cache
+  }
+
+  /** The token to send now, or null if nobody is signed in. */
+  current(): Promise<TokenFacts | null> {
+    if (!this.#cache) return this.#fetch()
+    const now = Date.now()
+    if (this.#kept !== null && now >= this.#kept.from && now < this.#kept.until)
+      return Promise.resolve(this.#kept.facts)
+    if (this.#pending !== null) return this.#pending
+    const pending = this.#fetch()
+      .then(facts => {
+        // A clear() in between has made it the token of a former user.
+        if (this.#pending === pending && facts !== null) {
+          const from = Date.now()
+          this.#kept = { facts, from, until: from + facts.life - Math.min(renewBeforeMs, facts.life / 3) }
+        }
+        return facts
+      })
+      .finally(() => {
+        if (this.#pending === pending) this.#pending = null
+      })
+    this.#pending = pending
+    return pending
+  }
+
+  /** The kept token, even if it is time to renew it. */
+  get kept(): TokenFacts | null {
+    return this.#kept?.facts ?? null
+  }
+
+  /** Forgets this token: the next call fetches another. */
+  forget(token: string | undefined): void {
+    if (this.#kept?.facts.token === token) this.#kept = null
+  }
+
+  /** Forgets the token, and the one that is on its way. */
+  clear(): void {
+    this.#kept = null
+    this.#pending = null
+  }
+
+  async #fetch(): Promise<TokenFacts | null> {
+    const answer = Promise.resolve(this.#getToken())
+    const token: unknown = await withTimeout(
+      answer,
+      getTokenLimitMs,
+      `getToken did not answer within ${getTokenLimitMs / 1_000} seconds.`,
+    )
+    return token === null || token === undefined || token === '' ? null : factsOf(token)
+  }
+}
+
+/** The error does not quote the value: a part of it may be a token. */
+function factsOf(token: unknown): TokenFacts {
+  if (typeof token !== 'string' || !tokenPattern.test(token))
+    throw new TypeError(
+      'getToken returned something that is not a token (RFC 6750). Return the JWT alone, without "Bearer", or null if nobody is signed in.',
+    )
+  const { iss, sub, iat, exp } = claimsOf(token)
+  const life =
+    typeof iat === 'number' && typeof exp === 'number' ? (exp - iat) * 1_000 : Number.POSITIVE_INFINITY
+  return {
+    token,
+    life,
+    subject: typeof sub === 'string' ? sub : undefined,
+    person: typeof sub === 'string' ? JSON.stringify([iss, sub]) : undefined,
+  }
+}
+
+/** Empty if they cannot be read. */
+function claimsOf(token: string): { exp?: unknown; iat?: unknown; iss?: unknown; sub?: unknown } {
+  try {
+    const [, payload = ''] = token.split('.')
+    const claims: unknown = JSON.parse(decodeBase64Url(payload))
+    return typeof claims === 'object' && claims !== null ? claims : {}
+  } catch {
+    return {}
+  }
+}
+
+const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+/** Older versions of React Native have no `atob`. */
+function decodeBase64Url(text: string): string {
+  let [bits, length, encoded] = [0, 0, '']
+  for (const digit of text) {
+    bits = ((bits << 6) | digits.indexOf(digit)) & 0xfff
+    length += 6
+    if (length < 8) continue
+    length -= 8
+    encoded += `%${((bits >> length) & 0xff).toString(16).padStart(2, '0')}`
+  }
+  return decodeURIComponent(encoded)
+}
