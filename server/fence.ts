@@ -13,7 +13,7 @@ await runCommand(async () => {
   const { databaseUrl: url, dataDir, databaseRole: role, fenceSecret, databaseFence: requiredFence } = config
   const database = await openDatabase({ url, dataDir, role, fenceSecret, requiredFence, join: true })
   try {
-    const pending = await pendingMigrations(database.admin, { tasks: true })
+    const pending = await pendingMigrations(database.admin)
     if (pending.length > 0) {
       console.error(`The schema is not up to date (${pending.join(', ')}). Run npm run migrate.`)
       process.exitCode = 1

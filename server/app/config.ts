@@ -15,7 +15,7 @@ export class ConfigError extends Error {
 
 /** Who issues the tokens: a remote issuer, or a Better Auth in this process for trying things out. */
 export type IssuerConfig =
-  | { kind: 'remote'; issuer: string; audience: string; jwksUrl: string }
+  | { kind: 'remote'; issuer: string; audience: string | string[]; jwksUrl: string }
   | { kind: 'in-process' }
 
 /** The checked configuration of the server. Times are in seconds. */
@@ -36,6 +36,8 @@ export interface Config {
   databaseConnectTimeout: number
   statementTimeout: number
   issuer: IssuerConfig
+  /** By how much the clocks of the issuer and the API may differ. */
+  clockTolerance: number
   /** Whether keys may be fetched over plain http from another machine. */
   jwksAllowHttp: boolean
   corsOrigins: string[]
@@ -90,7 +92,12 @@ const variables = z.object({
   JWKS_URL: webUrl.optional(),
   JWKS_ALLOW_HTTP: z.enum(['true', 'false'], 'is not valid. Use true or false.').optional(),
   JWT_ISSUER: text.optional(),
-  JWT_AUDIENCE: text.optional(),
+  JWT_AUDIENCE: text
+    .transform(list => list.split(',').map(audience => audience.trim()))
+    .refine(list => !list.includes(''), 'is not a list. Use one or more audiences separated by commas.')
+    .transform(list => (list.length === 1 ? String(list[0]) : list))
+    .optional(),
+  JWT_CLOCK_TOLERANCE: wholeNumber(0, 300).default(5),
   CORS_ORIGINS: text
     .transform(list => list.split(',').map(origin => origin.trim()))
     .refine(
@@ -136,6 +143,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     databaseConnectTimeout: data.DATABASE_CONNECT_TIMEOUT,
     statementTimeout: data.STATEMENT_TIMEOUT,
     issuer: issuerOf(data),
+    clockTolerance: data.JWT_CLOCK_TOLERANCE,
     jwksAllowHttp: allowsHttp(set),
     corsOrigins: data.CORS_ORIGINS,
     logLevel: data.LOG_LEVEL,
@@ -233,10 +241,12 @@ export function assertNotExposed({ issuer, host }: Pick<Config, 'issuer' | 'host
 }
 
 function issuerOf(data: Variables): IssuerConfig {
-  const origin = data.BETTER_AUTH_URL === undefined ? undefined : new URL(data.BETTER_AUTH_URL).origin
-  const issuer = data.JWT_ISSUER ?? origin
-  const audience = data.JWT_AUDIENCE ?? origin
-  const jwksUrl = data.JWKS_URL ?? (origin && `${origin}/api/auth/jwks`)
+  const url = data.BETTER_AUTH_URL === undefined ? undefined : new URL(data.BETTER_AUTH_URL)
+  const issuer = data.JWT_ISSUER ?? url?.origin
+  const audience = data.JWT_AUDIENCE ?? url?.origin
+  // A path is Better Auth's `basePath`, which is /api/auth by default.
+  const basePath = url?.pathname.replace(/\/+$/, '') || '/api/auth'
+  const jwksUrl = data.JWKS_URL ?? (url && `${url.origin}${basePath}/jwks`)
   if (issuer === undefined || audience === undefined || jwksUrl === undefined) return { kind: 'in-process' }
   return { kind: 'remote', issuer, audience, jwksUrl }
 }

@@ -20,6 +20,7 @@ export interface HostParts {
   config: Pick<Config, 'corsOrigins' | 'host'>
   origin: string
   issuer: string
+  jwksUrl: string
   verifier: Verifier
   database: OpenDatabase
   log: Logger
@@ -33,7 +34,7 @@ export interface NodeRequest {
 }
 
 /** Everything that `npm start` serves, as a Hono application. */
-export function createHost({ config, origin, issuer, verifier, database, log, auth }: HostParts) {
+export function createHost({ config, origin, issuer, jwksUrl, verifier, database, log, auth }: HostParts) {
   const metrics = createMetrics({ pool: database.pool, keys: verifier.status })
   const reports = new WeakMap<Request, RequestReport>()
   const trpc = createFetchHandler({
@@ -105,7 +106,12 @@ export function createHost({ config, origin, issuer, verifier, database, log, au
 
   app.get('/healthz', c => c.text('ok\n'))
   app.get('/readyz', async c => {
-    const { ready, ...parts } = await checkReadiness({ database, verifier, onProblem: problemLogger(log) })
+    const { ready, ...parts } = await checkReadiness({
+      database,
+      verifier,
+      jwksUrl,
+      onProblem: problemLogger(log),
+    })
     return c.json({ ready, ...parts, keySet: verifier.status() }, ready ? 200 : 503)
   })
   app.get('/metrics', async c => c.body(await metrics.text(), 200, { 'content-type': metrics.contentType }))

@@ -15,7 +15,7 @@ export interface Readiness {
   fence?: FenceLevel
 }
 
-/** Receives the error itself, which may contain hosts and logins; the public answer does not. */
+/** Receives the error itself, which may contain logins and hosts of the database; the public answer does not. */
 type OnProblem = (problem: string, error: unknown) => void
 
 const timeoutMs = 5_000
@@ -24,15 +24,18 @@ const timeoutMs = 5_000
 export async function checkReadiness({
   database,
   verifier,
+  jwksUrl,
   onProblem,
 }: {
   database: OpenDatabase
   verifier: Verifier
+  /** Where the keys are fetched. It is shown, without its query. */
+  jwksUrl: string
   onProblem: OnProblem
 }): Promise<Readiness> {
   const [{ state, fence }, keys] = await Promise.all([
     readDatabaseState(database, onProblem),
-    readKeysState(verifier, onProblem),
+    readKeysState(verifier, jwksUrl, onProblem),
   ])
   return { ready: state === 'ok' && keys === 'ok', database: state, keys, ...(fence && { fence }) }
 }
@@ -67,15 +70,15 @@ async function checkDatabase({ admin, fence }: OpenDatabase, onProblem: OnProble
   return { state: `The database does not keep users apart (${count}): run npm run fence.` }
 }
 
-async function readKeysState(verifier: Verifier, onProblem: OnProblem): Promise<string> {
+async function readKeysState(verifier: Verifier, jwksUrl: string, onProblem: OnProblem): Promise<string> {
   try {
     await verifier.ready()
     return 'ok'
   } catch (error) {
     if (verifier.status().lastError === 'no_keys')
       return 'The issuer has no keys yet: sign in once to create them.'
-    const problem =
-      'The keys of the issuer cannot be fetched: check BETTER_AUTH_URL or JWKS_URL, and that the issuer runs.'
+    const { origin, pathname } = new URL(jwksUrl)
+    const problem = `The keys of the issuer cannot be fetched from ${origin}${pathname}: check BETTER_AUTH_URL or JWKS_URL, and that the issuer runs.`
     onProblem(problem, error)
     return problem
   }

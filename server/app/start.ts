@@ -71,11 +71,12 @@ export async function start(config: Config): Promise<RunningServer> {
       issuer,
       audience,
       jwksUrl,
+      clockTolerance: config.clockTolerance,
       allowHttp: config.jwksAllowHttp || auth !== null,
       onProblem: problemLogger(problems),
     })
-    handle = createHost({ config, origin: url, issuer, verifier, database, log, auth }).fetch
-    logReadiness({ verifier, database, production: config.production }, problems)
+    handle = createHost({ config, origin: url, issuer, jwksUrl, verifier, database, log, auth }).fetch
+    logReadiness({ verifier, database, jwksUrl, production: config.production }, problems)
     if (auth === null) log.info({ url, issuer }, 'listening')
     let closing: Promise<void> | undefined
     return {
@@ -140,7 +141,10 @@ async function startOwnIssuer(
 
 /** Fetches the keys before the first call, and logs at start what is not ready. */
 function logReadiness(
-  { production, ...parts }: { verifier: Verifier; database: OpenDatabase; production: boolean },
+  {
+    production,
+    ...parts
+  }: { verifier: Verifier; database: OpenDatabase; jwksUrl: string; production: boolean },
   log: Logger,
 ): void {
   const onProblem = problemLogger(log)

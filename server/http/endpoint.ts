@@ -4,15 +4,17 @@ import { callHook } from '../../shared/error-handling.js'
 import { appRouter } from '../routers/app.js'
 import { type ContextOptions, createContextFactory, guardStateOf } from '../trpc/context.js'
 import { formatError, RequestFailure } from '../trpc/errors.js'
+import { refusalOf } from '../trpc/refusal.js'
 import type { RequestLike } from '../verifier/bearer-token.js'
 import { type BodySource, readBody } from './body.js'
-import { callsOf, procedureNames, type RequestReport, reportedRefusal, reportOf } from './request-report.js'
+import { callsOf, procedureNames, type RequestReport, reportOf } from './request-report.js'
 import { isPlainTarget, pathNotPlain, pathOf, requestIdOf } from './request-target.js'
 import { setAnswerHeaders } from './response-headers.js'
 import { serializeError } from './serialize-error.js'
 
 /** Options of `createNodeHandler` and `createFetchHandler`. */
 export interface HandlerOptions extends ContextOptions {
+  database: NonNullable<ContextOptions['database']>
   /** @default the package's `appRouter` */
   router?: AnyTRPCRouter | undefined
   /** Path of the procedures. @default '/trpc' */
@@ -35,13 +37,18 @@ const maxBatchSize = 50
 export function createEndpoint({
   verifier,
   database,
+  onRefusal,
   router = appRouter,
   basePath = '/trpc',
   onError = ({ error, requestId, procedure }) =>
     console.error(`Request ${requestId} (${procedure}) failed:`, serializeError(error.cause ?? error)),
   onAnswer,
 }: HandlerOptions) {
-  const createContext = createContextFactory({ verifier, database })
+  const createContext = createContextFactory({
+    verifier,
+    database,
+    onRefusal: onRefusal ?? (onAnswer && (() => {})),
+  })
   const prefix = `${basePath.replace(/\/+$/, '')}/`
   const knownProcedures = procedureNames(router)
 
@@ -87,7 +94,7 @@ export function createEndpoint({
             throw new RequestFailure(requestId, { cause })
           })
           outcome.userId = context.user?.id ?? null
-          outcome.refusal = reportedRefusal(guardStateOf(context)?.refusal)
+          outcome.refusal = refusalOf(guardStateOf(context)?.refusal)
           return context
         },
         onError: ({ error, path: procedure }) => reportFailure(error, procedure),

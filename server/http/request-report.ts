@@ -1,12 +1,7 @@
 import type { AnyTRPCRouter } from '@trpc/server'
 import { TRPC_ERROR_CODES_BY_KEY } from '@trpc/server/rpc'
-import { type Reason, reasons } from '../../shared/reasons.js'
-import type { RefusedToken, TokenError } from '../verifier/token-error.js'
-
-/** Why a request has no user. Safe to log. */
-export interface Refusal extends Partial<RefusedToken> {
-  reason: Reason
-}
+import { reasons } from '../../shared/reasons.js'
+import type { Refusal } from '../trpc/refusal.js'
 
 /** What a handler reports of an answered request, for logs and metrics. It contains nothing of the input. */
 export interface RequestReport {
@@ -27,11 +22,6 @@ export interface RequestReport {
 /** Adds the request to a report, hidden from logs. */
 export function reportOf(request: Request, report: Omit<RequestReport, 'request'>): RequestReport {
   return Object.defineProperty({ ...report, request }, 'request', { enumerable: false })
-}
-
-/** The refusal of a request, without the token; null if no token was sent. */
-export function reportedRefusal(error: TokenError | null | undefined): Refusal | null {
-  return error && error.reason !== 'missing' ? { reason: error.reason, ...error.token } : null
 }
 
 /** Names of a router's procedures. */

@@ -1,14 +1,20 @@
+import { decodeJwt } from 'jose'
 import type { Kysely } from 'kysely'
 import type { OpenDatabase } from '../../db/open-database.js'
 import type { Database } from '../../db/schema.js'
+import { callHook } from '../../shared/error-handling.js'
 import type { User } from '../../shared/user.js'
 import { bearerToken, type RequestLike } from '../verifier/bearer-token.js'
 import type { Verifier } from '../verifier/create-verifier.js'
 import { TokenError } from '../verifier/token-error.js'
 import type { BatchAnswer } from './batch-answer.js'
+import { type Refusal, refusalOf, warnOnce } from './refusal.js'
 
 /** Key of the guards' own data in a context. It is a symbol so that no procedure reaches the database without a guard. */
 export const guardState: unique symbol = Symbol('trpc-bearer.guard')
+
+/** Milliseconds since the epoch, by the `exp` of a verified token. */
+export type TokenExpiry = () => number
 
 interface GuardState {
   /** Why the context was made without a user; null if it has one. */
@@ -24,6 +30,8 @@ interface GuardState {
   requestId: string
   /** Verifies the token again; undefined if it is refused for good. A closure, so that no log of a context prints the token. */
   verify?: () => Promise<void>
+  /** When the token expires. Undefined without a token. */
+  expiry?: TokenExpiry
   /** When the token was last verified, or refused because of an outage, by `performance.now()`. */
   verifiedAt: number
 }
@@ -40,21 +48,42 @@ export function guardStateOf(ctx: object | undefined): GuardState | undefined {
   return ctx !== undefined && guardState in ctx ? (ctx as Context)[guardState] : undefined
 }
 
+/** The token of the header or, over WebSocket and server-sent events, where a browser sends no header, of `connectionParams`. */
+function tokenOf(
+  req: RequestLike,
+  params: Readonly<Record<string, string | undefined>> | null | undefined,
+): string {
+  try {
+    return bearerToken(req)
+  } catch (error) {
+    const authorization = params?.authorization ?? (params?.token && `Bearer ${params.token}`)
+    const isMissing = error instanceof TokenError && error.reason === 'missing'
+    if (!isMissing || !authorization) throw error
+    return bearerToken({ headers: { authorization } })
+  }
+}
+
 /** Options of {@link createContextFactory}. */
 export interface ContextOptions {
   verifier: Pick<Verifier, 'verify'>
-  /** What `openDatabase` returns. */
-  database: Pick<OpenDatabase, 'forUser'>
+  /** What `openDatabase` returns. Without it there is no `ctx.db`, and `requireUser` is the guard. */
+  database?: Pick<OpenDatabase, 'forUser'> | undefined
+  /**
+   * Called for each token that is refused, without the token. If it throws, the error goes to `console.error`. @default `console.warn` once
+   * per reason; nothing if `onAnswer` of a handler receives the refusals
+   */
+  onRefusal?: ((refusal: Refusal) => void) | undefined
 }
 
 /**
  * Creates the `createContext` of any tRPC adapter whose options have `req`: node:http, Express, Fastify, Next.js, fetch, ws.
- * It does not throw for a bad token, so that public procedures still answer: `protectedProcedure` throws the reason.
+ * The token is in the `Authorization` header or, if that is missing, in `connectionParams`: as `token`, or as `authorization` with
+ * `Bearer`. It does not throw for a bad token, so that public procedures still answer: `protectedProcedure` throws the reason.
  *
  * @example
  * createHTTPHandler({ router: appRouter, createContext: createContextFactory({ verifier, database }) })
  */
-export function createContextFactory({ verifier, database }: ContextOptions) {
+export function createContextFactory({ verifier, database, onRefusal = warnOnce() }: ContextOptions) {
   return async function createContext({
     req,
     info,
@@ -62,7 +91,11 @@ export function createContextFactory({ verifier, database }: ContextOptions) {
   }: {
     req: RequestLike
     /** From tRPC. When its signal aborts, the statements of this call are cancelled. */
-    info?: { signal: AbortSignal; calls?: readonly unknown[] }
+    info?: {
+      signal: AbortSignal
+      calls?: readonly unknown[]
+      connectionParams?: Readonly<Record<string, string | undefined>> | null
+    }
     requestId?: string
   }): Promise<Context> {
     const state: GuardState = {
@@ -75,18 +108,25 @@ export function createContextFactory({ verifier, database }: ContextOptions) {
       verifiedAt: 0,
     }
     try {
-      const token = bearerToken(req)
+      const token = tokenOf(req, info?.connectionParams)
+      state.expiry = () => (decodeJwt(token).exp ?? 0) * 1_000
       state.verify = async () => {
         const user = await verifier.verify(token)
         state.verifiedAt = performance.now()
         // Roles, scopes and organisations may have changed since.
         state.user = user
-        state.db = database.forUser(user, { signal: info?.signal })
+        state.db = database?.forUser(user, { signal: info?.signal }) ?? null
       }
       await state.verify()
     } catch (error) {
       if (!(error instanceof TokenError)) throw error
       state.refusal = error
+      const refusal = refusalOf(error)
+      if (refusal !== null)
+        callHook(
+          () => onRefusal(refusal),
+          thrown => console.error('The onRefusal option threw an error:', thrown),
+        )
       state.verifiedAt = performance.now()
       // After an outage the token may be good, and the context of a WebSocket lives on.
       if (error.status !== 503) delete state.verify

@@ -3,7 +3,7 @@ import { transformer } from '../../shared/transformer.js'
 import { countAnswer } from './batch-answer.js'
 import { type Context, guardState, guardStateOf } from './context.js'
 import { formatError, rethrowExpectedFailure } from './errors.js'
-import { userOf, verifyAfterInput, verifyOldContext } from './require-user.js'
+import { userOf, verifyAfterInput, verifyOldContext, whileSignedIn } from './require-user.js'
 
 const t = initTRPC.context<Context>().create({ transformer, isDev: false, errorFormatter: formatError })
 
@@ -46,8 +46,10 @@ export const protectedProcedure = t.procedure.use(async ({ ctx, next, signal, ty
   const user = callerOf()
   const { db } = ctx[guardState]
   if (db === null)
-    throw new Error('The context has a user but no database: create it with createContextFactory.')
+    throw new Error(
+      'The context has a user but no database: pass database to createContextFactory, or use requireUser as the guard.',
+    )
   const result = await next({ ctx: { user, db } })
   finish(ctx, type, result, signal)
-  return result
+  return result.ok ? { ...result, data: whileSignedIn(ctx, result.data, signal) } : result
 })

@@ -1,15 +1,19 @@
 import { initTRPC, type TRPCProcedureBuilder, type TRPCUnsetMarker as Unset } from '@trpc/server'
+import type { Kysely } from 'kysely'
+import type { OpenDatabase } from '../../db/open-database.js'
+import type { Database } from '../../db/schema.js'
 import type { User } from '../../shared/user.js'
 import { assertScopes, insufficientScope, type Scopes } from '../verifier/check-scope.js'
 import { TokenError } from '../verifier/token-error.js'
 import { guardStateOf } from './context.js'
-import { refusalError } from './errors.js'
+import { endWithToken } from './end-with-token.js'
+import { refusalError, rethrowExpectedFailure } from './errors.js'
 
-/** A guard for any `t`: `t.procedure.concat(requireUser())`. */
-export type UserGuard<T> = TRPCProcedureBuilder<
+/** A guard for any `t`: `t.procedure.concat(requireUser())`. `Added` is what it adds to `ctx`. */
+export type UserGuard<T, Added = { user: T }> = TRPCProcedureBuilder<
   { user: T | null },
   object,
-  { user: T },
+  Added,
   Unset,
   Unset,
   Unset,
@@ -17,21 +21,41 @@ export type UserGuard<T> = TRPCProcedureBuilder<
   false
 >
 
+/** Options of {@link requireUser}. */
+export interface GuardOptions {
+  /** What `openDatabase` returns: sets `ctx.db`, in which the user reads and writes only their own rows. */
+  database: Pick<OpenDatabase, 'forUser'>
+}
+
 /**
  * The guard of `protectedProcedure` for your own `t`, with any context, transformer, meta and error formatter. It refuses a
  * call without a user and makes `ctx.user` non-null. The context needs `user: User | null`; if it contains the context of
- * `createContextFactory`, `reasonOf(error)` gives the reason of the refusal.
+ * `createContextFactory`, `reasonOf(error)` gives the reason of the refusal. Outages, timeouts and calls that the client has left
+ * have the same codes as on `protectedProcedure`.
+ *
+ * With `{ database }` it also sets `ctx.db`. Without it `ctx.db` is set if the context came from a factory that had a database and has no
+ * `db` of its own.
  *
  * @example
- * const protectedProcedure = t.procedure.concat(requireUser())
+ * const protectedProcedure = t.procedure.concat(requireUser({ database }))
  */
-export function requireUser<T = User>(): UserGuard<T> {
+export function requireUser<T = User>(): UserGuard<T>
+export function requireUser<T extends User = User>(
+  options: GuardOptions,
+): UserGuard<T, { user: T; db: Kysely<Database> }>
+export function requireUser<T>({ database }: Partial<GuardOptions> = {}): UserGuard<T> {
   const t = initTRPC.context<{ user: T | null }>().create()
-  return t.procedure.use(async ({ ctx, next, getRawInput }) => {
+  return t.procedure.use(async ({ ctx, next, getRawInput, signal }) => {
     await verifyOldContext(ctx)
     userOf(ctx)
     await verifyAfterInput(ctx, getRawInput)
-    return next({ ctx: { user: userOf(ctx) } })
+    const user = userOf(ctx)
+    // The overloads allow a database only with a user that has an id.
+    const own = database?.forUser(user as User, { signal })
+    const db = own ?? ('db' in ctx ? null : guardStateOf(ctx)?.db)
+    const result = await next({ ctx: { user, ...(db && { db }) } })
+    if (!result.ok) rethrowExpectedFailure(result.error, signal)
+    return result.ok ? { ...result, data: whileSignedIn(ctx, result.data, signal) } : result
   })
 }
 
@@ -75,6 +99,17 @@ export async function verifyOldContext(ctx: object): Promise<void> {
   await state.verify().catch(error => {
     throw error instanceof TokenError ? refusalError(error) : error
   })
+}
+
+/** A stream ends when the token is refused; other data is returned as it is. */
+export function whileSignedIn(ctx: object, data: unknown, signal: AbortSignal | undefined): unknown {
+  const { verify, expiry } = guardStateOf(ctx) ?? {}
+  if (verify === undefined || expiry === undefined) return data
+  const verifyAgain = () =>
+    verify().catch(error => {
+      throw error instanceof TokenError ? refusalError(error) : error
+    })
+  return endWithToken(data, { verify: verifyAgain, expiry, signal })
 }
 
 /**

@@ -44,19 +44,16 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const { issuers, clockTolerance, maxTokenAge, types, user, isRevoked, onRevocationError, cache, now } =
     parseOptions(options)
 
-  function check(
-    claims: Record<string, unknown>,
-    { issuer, audience }: TrustedIssuer,
-  ): asserts claims is Claims {
-    const rules = { issuer, audience, clockTolerance, maxTokenAge }
-    checkClaims(claims, rules, Math.floor(now() / 1000))
+  function check(claims: Record<string, unknown>, issuer: TrustedIssuer): asserts claims is Claims {
+    checkClaims(claims, { ...issuer, clockTolerance, maxTokenAge }, Math.floor(now() / 1000))
   }
 
   async function verifyNew(token: string): Promise<VerifiedToken> {
     const parsed = parseToken(token)
     const issuer = issuerOf(parsed, issuers)
     const { alg, kid } = parsed
-    if (!(isAlgorithm(alg) && issuer.algorithms.has(alg))) throw new TokenError('algorithm')
+    if (!(isAlgorithm(alg) && issuer.algorithms.has(alg)))
+      throw new TokenError('algorithm', { hint: `Its alg is ${String(alg).slice(0, 20)}.` })
     const key = await verifySignature(token, { kid, alg }, issuer.keys)
     // The issuer signs access tokens, logout tokens and cookies with the same keys, each with its own typ.
     const { typ = 'JWT' } = parsed.header

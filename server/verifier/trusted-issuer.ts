@@ -8,16 +8,24 @@ import { RemoteKeys } from './keys/remote-keys.js'
 import { checkedKeyUrl } from './keys/safe-url.js'
 import { canAnyVerify, isPrivate, readSigningKeys, type SigningKey } from './keys/signing-keys.js'
 import { type Algorithm, supportedAlgorithms } from './token/algorithms.js'
-import { slashHint } from './token/claims.js'
+import { issuerHint, type Parties } from './token/claims.js'
 import type { CompactToken } from './token/compact-token.js'
 import { TokenError } from './token-error.js'
 
 /** An issuer whose tokens are accepted. */
 export interface IssuerOptions {
-  /** The `iss` of the tokens, compared exactly. With Better Auth by default the origin of its `baseURL`. */
-  issuer: string
-  /** The `aud` of the tokens, alone or in a list. With Better Auth by default the origin of its `baseURL`. */
-  audience: string
+  /**
+   * The `iss` of the tokens, compared exactly. With Better Auth by default the origin of its `baseURL`. For an issuer with an `iss` for
+   * each tenant: a function that returns true for those to accept, together with `jwksUrl` or `keys`, and with `user`.
+   */
+  issuer: string | ((iss: string) => boolean)
+  /**
+   * The `aud` of the tokens, or a list of which a token has at least one. With Better Auth by default the origin of its `baseURL`. `null` if
+   * the issuer writes no `aud`: then `authorizedParties` is required, and a token with an `aud` is refused.
+   */
+  audience: string | readonly string[] | null
+  /** The clients that may have got the token: its `azp` (OpenID Connect Core 1.0 section 2) or else `client_id` (RFC 8693). @default any */
+  authorizedParties?: readonly string[] | undefined
   /** URL of the issuer's key set (RFC 7517). @default the issuer's origin + '/api/auth/jwks' */
   jwksUrl?: string | URL | undefined
   /**
@@ -30,7 +38,7 @@ export interface IssuerOptions {
    * shows it (broken keys, weak RSA keys), `verify` and `ready` reject with it.
    */
   keys?: JSONWebKeySet | JWK[] | undefined
-  /** Accepted algorithms. @default all five */
+  /** Accepted algorithms. @default all asymmetric ones */
   algorithms?: readonly Algorithm[] | undefined
 }
 
@@ -60,17 +68,37 @@ export interface FetchOptions {
 }
 
 /** An issuer and its keys. A token of one issuer is never verified with the keys of another. */
-export interface TrustedIssuer {
-  issuer: string
-  audience: string
+export interface TrustedIssuer extends Parties {
   algorithms: ReadonlySet<Algorithm>
   keys: KeySource
 }
 
 /** @throws TypeError if the options contradict each other, or a URL or a key is not safe */
 export function trustedIssuer(options: IssuerOptions, fetchOptions: FetchOptions): TrustedIssuer {
-  const { issuer, audience, algorithms = supportedAlgorithms } = options
-  return { issuer, audience, algorithms: new Set(algorithms), keys: keySource(options, fetchOptions) }
+  const { issuer, audience, authorizedParties, algorithms = supportedAlgorithms } = options
+  if (audience === null && authorizedParties === undefined)
+    throw new TypeError(
+      'createVerifier: audience: null needs authorizedParties, or tokens for other APIs would be accepted.',
+    )
+  if (typeof issuer === 'function' && options.jwksUrl === undefined && options.keys === undefined)
+    throw new TypeError('createVerifier: an issuer function needs jwksUrl or keys.')
+  return {
+    issuer: typeof issuer === 'string' ? issuer : `the one of ${options.jwksUrl ?? 'the keys'}`,
+    isIssuer: typeof issuer === 'string' ? iss => iss === issuer : iss => isAccepted(issuer, iss),
+    audiences: audience === null ? null : [audience].flat(),
+    authorizedParties,
+    algorithms: new Set(algorithms),
+    keys: keySource(options, fetchOptions),
+  }
+}
+
+/** An error of the function, such as of `new URL(iss)`, refuses the token. */
+function isAccepted(isIssuer: (iss: string) => boolean, iss: unknown): boolean {
+  try {
+    return typeof iss === 'string' && isIssuer(iss) === true
+  } catch {
+    return false
+  }
 }
 
 /**
@@ -80,8 +108,8 @@ export function trustedIssuer(options: IssuerOptions, fetchOptions: FetchOptions
  */
 export function issuerOf({ claims }: CompactToken, issuers: readonly TrustedIssuer[]): TrustedIssuer {
   const [only] = issuers
-  const found = issuers.length === 1 ? only : issuers.find(({ issuer }) => issuer === claims.iss)
-  if (found === undefined) throw new TokenError('issuer', { hint: slashHint(claims.iss, issuers) })
+  const found = issuers.length === 1 ? only : issuers.find(({ isIssuer }) => isIssuer(claims.iss))
+  if (found === undefined) throw new TokenError('issuer', { hint: issuerHint(claims.iss, issuers) })
   return found
 }
 
@@ -100,8 +128,9 @@ function keySource(
     throw new TypeError('createVerifier: set only one of keys, jwksUrl and discover.')
   if (keys !== undefined) return fixedKeys(readPublicKeys(keys))
   const checkUrl = (url: string | URL, namedBy?: URL) => checkedKeyUrl(url, allowHttp, namedBy)
-  const url = checkUrl(discover ? issuer : (jwksUrl ?? defaultJwksUrl(issuer)))
-  const fetchAll = discover ? discoverKeys(url, issuer, checkUrl) : fetchKeys.bind(null, url)
+  const name = typeof issuer === 'string' ? issuer : ''
+  const url = checkUrl(discover ? name : (jwksUrl ?? defaultJwksUrl(name)))
+  const fetchAll = discover ? discoverKeys(url, name, checkUrl) : fetchKeys.bind(null, url)
   const isDefaultUrl = !discover && jwksUrl === undefined
   return new RemoteKeys({
     fetch: () => fetchAll({ fetch, now, signal: AbortSignal.timeout(fetchTimeout) }),
@@ -111,7 +140,7 @@ function keySource(
     onProblem(problem, error) {
       const isMissing = isDefaultUrl && error instanceof KeyFetchError && error.problem === 'status_404'
       const advice = isMissing ? ' This is the default URL: set jwksUrl or discover.' : ''
-      const text = `The keys of ${issuer} cannot be refreshed. ${problem}${advice}`
+      const text = `The keys of ${name || url.href} cannot be refreshed. ${problem}${advice}`
       callHook(
         () => onProblem(text, error),
         () => warn(text, error),

@@ -21,7 +21,7 @@ export interface CommonOptions extends FetchOptions {
   types?: readonly string[] | undefined
   /**
    * Makes the user from the verified claims: a zod schema or a function `claims => user`, which may be async. Required with several
-   * `issuers`, because a `sub` is unique only within one issuer: `user: ({ iss, sub }) => ({ id: JSON.stringify([iss, sub]) })`.
+   * `issuers` or an `issuer` function, because a `sub` is unique only within one issuer: `user: ({ iss, sub }) => ({ id: JSON.stringify([iss, sub]) })`.
    * An `id` has 1 to 255 characters; otherwise the token is refused.
    *
    * A user of plain objects and arrays is copied, frozen and cached with the token. Any other user (with a Date, a Map, a class
@@ -55,14 +55,25 @@ const secondsAboveZero = z.custom<number>(
 )
 const listOf = <Item extends z.ZodType>(item: Item, mustBe: string) => z.array(item, mustBe).min(1, mustBe)
 
+const isFilled = (value: unknown) => typeof value === 'string' && value !== ''
 const isJwkList = (value: unknown) => Array.isArray(value) && value.every(isObject)
 const algorithm = z.enum(supportedAlgorithms, `one of ${supportedAlgorithms.join(', ')}`)
 // A typ that ends with a slash would become '', which stands for every typ that is not a string.
 const typ = z.string('a string such as JWT').regex(/[^/]$/, 'a string such as JWT')
 
 const issuerShape = {
-  issuer: nonEmptyString('a string: the iss of the tokens'),
-  audience: nonEmptyString('a string: the aud of the tokens'),
+  issuer: z.custom<string | ((iss: string) => boolean)>(
+    value => (typeof value === 'string' && value !== '') || typeof value === 'function',
+    'a string (the iss of the tokens) or a function',
+  ),
+  audience: z.custom<string | readonly string[] | null>(
+    value =>
+      value === null ||
+      isFilled(value) ||
+      (Array.isArray(value) && value.length > 0 && value.every(isFilled)),
+    'a string (the aud of the tokens), a list of strings, or null',
+  ),
+  authorizedParties: listOf(nonEmptyString('a string'), 'a list of strings').optional(),
   jwksUrl: z
     .custom<string | URL>(value => (typeof value === 'string' && value !== '') || isObject(value), 'a URL')
     .optional(),
@@ -136,9 +147,11 @@ export function parseOptions(given: VerifierOptions) {
   } = options
   const now = checkedClock(options.now ?? Date.now)
   const issuers = issuersOf(options).map(issuer => trustedIssuer(issuer, { ...options, now }))
-  if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length)
+  const names = issuersOf(options).map(({ issuer }) => issuer)
+  if (new Set(names).size < names.length)
     throw new TypeError('createVerifier: two entries of issuers have the same issuer.')
-  if (issuers.length > 1 && options.user === undefined) throw new TypeError(userIsRequired)
+  const hasOneIssuer = names.length === 1 && typeof names[0] === 'string'
+  if (!hasOneIssuer && options.user === undefined) throw new TypeError(userIsRequired)
   return {
     issuers,
     clockTolerance,
@@ -153,12 +166,12 @@ export function parseOptions(given: VerifierOptions) {
 }
 
 const userIsRequired =
-  'createVerifier: several issuers need the user option, because the same "sub" of two issuers would be one user. ' +
+  'createVerifier: several issuers, or an issuer function, need the user option, because the same "sub" of two issuers would be one user. ' +
   'Put the issuer into the id: user: ({ iss, sub }) => ({ id: JSON.stringify([iss, sub]) }).'
 
 function issuersOf(options: z.output<typeof optionsSchema>): IssuerOptions[] {
-  const { issuers, issuer, audience, jwksUrl, discover, keys, algorithms } = options
-  const own = { issuer, audience, jwksUrl, discover, keys, algorithms }
+  const { issuers, issuer, audience, authorizedParties, jwksUrl, discover, keys, algorithms } = options
+  const own = { issuer, audience, authorizedParties, jwksUrl, discover, keys, algorithms }
   if (issuers === undefined) return [parse(issuerSchema, own)]
   const misplaced = Object.entries(own).find(([, value]) => value !== undefined)
   if (misplaced !== undefined)

@@ -1,5 +1,5 @@
 import { type CryptoKey, calculateJwkThumbprint, importJWK, type JWK } from 'jose'
-import { type Algorithm, algorithmsOfType } from '../token/algorithms.js'
+import { type Algorithm, algorithmsOf } from '../token/algorithms.js'
 import { isObject } from '../token/json.js'
 
 /** A public key that verifies tokens. */
@@ -59,7 +59,7 @@ async function readSigningKey(jwk: Record<string, unknown>): Promise<SigningKey 
   const { kid, alg } = jwk
   if (kid !== undefined && typeof kid !== 'string') return undefined
   const forms = new Map<Algorithm, CryptoKey>()
-  for (const algorithm of algorithmsOf(jwk)) {
+  for (const algorithm of verifiesWith(jwk)) {
     const key = await importPublicKey(jwk, algorithm)
     if (key !== undefined) forms.set(algorithm, key)
   }
@@ -70,14 +70,13 @@ async function readSigningKey(jwk: Record<string, unknown>): Promise<SigningKey 
 
 /** Whether one of the JWKs describes itself as a key for verifying. Only importing it shows whether it works. */
 export const canAnyVerify = (jwks: readonly unknown[]) =>
-  jwks.filter(isObject).some(jwk => algorithmsOf(jwk).length > 0)
+  jwks.filter(isObject).some(jwk => verifiesWith(jwk).length > 0)
 
-function algorithmsOf(jwk: Record<string, unknown>): Algorithm[] {
-  const { use, key_ops: uses, alg } = jwk
+function verifiesWith(jwk: Record<string, unknown>): Algorithm[] {
+  const { use, key_ops: uses } = jwk
   if (use !== undefined && use !== 'sig') return []
   if (uses !== undefined && !(Array.isArray(uses) && uses.includes('verify'))) return []
-  const possible = algorithmsOfType(jwk)
-  return alg === undefined ? possible : possible.filter(algorithm => algorithm === alg)
+  return algorithmsOf(jwk)
 }
 
 /** Only what defines the key, so that `ext`, `key_ops` and certificates do not influence the import. */

@@ -9,10 +9,19 @@ export interface Claims {
   [name: string]: unknown
 }
 
-/** Rules for the claims of a token. Times are seconds. */
-export interface ClaimRules {
+/** Whose tokens are accepted, and for whom. */
+export interface Parties {
+  /** For messages: the issuer, or the URL of its keys if there are many. */
   issuer: string
-  audience: string
+  isIssuer: (iss: unknown) => boolean
+  /** Any of them. Null: the issuer writes no `aud`. */
+  audiences: readonly string[] | null
+  /** Any of them as `azp` or `client_id`. Undefined: not checked. */
+  authorizedParties: readonly string[] | undefined
+}
+
+/** Rules for the claims of a token. Times are seconds. */
+export interface ClaimRules extends Parties {
   clockTolerance: number
   maxTokenAge: number | undefined
 }
@@ -28,9 +37,9 @@ export function checkClaims(
   rules: ClaimRules,
   now: number,
 ): asserts claims is Claims {
-  const { iss, aud, sub } = claims
-  if (iss !== rules.issuer) throw new TokenError('issuer', { hint: slashHint(iss, [rules]) })
-  if (!isFor(aud, rules.audience)) throw new TokenError('audience')
+  const { iss, sub } = claims
+  if (!rules.isIssuer(iss)) throw new TokenError('issuer', { hint: issuerHint(iss, [rules]) })
+  checkAudience(claims, rules)
   const exp = timeOf(claims, 'exp')
   const nbf = timeOf(claims, 'nbf')
   const iat = timeOf(claims, 'iat')
@@ -46,21 +55,40 @@ export function checkClaims(
   if (!userId.safeParse(sub).success) throw new TokenError('claims', { claim: 'sub' })
 }
 
-/** For the log: a trailing slash in the `issuer` option is a common mistake, and refuses every token. */
-export function slashHint(iss: unknown, issuers: readonly { issuer: string }[]): string | undefined {
+/** For the log: how the token differs from what is configured. A trailing slash is a common mistake, and refuses every token. */
+export function issuerHint(iss: unknown, issuers: readonly Parties[]): string {
   const match = issuers.find(({ issuer }) => differsOnlyBySlash(iss, issuer))
-  return (
-    match &&
-    `Its iss differs from ${match.issuer} only by a trailing slash. Set issuer to exactly the iss of the tokens.`
-  )
+  if (match !== undefined)
+    return `Its iss differs from ${match.issuer} only by a trailing slash. Set issuer to exactly the iss of the tokens.`
+  return `Its iss is ${shown(iss)}. The issuer option is ${issuers.map(({ issuer }) => issuer).join(' or ')}.`
 }
+
+const shown = (value: unknown) => (value === undefined ? 'missing' : JSON.stringify(value).slice(0, 200))
 
 export const differsOnlyBySlash = (one: unknown, other: string) =>
   typeof one === 'string' && (one === `${other}/` || other === `${one}/`)
 
-function isFor(aud: unknown, audience: string): boolean {
-  if (!Array.isArray(aud)) return aud === audience
-  return aud.every(one => typeof one === 'string') && aud.includes(audience)
+function checkAudience(claims: Record<string, unknown>, { audiences, authorizedParties }: Parties): void {
+  const { aud, azp, client_id: clientId } = claims
+  const refuse = (hint: string) => {
+    throw new TokenError('audience', { hint })
+  }
+  if (audiences === null) {
+    if (aud !== undefined) refuse(`It has the aud ${shown(aud)}. Set audience to that of this API.`)
+  } else if (aud === undefined) {
+    refuse('It has no aud. If your issuer writes none, set audience: null and authorizedParties.')
+  } else if (!isFor(aud, audiences)) {
+    refuse(`Its aud is ${shown(aud)}. The audience option is ${audiences.join(' or ')}.`)
+  }
+  if (authorizedParties === undefined) return
+  const party = azp ?? clientId
+  if (typeof party !== 'string' || !authorizedParties.includes(party))
+    refuse(`Its azp or client_id is ${shown(party)}. authorizedParties is ${authorizedParties.join(', ')}.`)
+}
+
+function isFor(aud: unknown, audiences: readonly string[]): boolean {
+  const list: unknown[] = [aud].flat()
+  return list.every(one => typeof one === 'string') && list.some(one => audiences.includes(one))
 }
 
 function timeOf(claims: Record<string, unknown>, name: string): number | undefined {

@@ -2,8 +2,8 @@ import { base64url } from 'jose'
 import { TokenError } from '../token-error.js'
 import { parseJsonObject } from './json.js'
 
-/** Longest accepted token, in characters: most servers accept headers of this length. */
-export const maxTokenLength = 8_192
+/** Longest accepted token, in characters: Node accepts no longer headers. */
+export const maxTokenLength = 16_384
 
 /** A decoded JWT in compact form. Nothing in it is verified. */
 export interface CompactToken {
@@ -20,7 +20,11 @@ export interface CompactToken {
  * @throws TokenError `malformed`
  */
 export function parseToken(token: string): CompactToken {
-  if (typeof token !== 'string' || token.length > maxTokenLength) throw new TokenError('malformed')
+  if (typeof token !== 'string') throw new TokenError('malformed')
+  if (token.length > maxTokenLength)
+    throw new TokenError('malformed', {
+      hint: `It has ${token.length} characters, and ${maxTokenLength} at most are accepted: put less into it.`,
+    })
   const parts = token.split('.', 4)
   const [header, claims, signature] = parts
   if (parts.length !== 3 || !header || !claims || signature === undefined) throw new TokenError('malformed')

@@ -116,7 +116,7 @@ const rows: Record<string, Row> = {
   'whose point is not on its curve': key('P-256', 'ES256', { y: offCurve }, 'unknown_key'),
   'whose curve is not the one of its point': key('P-256', 'ES256', { crv: 'P-521' }, 'unknown_key'),
   'on P-521': key('P-521', 'ES512', {}, 'accepted'),
-  'on P-384': key('P-384', 'ES384', {}, 'algorithm'),
+  'on P-384': key('P-384', 'ES384', {}, 'accepted'),
   'on P-384, said to be on P-256': key('P-384', 'ES256', { crv: 'P-256' }, 'unknown_key'),
   'on secp256k1': key('secp256k1', 'ES256', {}, 'unknown_key'),
   ...Object.fromEntries(

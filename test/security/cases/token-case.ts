@@ -26,7 +26,7 @@ export type Create = typeof createVerifier
 export type Case = [name: string, expected: string, run: (create: Create) => Promise<string>]
 
 /** The options that a case changes. */
-export type Options = Partial<Extract<VerifierOptions, { issuer: string }>> & {
+export type Options = Partial<Extract<VerifierOptions, { audience: unknown }>> & {
   issuers?: readonly IssuerOptions[]
 }
 

@@ -99,8 +99,8 @@ const partCases: TokenCase[] = [
   ['a signature with a character alone', 'malformed', () => `${good}AAA`],
   ['percent-encoded dots', 'malformed', () => good.replaceAll('.', '%2E')],
   ['letters that look alike', 'malformed', () => good.replace('e', '\u0435')],
-  ['8,193 characters', 'malformed', () => ofLength(8_193)],
-  ['8,192 characters', 'accepted', () => ofLength(8_192)],
+  ['16,385 characters', 'malformed', () => ofLength(16_385)],
+  ['16,384 characters', 'accepted', () => ofLength(16_384)],
   ['a megabyte of one letter', 'malformed', () => 'A'.repeat(1_000_000)],
   ['a megabyte of claims', 'malformed', () => token({ fill: 'x'.repeat(1_000_000) })],
 ]

@@ -148,7 +148,7 @@ export const keySetMutants: [rule: string, mutant: Mutant, notices: string][] = 
   ],
   [
     'a key is bound to its alg',
-    inKeys('alg === undefined ? possible :', 'true ? possible :'),
+    mutant('server/verifier/token/algorithms.ts', 'alg === undefined || algorithm === alg', 'true'),
     'a key that is bound to RS256, for PS256, beside a good one',
   ],
   [

@@ -2,19 +2,37 @@ import { describe, expect, test } from 'vitest'
 import { ConfigError, readConfig } from '../../../server/index.js'
 
 type Env = Record<string, string>
+type Issuer = Record<string, string | string[]>
 
 const issuerUrl = 'https://auth.example.com'
-const remote = (issuer: Env) => ({ kind: 'remote', ...issuer })
+const remote = (issuer: Issuer) => ({ kind: 'remote', ...issuer })
 
 describe('the issuer', () => {
   const urls = { issuer: issuerUrl, audience: issuerUrl, jwksUrl: `${issuerUrl}/api/auth/jwks` }
 
-  test.each([issuerUrl, `${issuerUrl}/`, `${issuerUrl}/api/auth`, `${issuerUrl}:443/some/path?query#hash`])(
+  test.each([issuerUrl, `${issuerUrl}/`, `${issuerUrl}/api/auth`, `${issuerUrl}:443/api/auth/?query#hash`])(
     'of BETTER_AUTH_URL=%s is its origin',
     BETTER_AUTH_URL => {
       expect(readConfig({ BETTER_AUTH_URL }).issuer).toEqual(remote(urls))
     },
   )
+
+  test.each([
+    ['/auth', '/auth/jwks'],
+    ['/auth/', '/auth/jwks'],
+    ['/some/path?query#hash', '/some/path/jwks'],
+  ])('with the basePath %s has its keys at %s', (path, keys) => {
+    const { issuer } = readConfig({ BETTER_AUTH_URL: `${issuerUrl}${path}` })
+    expect(issuer).toEqual(remote({ ...urls, jwksUrl: `${issuerUrl}${keys}` }))
+  })
+
+  test('may have several audiences, separated by commas', () => {
+    const { issuer } = readConfig({ BETTER_AUTH_URL: issuerUrl, JWT_AUDIENCE: 'web, mobile' })
+    expect(issuer).toEqual(remote({ ...urls, audience: ['web', 'mobile'] }))
+    expect(() => readConfig({ BETTER_AUTH_URL: issuerUrl, JWT_AUDIENCE: 'web,' })).toThrow(
+      'JWT_AUDIENCE: "web," is not a list.',
+    )
+  })
 
   test.each([
     ['JWT_ISSUER', 'https://id.example.com/', { issuer: 'https://id.example.com/' }],

@@ -19,6 +19,7 @@ describe('what the environment may say', () => {
   test('nothing at all is a server for trying things out, on this machine only', () => {
     expect(readConfig({})).toEqual({
       port: 4000,
+      clockTolerance: 5,
       host: '127.0.0.1',
       production: false,
       databaseUrl: undefined,

@@ -109,6 +109,17 @@ test('npm run fence warns about the previous secret, until it is invalid', async
   })
 })
 
+test('npm run fence checks a database whose table tasks is one of the application', async () => {
+  await using owned = await ownedDatabase()
+  await owned.administer('create table tasks (id int primary key)')
+  const migrated = await commands.migrateFor(owned)
+  expect(migrated).toMatchObject({ code: 0, stdout: expect.stringContaining('another table tasks') })
+  expect(await commands.fenceOf(owned)).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^No gaps: /),
+  })
+})
+
 test('npm run fence prints what keeps the level from signed, with the SQL that fixes it', async () => {
   await using owned = await ownedDatabase()
   await commands.migrateFor(owned, { FENCE_SECRET: secret })

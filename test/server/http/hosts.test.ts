@@ -8,10 +8,10 @@ import { Hono } from 'hono'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
   appRouter,
-  type ContextOptions,
   createContextFactory,
   createFetchHandler,
   createNodeHandler,
+  type HandlerOptions,
 } from '../../../server/index.js'
 import { openTestDatabase } from '../../parts/database.js'
 import { bearer, json, type Sent, send } from '../../parts/http-client.js'
@@ -23,7 +23,7 @@ interface Host {
   call(path: string, sent?: Sent): Promise<Response>
   stop(): Promise<void>
 }
-type StartHost = (parts: ContextOptions) => Promise<Host>
+type StartHost = (parts: HandlerOptions) => Promise<Host>
 
 async function onSocket(listener: RequestListener, prefix = '/trpc'): Promise<Host> {
   const { url, [Symbol.asyncDispose]: stop } = await listen(createServer(listener))

@@ -1,9 +1,10 @@
 import { createTRPCClient, httpLink } from '@trpc/client'
 import { type inferRouterError, initTRPC, type TRPCDefaultErrorShape, TRPCError } from '@trpc/server'
 import { createHTTPServer } from '@trpc/server/adapters/standalone'
-import { afterAll, beforeAll, expect, expectTypeOf, inject, test } from 'vitest'
+import { type Kysely, sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, expectTypeOf, inject, test } from 'vitest'
 import { z } from 'zod'
-import { type OpenDatabase, openDatabase } from '../../../db/index.js'
+import { type Database, type OpenDatabase, openDatabase } from '../../../db/index.js'
 import {
   type Context,
   createContextFactory,
@@ -12,8 +13,9 @@ import {
   reasonOf,
   requireUser,
 } from '../../../server/index.js'
-import type { Reason, User } from '../../../shared/index.js'
+import { type Reason, transformer, type User } from '../../../shared/index.js'
 import { refusalOf } from '../../parts/api-error.js'
+import { nowhere, openTestDatabase } from '../../parts/database.js'
 import { claimsFrom, makeKey } from '../../parts/issuer.js'
 import { startWeb } from '../../parts/listen.js'
 
@@ -150,4 +152,67 @@ test('publicProcedure has a user or null, a guarded one has a user', async () =>
     return ctx.user.id
   })
   expect([open, closed].map(procedure => procedure._def.type)).toEqual(['query', 'query'])
+})
+
+describe('with a database', () => {
+  type Own = { user: User | null; tenant: string }
+  const own = initTRPC.context<Own>().create({ transformer })
+  let migrated: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    migrated = await openTestDatabase('PostgreSQL', { statementTimeout: 1 })
+  })
+  afterAll(() => migrated[Symbol.asyncDispose]())
+  const withDatabase = () => own.procedure.concat(requireUser({ database: migrated }))
+  const call = <T>(
+    procedure: ReturnType<typeof withDatabase>,
+    query: (db: Kysely<Database>) => Promise<T>,
+  ) => {
+    const router = own.router({ run: procedure.query(({ ctx }) => query(ctx.db)) })
+    return (id: string) => own.createCallerFactory(router)({ user: { id }, tenant: 'acme' }).run()
+  }
+
+  test('the guard gives a foreign t the scoped database of the user', async () => {
+    const add = call(withDatabase(), db =>
+      db.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'own' }).returning('user_id').execute(),
+    )
+    expect([await add('alice'), await add('bob')]).toEqual([[{ user_id: 'alice' }], [{ user_id: 'bob' }]])
+    const list = call(withDatabase(), db => db.selectFrom('tasks').select('user_id').execute())
+    expect(await list('alice')).toEqual([{ user_id: 'alice' }])
+  })
+
+  test('a timeout, an outage and a refused row have the codes of protectedProcedure', async () => {
+    const sleep = call(withDatabase(), db => sql`select pg_sleep(5)`.execute(db))
+    await expect(sleep('alice')).rejects.toMatchObject({ code: 'GATEWAY_TIMEOUT' })
+    const steal = call(withDatabase(), db =>
+      db.insertInto('tasks').values({ user_id: 'bob', id: crypto.randomUUID(), title: 'x' }).execute(),
+    )
+    await expect(steal('alice')).rejects.toMatchObject({ code: 'FORBIDDEN' })
+    const away = await openDatabase({ url: nowhere })
+    const lost = own.procedure.concat(requireUser({ database: away }))
+    const list = call(lost, db => db.selectFrom('tasks').select('id').execute())
+    const error = await list('alice').catch((error: unknown) => error)
+    expect(error).toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
+    expect(reasonOf(error)).toBe('database_unavailable')
+    await away.close()
+  })
+
+  test('a context of our factory brings its database, and a db of the application stays', async () => {
+    const verifier = createVerifier({ ...options, keys: [key.jwk] })
+    const req = new Request('http://localhost', {
+      headers: { authorization: `Bearer ${await key.sign(claimsFrom(issuer))}` },
+    })
+    const context = await createContextFactory({ verifier, database: migrated })({ req })
+    const seen = async (context: Context & { db?: string }) => {
+      const foreign = initTRPC.context<Context & { db?: string }>().create()
+      const procedure = foreign.procedure.concat(requireUser()).query(({ ctx }) => ctx.db)
+      return foreign
+        .createCallerFactory(foreign.router({ db: procedure }))(context)
+        .db()
+    }
+    expect(await seen(context)).toHaveProperty('selectFrom')
+    expect(await seen({ ...context, db: 'drizzle' })).toBe('drizzle')
+    const withoutDatabase = await createContextFactory({ verifier })({ req })
+    expect(await seen(withoutDatabase)).toBeUndefined()
+    expect(withoutDatabase.user).toEqual({ id: 'alice' })
+  })
 })

@@ -1,0 +1,60 @@
+import { isObservable, observableToAsyncIterable } from '@trpc/server/observable'
+import type { TokenExpiry } from './context.js'
+
+const checkEveryMs = 15_000
+
+/**
+ * Ends a stream or subscription when the token of its caller is refused: it has expired, or was revoked. The token is verified again every
+ * 15 seconds, and each second after its `exp` until the tolerance for clocks is over.
+ *
+ * @param data what a procedure returned; anything but a stream is returned as it is
+ * @param verify rejects with the error that the stream shall end with
+ */
+export function endWithToken(
+  data: unknown,
+  {
+    verify,
+    expiry,
+    signal,
+  }: { verify: () => Promise<void>; expiry: TokenExpiry; signal: AbortSignal | undefined },
+): unknown {
+  if (isObservable(data))
+    return endIterable(
+      observableToAsyncIterable(data, signal ?? new AbortController().signal),
+      verify,
+      expiry,
+    )
+  return isAsyncIterable(data) ? endIterable(data, verify, expiry) : data
+}
+
+const isAsyncIterable = (data: unknown): data is AsyncIterable<unknown> =>
+  typeof data === 'object' && data !== null && Symbol.asyncIterator in data
+
+async function* endIterable(
+  stream: AsyncIterable<unknown>,
+  verify: () => Promise<void>,
+  expiry: TokenExpiry,
+): AsyncGenerator {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const refused = new Promise<never>((_, reject) => {
+    const schedule = () => {
+      const wait = Math.min(checkEveryMs, Math.max(1_000, expiry() - Date.now()))
+      timer = setTimeout(() => verify().then(schedule, reject), wait)
+    }
+    schedule()
+  })
+  // The consumer may be busy with the last value.
+  refused.catch(() => {})
+  const iterator = stream[Symbol.asyncIterator]()
+  try {
+    for (;;) {
+      const { done, value } = await Promise.race([iterator.next(), refused])
+      if (done) return value
+      yield value
+    }
+  } finally {
+    clearTimeout(timer)
+    // Not awaited: a stream that waits for its next value would keep the caller here.
+    iterator.return?.()?.catch(() => {})
+  }
+}
