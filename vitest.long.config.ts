@@ -14,7 +14,7 @@ export default defineConfig({
       // More runs, statements and turns.
       'test/db/fence/{gate,injections,level,sign,checks/role}.test.ts',
       'test/security/{key-sets,outages,random-tokens}.test.ts',
-      'test/server/{app/lifecycle,http/hang-up,verifier/keys/remote-keys}.test.ts',
+      'test/server/{app/lifecycle,app/readiness,http/hang-up,trpc/errors,verifier/keys/remote-keys}.test.ts',
       'test/client/client.test.ts',
       'test/e2e/start.test.ts',
       'test/db/scoped/{allowed-statements,logins,property,session-cleanup-fuzz,silent-server,statement-cache,tracked-connection}.test.ts',
