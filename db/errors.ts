@@ -46,7 +46,7 @@ export function wrapStatementError(error: unknown): unknown {
 }
 
 const grantAdvice =
-  'Give callers access in a migration: protectTable (own rows), shareTable (read only), or a grant to the application role.'
+  'Give callers access in a migration: protectTable (own rows) or shareTable (read only) for a table, a grant to the application role for a view, function or sequence. A grant alone on a table is a gap.'
 
 const isPermissionDenied = (error: Error) => 'routine' in error && error.routine === 'aclcheck_error'
 

@@ -104,7 +104,7 @@ const isUserSigned = isSigned(
   `'app.user_signature'`,
   `'user' || chr(10) || current_setting('app.user_id', true)`,
 )
-/** In this hour, the one before or the next, because the clock of the API may differ: who leaves an organisation cannot keep the value. */
+/** In this hour, the one before or the next, because the clock of the API may differ. A removed member loses access after two hours at most. */
 const isOwnerSigned = sql.join(
   [0, -1, 1].map(hours =>
     isSigned(

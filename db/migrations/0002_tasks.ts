@@ -8,17 +8,22 @@ export class TasksTableError extends Error {
 
   constructor() {
     super(
-      'The database has another table tasks, so the table of the example was not created. Your application does not need it: leave out migrateTasks and tasksRouter.',
+      'The database has another table tasks, so the table of the example was not created. Only the example needs it: npm start and tasksRouter. Your own server does without.',
     )
   }
 }
 
-/** Creates the example's table of tasks. */
-export async function up(db: AnyKysely): Promise<void> {
+/** True if there is a table tasks. Before the migration it is one of the application. */
+export async function hasTasks(db: AnyKysely): Promise<boolean> {
   const { rows } = await sql<{ exists: boolean }>`select to_regclass('tasks') is not null as exists`.execute(
     db,
   )
-  if (rows[0]?.exists) throw new TasksTableError()
+  return rows[0]?.exists ?? false
+}
+
+/** Creates the example's table of tasks. */
+export async function up(db: AnyKysely): Promise<void> {
+  if (await hasTasks(db)) throw new TasksTableError()
   await db.schema
     .createTable('tasks')
     .addColumn('user_id', 'text', column => column.notNull())

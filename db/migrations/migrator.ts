@@ -6,7 +6,7 @@ import * as isolation from './0001_isolation.js'
 import * as tasks from './0002_tasks.js'
 import { createMigrationTable, lockMigrations, migrationTable } from './migration-table.js'
 
-const taskMigrations: Record<string, Migration> = { '0002_tasks': tasks }
+const taskMigrations: Record<string, Migration> = { '0002_tasks': { up: tasks.up, down: tasks.down } }
 
 /** The package's own migrations, the example's tasks included, for the role `app_user`. */
 export const migrations: Record<string, Migration> = { ...isolationFor(defaultRole), ...taskMigrations }
@@ -59,7 +59,9 @@ async function runPending(
 ): Promise<MigrationResultSet> {
   const results: MigrationResult[] = []
   try {
-    await db.transaction().execute(async trx => {
+    await db.transaction().execute(async transaction => {
+      // A plugin of the application, such as withSchema, is not for our tables.
+      const trx = transaction.withoutPlugins()
       await requireSupportedServer(trx)
       await lockMigrations(trx)
       await createMigrationTable(trx)
@@ -113,8 +115,11 @@ class PackageMigrator extends Migrator {
     this.#migrations = all
   }
 
-  override migrateToLatest(): Promise<MigrationResultSet> {
-    return runPending(this.#db, this.#migrations, isolation.restoreAccess)
+  override async migrateToLatest(): Promise<MigrationResultSet> {
+    const pending = await pendingMigrations(this.#db, { tasks: true })
+    const isOther = !pending.includes('0002_tasks') || !(await tasks.hasTasks(this.#db))
+    const all = Object.entries(this.#migrations).filter(([name]) => isOther || !(name in taskMigrations))
+    return runPending(this.#db, Object.fromEntries(all), isolation.restoreAccess)
   }
 }
 

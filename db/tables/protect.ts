@@ -2,11 +2,11 @@ import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from '../schema.js'
 import { callerValue, findColumnType, type Owner, type OwnerType, ownerName, ownerTypes } from './owner.js'
 import { appliesTo, policyStatements } from './policies.js'
-import { ancestorsOfTree, findBrokenRules, lacksOwnerIndex, tableTree } from './rules.js'
+import { ancestorsOfTree, findBrokenRules, findTablesWithoutOwnerIndex, tableTree } from './rules.js'
 
 /** Options of {@link protectTable}. */
 export interface ProtectOptions {
-  /** The column that says whose a row is: text, varchar, uuid, integer or bigint. @default 'user_id' */
+  /** The column that holds the owner's id: text, varchar, uuid, integer or bigint. @default 'user_id' */
   owner?: string | undefined
   /** The value of the caller that it is compared with: a name of the option `owners` of `openDatabase`. @default 'user', the user's id */
   by?: string | undefined
@@ -33,7 +33,9 @@ export async function protectTable(
   table: string,
   options: ProtectOptions = {},
 ): Promise<void> {
-  await inTransaction(db, trx => protect(trx, table, options))
+  await inTransaction(db, table, (trx, relation) =>
+    protect(trx, relation, options, name => columnIn(db, name)),
+  )
 }
 
 /**
@@ -43,28 +45,47 @@ export async function protectTable(
  * @param table name of the table, with its schema if that is not the first in the search path
  */
 export async function unprotectTable(db: AnyKysely, table: string): Promise<void> {
-  await inTransaction(db, trx => unprotect(trx, table))
+  await inTransaction(db, table, unprotect)
 }
 
-/** Without a transaction an audit could see the table half protected. */
-async function inTransaction(db: AnyKysely, change: (trx: AnyKysely) => Promise<void>): Promise<void> {
-  await (db.isTransaction ? change(db) : db.transaction().execute(change))
+/**
+ * Without a transaction an audit could see the table half protected. Plugins of the handle, such as `withSchema`, count for the name of the
+ * table, and for nothing else.
+ *
+ * @param change receives the name as `regclass` accepts it
+ */
+async function inTransaction(
+  db: AnyKysely,
+  table: string,
+  change: (trx: AnyKysely, relation: string) => Promise<void>,
+): Promise<void> {
+  const relation = db
+    .deleteFrom(table)
+    .compile()
+    .sql.replace(/^delete from /, '')
+  const run = (trx: AnyKysely) => change(trx.withoutPlugins(), relation)
+  await (db.isTransaction ? run(db) : db.transaction().execute(run))
 }
+
+/** The name of a column, as the plugins of the handle change it. */
+const columnIn = (db: AnyKysely, name: string) =>
+  sql`${sql.id(name)}`.compile(db).sql.slice(1, -1).replaceAll('""', '"')
 
 async function protect(
   db: AnyKysely,
-  table: string,
-  { owner: column = 'user_id', by = 'user' }: ProtectOptions,
+  relation: string,
+  { owner = 'user_id', by = 'user' }: ProtectOptions,
+  columnOf: (name: string) => string,
 ): Promise<void> {
+  const column = columnOf(owner)
   if (!ownerName.test(by))
     throw new TypeError(
       `by must be a name such as org, of lower-case letters, digits and _, not ${JSON.stringify(by)}.`,
     )
-  const name = sql.table(table)
-  const relation = quoteTableName(table)
+  const name = sql.raw(relation)
   const roleName = await applicationRole(db)
   const role = sql.id(roleName)
-  const cannot = (why: string) => new Error(`${table} cannot be protected: ${why}.`)
+  const cannot = (why: string) => new Error(`${relation.replaceAll('"', '')} cannot be protected: ${why}.`)
   const type = await findOwnerType(db, relation, column, cannot)
   const broken = await findBrokenRules(db, relation, { name: column, by })
   if (broken.length > 0) throw cannot(broken.map(({ problem }) => problem).join(', '))
@@ -74,10 +95,10 @@ async function protect(
       `its policy ${policy} applies to ${roleName} too. Drop it, give it to other roles, or make it restrictive with a name that sorts after own_rows_first`,
     )
   await createOwnerIndex(db, relation, column)
-  const owner: Owner = { column: quoteIdentifier(column), type, by }
+  const rows: Owner = { column: quoteIdentifier(column), type, by }
   await forgetDroppedTables(db)
   await restoreDefault(db, relation)
-  const oldDefault = await findDefault(db, relation, column)
+  const oldDefault = await findOldDefault(db, relation, column)
   await sql`
     insert into trpc_bearer.protected_table
     select oid, ${column}, ${by}, relrowsecurity, ${oldDefault} from pg_catalog.pg_class where oid = ${relation}::regclass
@@ -87,10 +108,10 @@ async function protect(
   await sql`alter table ${name} enable row level security, no force row level security`.execute(db)
   if (oldDefault !== identity) {
     // Who inserts without an identity, such as the owner of the table, gets the default that the column had.
-    const value = oldDefault === null ? callerValue(owner) : `coalesce(${callerValue(owner)}, ${oldDefault})`
+    const value = oldDefault === null ? callerValue(rows) : `coalesce(${callerValue(rows)}, ${oldDefault})`
     await sql`alter table ${name} alter column ${sql.id(column)} set default ${sql.raw(value)}`.execute(db)
   }
-  await createPolicies(db, relation, roleName, owner)
+  await createPolicies(db, relation, roleName, rows)
   await grantSchemaUsage(db, relation, role)
   // Default privileges may grant more, such as truncate, which no policy restricts.
   await sql`revoke all on ${name} from public, ${role}`.execute(db)
@@ -120,15 +141,21 @@ async function findOwnerType(
   throw cannot(`its column ${column} has the type ${type} instead of text, varchar, uuid, integer or bigint`)
 }
 
+/** On a partitioned table it is created for all partitions at once, and takes over those that they have. */
 async function createOwnerIndex(db: AnyKysely, relation: string, column: string): Promise<void> {
-  const { isLacking, bytes } = await lacksOwnerIndex(db, relation, column)
-  if (!isLacking) return
-  const on = `on ${relation} (${quoteIdentifier(column)})`
-  if (bytes > bigTable)
+  const lacking = await findTablesWithoutOwnerIndex(db, relation, column)
+  const statementFor = (name: string, how = '') =>
+    `create index${how} on ${name} (${quoteIdentifier(column)})`
+  const stored = lacking.filter(({ isPartitioned }) => !isPartitioned)
+  if (stored.reduce((sum, { bytes }) => sum + bytes, 0) > bigTable) {
+    const statements = stored.map(({ name }) => `${statementFor(name, ' concurrently')};`)
     throw new Error(
-      `${relation} has no index that starts with ${column}, and is too big to create one while others write. Run this before protectTable: create index concurrently ${on};`,
+      `${relation} has no index that starts with ${column}, and is too big to create one while others write. Run this before protectTable: ${statements.join(' ')}`,
     )
-  await sql.raw(`create index ${on}`).execute(db)
+  }
+  const root = lacking.find(({ isPartitioned, isRoot }) => isPartitioned && isRoot)
+  const tables = root === undefined ? stored : [root]
+  for (const { name } of tables) await sql.raw(statementFor(name)).execute(db)
 }
 
 /** Citus allows no subquery in a policy of a distributed table. */
@@ -149,9 +176,8 @@ async function createPolicies(db: AnyKysely, relation: string, role: string, own
   await sql`release own_rows`.execute(db)
 }
 
-async function unprotect(db: AnyKysely, table: string): Promise<void> {
-  const name = sql.table(table)
-  const relation = quoteTableName(table)
+async function unprotect(db: AnyKysely, relation: string): Promise<void> {
+  const name = sql.raw(relation)
   const role = sql.id(await applicationRole(db))
   const { rows } = await sql<{ hadRowSecurity: boolean; hasOtherPolicies: boolean }>`
     select had_row_security as "hadRowSecurity", exists (
@@ -181,6 +207,17 @@ async function findDefault(db: AnyKysely, relation: string, column: string): Pro
     from pg_catalog.pg_attribute a left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
     where a.attrelid = ${relation}::regclass and a.attname = ${column} and not a.attisdropped`.execute(db)
   return rows[0]?.text ?? null
+}
+
+/** The default before the first call. A column that was renamed since still has ours. */
+async function findOldDefault(db: AnyKysely, relation: string, column: string): Promise<string | null> {
+  const found = await findDefault(db, relation, column)
+  if (!found?.includes('trpc_bearer.')) return found
+  const { rows } = await sql<{ oldDefault: string | null }>`
+    select old_default as "oldDefault" from trpc_bearer.protected_table where relation = ${relation}::regclass`.execute(
+    db,
+  )
+  return rows[0]?.oldDefault ?? null
 }
 
 /** Gives the owner column of an earlier call the default that it had before. */
@@ -247,8 +284,6 @@ async function describeTable(
   return rows[0] ?? {}
 }
 
-const quoteTableName = (table: string) => table.split('.').map(quoteIdentifier).join('.')
-
 /**
  * Shares a table that has no owner column, such as countries or prices: every user may read it, and nobody may change it.
  *
@@ -256,11 +291,11 @@ const quoteTableName = (table: string) => table.split('.').map(quoteIdentifier).
  * @throws if the table is protected, or if it is a view or a foreign table
  */
 export async function shareTable(db: AnyKysely, table: string): Promise<void> {
-  await inTransaction(db, trx => share(trx, table))
+  await inTransaction(db, table, (trx, relation) => share(trx, relation, table))
 }
 
-async function share(db: AnyKysely, table: string): Promise<void> {
-  const relation = quoteTableName(table)
+async function share(db: AnyKysely, relation: string, table: string): Promise<void> {
+  const name = sql.raw(relation)
   const role = sql.id(await applicationRole(db))
   const { isTable, isProtected } = await describeTable(db, relation)
   if (!isTable) {
@@ -270,7 +305,7 @@ async function share(db: AnyKysely, table: string): Promise<void> {
   }
   if (isProtected)
     throw new Error(
-      `${table} cannot be shared: it has row-level security, or a table that it inherits from or that inherits from it. Call unprotectTable first.`,
+      `${table} cannot be shared: it, a parent or a child has row-level security. Call unprotectTable first.`,
     )
   await forgetDroppedTables(db)
   await sql`
@@ -279,9 +314,9 @@ async function share(db: AnyKysely, table: string): Promise<void> {
   // All of them, because default privileges may grant more than the names here. Other logins may still read it.
   const isPublic = await sql<{ readable: boolean }>`
     select has_table_privilege('public', ${relation}::regclass, 'select') as readable`.execute(db)
-  await sql`revoke all on ${sql.table(table)} from public, ${role}`.execute(db)
-  await sql`grant select on ${sql.table(table)} to ${role}`.execute(db)
-  if (isPublic.rows[0]?.readable) await sql`grant select on ${sql.table(table)} to public`.execute(db)
+  await sql`revoke all on ${name} from public, ${role}`.execute(db)
+  await sql`grant select on ${name} to ${role}`.execute(db)
+  if (isPublic.rows[0]?.readable) await sql`grant select on ${name} to public`.execute(db)
 }
 
 /** Quotes an identifier for SQL that Kysely cannot build. */

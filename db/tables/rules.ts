@@ -144,29 +144,38 @@ export async function findRevealingKeys(db: AnyKysely, relation: string, owner: 
   return rows
 }
 
+/** A table in which a statement would have to read the rows of all users. */
+interface TableWithoutIndex {
+  name: string
+  isPartitioned: boolean
+  isRoot: boolean
+  bytes: number
+}
+
 /**
- * True if a statement would have to read the rows of all users, because the table or one that inherits from it has no valid btree
- * index that starts with the owner. Partial indexes do not count.
+ * Finds the tables that have no valid btree index that starts with the owner: the given one, its partitions and those that inherit from
+ * it. Partial indexes do not count.
  */
-export async function lacksOwnerIndex(
+export async function findTablesWithoutOwnerIndex(
   db: AnyKysely,
   relation: string,
   owner: string,
-): Promise<{ isLacking: boolean; bytes: number }> {
-  const { rows } = await sql<{ isLacking: boolean; bytes: number }>`
+): Promise<TableWithoutIndex[]> {
+  const { rows } = await sql<TableWithoutIndex>`
     with recursive ${tableTree(relation)}
-    select (select sum(pg_catalog.pg_table_size(oid)) from tree)::float8 as bytes, exists (
-      select from tree
-      join pg_catalog.pg_class c on c.oid = tree.oid and (c.relkind = 'r' or c.oid = ${relation}::regclass)
-      join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = ${owner}
-      where not exists (
-        select from pg_catalog.pg_index i
-        join pg_catalog.pg_class x on x.oid = i.indexrelid
-        join pg_catalog.pg_am m on m.oid = x.relam and m.amname = 'btree'
-        where i.indrelid = c.oid and i.indkey[0] = a.attnum and i.indcollation[0] = a.attcollation
-          and i.indisvalid and i.indpred is null)
-    ) as "isLacking"`.execute(db)
-  return rows[0] ?? { isLacking: true, bytes: 0 }
+    select c.oid::regclass::text as name, c.relkind = 'p' as "isPartitioned", c.oid = ${relation}::regclass as "isRoot",
+      pg_catalog.pg_table_size(c.oid)::float8 as bytes
+    from tree
+    join pg_catalog.pg_class c on c.oid = tree.oid and (c.relkind = 'r' or c.oid = ${relation}::regclass)
+    join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = ${owner}
+    where not exists (
+      select from pg_catalog.pg_index i
+      join pg_catalog.pg_class x on x.oid = i.indexrelid
+      join pg_catalog.pg_am m on m.oid = x.relam and m.amname = 'btree'
+      where i.indrelid = c.oid and i.indkey[0] = a.attnum and i.indcollation[0] = a.attcollation
+        and i.indisvalid and i.indpred is null)
+    order by 1`.execute(db)
+  return rows
 }
 
 /**

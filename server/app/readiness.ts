@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FenceError } from '../../db/fence/gate.js'
 import type { FenceLevel } from '../../db/fence/level.js'
+import { hasTasks } from '../../db/migrations/0002_tasks.js'
 import { pendingMigrations } from '../../db/migrations/migrator.js'
 import type { OpenDatabase } from '../../db/open-database.js'
 import type { Verifier } from '../verifier/create-verifier.js'
@@ -60,6 +61,11 @@ async function readDatabaseState(database: OpenDatabase, onProblem: OnProblem): 
 
 async function checkDatabase({ admin, fence }: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
   const pending = await pendingMigrations(admin, { tasks: true })
+  if (pending.length > 0 && pending.every(name => name.endsWith('_tasks')) && (await hasTasks(admin)))
+    return {
+      state:
+        'The database has another table tasks, and npm start serves the example. Use your own server: docs/embed.md.',
+    }
   if (pending.length > 0) {
     return { state: `The schema is not up to date (${pending.join(', ')}): run npm run migrate.` }
   }

@@ -153,7 +153,7 @@ function logReadiness(
       if (!ready) log.warn(states, 'not ready')
       if (production && states.fence === 'plain') {
         log.warn(
-          'The level of isolation is plain: injected SQL can change the identity. See DATABASE_FENCE in the README.',
+          'The level of isolation is plain: injected SQL can change the identity. See DATABASE_FENCE in docs/configuration.md.',
         )
       }
     },

@@ -77,7 +77,7 @@ export function rethrowExpectedFailure({ code, cause }: TRPCError, signal: Abort
     throw new TRPCError({ code: 'GATEWAY_TIMEOUT', message, cause })
   }
   if (isRefusedByPolicy(cause))
-    throw new TRPCError({ code: 'FORBIDDEN', message: 'This row would not belong to you.', cause })
+    throw new TRPCError({ code: 'FORBIDDEN', message: 'You can only write your own rows.', cause })
 }
 
 /** Formats an error for the client: the reason, fields or current task as data. Unexpected errors show a request id only. */

@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { CamelCasePlugin, sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openDatabase, protectTable, shareTable, unprotectTable } from '../../../db/index.js'
 import { emptyDatabase, kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
@@ -394,4 +394,57 @@ test('row-level security that was forced is not forced any more, so the owner se
     "select relrowsecurity, relforcerowsecurity from pg_class where oid = 'forced'::regclass",
   )
   expect(rows).toEqual([{ relrowsecurity: true, relforcerowsecurity: false }])
+})
+
+test('a handle with a schema or with camel case names protects the table that it names', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const run = (text: string) => sql.raw(text).execute(database.admin)
+  await run('create schema billing; create table billing.inv (user_id text); create table inv (user_id text)')
+  await run('create table order_items (person_id text); create table "orderItems" (person_id text)')
+  await protectTable(database.admin.withSchema('billing'), 'inv')
+  await protectTable(database.admin.withPlugin(new CamelCasePlugin()), 'orderItems', { owner: 'personId' })
+  const { rows } = await sql`
+    select relation::text, owner, (select relrowsecurity from pg_class where oid = relation) as "on"
+    from trpc_bearer.protected_tables() where relation <> 'tasks'::regclass order by 1`.execute(
+    database.admin,
+  )
+  expect(rows).toEqual([
+    { relation: 'billing.inv', owner: 'user_id', on: true },
+    { relation: 'order_items', owner: 'person_id', on: true },
+  ])
+  expect((await database.fence()).gaps).toEqual([])
+})
+
+test('the default of an owner column that was renamed is restored in the end', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const run = (text: string) => sql.raw(text).execute(database.admin)
+  const defaultNow = async () =>
+    (
+      await sql<{ text: string }>`
+        select pg_get_expr(adbin, adrelid) as text from pg_attrdef where adrelid = 'things'::regclass`.execute(
+        database.admin,
+      )
+    ).rows
+  await run(`create table things (person text default 'system')`)
+  await protectTable(database.admin, 'things', { owner: 'person' })
+  const protectedDefault = await defaultNow()
+  await run('alter table things rename person to owner_id')
+  await protectTable(database.admin, 'things', { owner: 'owner_id' })
+  expect(await defaultNow()).toEqual(protectedDefault)
+  await unprotectTable(database.admin, 'things')
+  expect(await defaultNow()).toEqual([{ text: "'system'::text" }])
+})
+
+test('a table that inherits gets one index, however often its parent is protected', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const run = (text: string) => sql.raw(text).execute(database.admin)
+  await run('create table parent (user_id text); create table child () inherits (parent)')
+  for (const _ of [1, 2, 3]) await protectTable(database.admin, 'parent')
+  const { rows } = await sql`
+    select indrelid::regclass::text as name, count(*)::int from pg_index
+    where indrelid in ('parent'::regclass, 'child'::regclass) group by 1 order by 1`.execute(database.admin)
+  expect(rows).toEqual([
+    { name: 'child', count: 1 },
+    { name: 'parent', count: 1 },
+  ])
 })

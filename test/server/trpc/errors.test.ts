@@ -165,7 +165,7 @@ test.concurrent('a row that would belong to somebody else is 403, and the answer
   expect(response.status).toBe(403)
   const text = await response.text()
   expect(JSON.parse(text)).toMatchObject({
-    error: { json: { message: 'This row would not belong to you.', data: { code: 'FORBIDDEN' } } },
+    error: { json: { message: 'You can only write your own rows.', data: { code: 'FORBIDDEN' } } },
   })
   expect(text).not.toMatch(/policy|tasks/)
 })
