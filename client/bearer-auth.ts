@@ -115,6 +115,7 @@ export function bearerAuth({
   /** The user of the session that `subscribe` watches. Undefined before its first report. */
   let sessionUser: string | null | undefined
   let isWatching = false
+  let reports = 0
 
   const clear = () => {
     epoch++
@@ -133,6 +134,7 @@ export function bearerAuth({
     subscribe(userId => {
       const before = sessionUser
       sessionUser = userId
+      reports++
       if (before !== undefined && before !== null && before !== userId) return clear()
       // The same user may have another role now, or another organisation. Before the first report the token may be of somebody else.
       const isFirst = before === undefined
@@ -142,8 +144,13 @@ export function bearerAuth({
 
   const currentToken = async (): Promise<TokenFacts | null> => {
     watch()
-    const before = epoch
-    const facts = await tokens.current()
+    const [before, reported] = [epoch, reports]
+    let facts = await tokens.current()
+    if (reported !== reports && facts?.subject !== undefined && facts.subject !== sessionUser) {
+      // The session was reported while this token was on its way, which may be of the user before.
+      tokens.clear()
+      facts = await tokens.current()
+    }
     // It is the token of a former user.
     if (before !== epoch) return null
     if (!cache || facts?.person === undefined) return facts
@@ -176,7 +183,7 @@ export function bearerAuth({
     // It is not known who made a call without a number, and calls of a former user are no longer in the list.
     if (isLinked && numbers.some(number => number === undefined || !calls.has(number))) return {}
     const batch = numbers.flatMap(number => calls.get(number ?? 0) ?? [])
-    const facts = batch.length === 0 ? await currentToken() : tokenOfBatch(batch)
+    const facts = batch.length === 0 ? await currentToken() : tokenOfBatch(batch, cache)
     for (const call of batch) Object.assign(call, { sent: facts, isWaiting: false })
     const header: Record<string, string> = facts === null ? {} : { authorization: `Bearer ${facts.token}` }
     return header
@@ -281,12 +288,13 @@ const isOtherPerson = (before: TokenFacts | null, now: TokenFacts | null) =>
   before?.person !== undefined && now?.person !== undefined && before.person !== now.person
 
 /** Calls that were made at the same time may have different tokens of one person: then the newest is sent. */
-function tokenOfBatch(batch: readonly Call[]): TokenFacts | null {
+function tokenOfBatch(batch: readonly Call[], isOneUser: boolean): TokenFacts | null {
   const sent = batch.flatMap(call => call.sent ?? [])
   const newest = sent.at(-1) ?? null
   const isOneToken = sent.every(({ token }) => token === newest?.token)
   const isOnePerson = sent.every(({ person }) => person !== undefined && person === newest?.person)
-  if (isOneToken || isOnePerson) return newest
+  const isComplete = isOneUser || sent.length === 0 || sent.length === batch.length
+  if (isComplete && (isOneToken || isOnePerson)) return newest
   throw new Error('A batch has calls of different people. On a server use httpLink instead of httpBatchLink.')
 }
 

@@ -22,19 +22,23 @@ export function requireQuery(text: string): void {
   )
 }
 
+/** A digit may stand before a keyword, a letter makes it a name. Keywords have ASCII letters only, and no escapes. */
+const conditionalUpsert = ['conflict', 'do', 'update', 'set', 'where'].map(
+  word => new RegExp(`(?<![a-z_\\u0080-\\uffff])${word}(?![\\w$\\u0080-\\uffff])`, 'i'),
+)
+
 /**
  * Refuses an upsert with a condition. PostgreSQL tries the condition on the row that is in the way before it checks the policy
  * (ExecOnConflictUpdate), so an error of the condition shows a row of another user whose key is equal.
  *
- * @throws StatementRefusedError if the words of `on conflict … do update set … where` follow each other in the text
+ * @throws StatementRefusedError if the keywords of `on conflict … do update set … where` follow each other in the text
  */
 export function refuseConditionalUpsert(text: string): void {
-  const lower = text.toLowerCase()
-  let at = 0
-  for (const word of ['conflict', 'do', 'update', 'set', 'where']) {
-    const found = lower.indexOf(word, at)
-    if (found === -1) return
-    at = found + word.length
+  let rest = text
+  for (const word of conditionalUpsert) {
+    const found = word.exec(rest)
+    if (found === null) return
+    rest = rest.slice(found.index + found[0].length)
   }
   throw new StatementRefusedError(
     'With fenceSecret a scoped handle sends no "on conflict … do update … where": PostgreSQL tries the condition on rows of other users. Leave out the condition, or use an update.',

@@ -72,7 +72,15 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
           union all select adbin::pg_catalog.text from pg_catalog.pg_attrdef where adrelid >= 16384
           union all select conbin::pg_catalog.text from pg_catalog.pg_constraint where oid >= 16384 and conbin is not null
           union all select pg_catalog.concat(polqual::pg_catalog.text, polwithcheck::pg_catalog.text) from pg_catalog.pg_policy
-        ) expression (tree), pg_catalog.regexp_matches(tree, ':funcid ([0-9]+)', 'g') called
+          union all select tgqual::pg_catalog.text from pg_catalog.pg_trigger where tgqual is not null
+          union all select typdefaultbin::pg_catalog.text from pg_catalog.pg_type where oid >= 16384 and typdefaultbin is not null
+          union all select proargdefaults::pg_catalog.text from pg_catalog.pg_proc where oid >= 16384 and proargdefaults is not null
+          -- An operator, a cast or an aggregate of the application on a built-in function.
+          union all select ':funcid ' || oprcode::pg_catalog.oid from pg_catalog.pg_operator where oid >= 16384
+          union all select ':funcid ' || castfunc from pg_catalog.pg_cast where oid >= 16384
+          union all select pg_catalog.format(':funcid %s :funcid %s', aggtransfn::pg_catalog.oid, aggfinalfn::pg_catalog.oid)
+            from pg_catalog.pg_aggregate where aggfnoid >= 16384
+        ) expression (tree), pg_catalog.regexp_matches(tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([0-9]+)', 'g') called
         join pg_catalog.pg_proc f on f.oid = called[1]::pg_catalog.oid
         where f.oid < 16384 and provolatile = 'v' and proname::pg_catalog.text <> all (${harmlessVolatile}::pg_catalog.text[])
       ) as "callsBuiltIn",

@@ -1,6 +1,6 @@
 import { TRPCError } from '@trpc/server'
 
-/** What the queries of a batch may return together: strings count by their length, other values as 8. */
+/** What the queries of a batch may return together: strings and names count by their length, other values as 8. */
 const maxSize = 10_000_000
 
 /** The answers of one batch. */
@@ -32,8 +32,9 @@ function sizeOf(data: unknown): number {
     const value = rest.pop()
     if (typeof value === 'string') size += value.length
     else if (typeof value !== 'object' || value === null) size += 8
+    else if (ArrayBuffer.isView(value)) size += value.byteLength
     else {
-      size += 8
+      size += Array.isArray(value) ? 8 : Object.keys(value).join().length + 8
       const values =
         value instanceof Map ? [...value].flat() : value instanceof Set ? [...value] : Object.values(value)
       for (const one of values) rest.push(one)

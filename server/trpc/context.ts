@@ -48,14 +48,19 @@ export function guardStateOf(ctx: object | undefined): GuardState | undefined {
   return ctx !== undefined && guardState in ctx ? (ctx as Context)[guardState] : undefined
 }
 
+interface ConnectionInfo {
+  connectionParams?: Readonly<Record<string, string | undefined>> | null
+  type?: string
+}
+
 /** The token of the header or, over WebSocket and server-sent events, where a browser sends no header, of `connectionParams`. */
-function tokenOf(
-  req: RequestLike,
-  params: Readonly<Record<string, string | undefined>> | null | undefined,
-): string {
+function tokenOf(req: RequestLike, info: ConnectionInfo | undefined): string {
   try {
     return bearerToken(req)
   } catch (error) {
+    // Over HTTP they are a part of the URL, which only a subscription needs.
+    const isCall = info?.type === 'query' || info?.type === 'mutation'
+    const params = isCall ? null : info?.connectionParams
     const authorization = params?.authorization ?? (params?.token && `Bearer ${params.token}`)
     const isMissing = error instanceof TokenError && error.reason === 'missing'
     if (!isMissing || !authorization) throw error
@@ -91,11 +96,7 @@ export function createContextFactory({ verifier, database, onRefusal = warnOnce(
   }: {
     req: RequestLike
     /** From tRPC. When its signal aborts, the statements of this call are cancelled. */
-    info?: {
-      signal: AbortSignal
-      calls?: readonly unknown[]
-      connectionParams?: Readonly<Record<string, string | undefined>> | null
-    }
+    info?: ConnectionInfo & { signal: AbortSignal; calls?: readonly unknown[] }
     requestId?: string
   }): Promise<Context> {
     const state: GuardState = {
@@ -108,7 +109,7 @@ export function createContextFactory({ verifier, database, onRefusal = warnOnce(
       verifiedAt: 0,
     }
     try {
-      const token = tokenOf(req, info?.connectionParams)
+      const token = tokenOf(req, info)
       state.expiry = () => (decodeJwt(token).exp ?? 0) * 1_000
       state.verify = async () => {
         const user = await verifier.verify(token)

@@ -48,13 +48,13 @@ async function* endIterable(
   const iterator = stream[Symbol.asyncIterator]()
   try {
     for (;;) {
-      const { done, value } = await Promise.race([iterator.next(), refused])
+      const { done, value } = await Promise.race([refused, iterator.next()])
       if (done) return value
       yield value
     }
   } finally {
     clearTimeout(timer)
     // Not awaited: a stream that waits for its next value would keep the caller here.
-    iterator.return?.()?.catch(() => {})
+    Promise.resolve(iterator.return?.()).catch(() => {})
   }
 }

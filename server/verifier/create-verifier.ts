@@ -4,7 +4,7 @@ import { checkRevoked, makeUser } from './hooks.js'
 import type { KeySetStatus } from './keys/key-source.js'
 import { withLogDetails } from './refused-token.js'
 import { isAlgorithm } from './token/algorithms.js'
-import { type Claims, checkClaims } from './token/claims.js'
+import { type Claims, checkClaims, shown } from './token/claims.js'
 import { mediaType, parseToken } from './token/compact-token.js'
 import { verifySignature } from './token/signature.js'
 import type { VerifiedToken } from './token-cache.js'
@@ -53,7 +53,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
     const issuer = issuerOf(parsed, issuers)
     const { alg, kid } = parsed
     if (!(isAlgorithm(alg) && issuer.algorithms.has(alg)))
-      throw new TokenError('algorithm', { hint: `Its alg is ${String(alg).slice(0, 20)}.` })
+      throw new TokenError('algorithm', { hint: `Its alg is ${shown(alg)}.` })
     const key = await verifySignature(token, { kid, alg }, issuer.keys)
     // The issuer signs access tokens, logout tokens and cookies with the same keys, each with its own typ.
     const { typ = 'JWT' } = parsed.header

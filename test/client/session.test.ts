@@ -75,6 +75,23 @@ describe('a session that changes in another tab', () => {
     expect(await client.me.query().catch(() => 'refused')).toEqual({ id: 'alice' })
   })
 
+  test('that is first reported while a token is fetched is followed, whoever the token is of', async () => {
+    await using api = await startTokenApi()
+    const { options, state } = startSession(sub => api.mint({ sub }))
+    const first = later<string>()
+    const tokens = [first.promise]
+    const client = createClient({
+      url: api.url,
+      ...options,
+      getToken: () => tokens.shift() ?? api.mint({ sub: 'bob' }),
+    })
+    const call = client.me.query()
+    state.report('bob')
+    first.settle(await api.mint({ sub: 'alice' }))
+    expect(await call).toEqual({ id: 'bob' })
+    expect(await client.me.query()).toEqual({ id: 'bob' })
+  })
+
   test('of the same user renews the token, because it may have another organisation, and fails no call', async () => {
     await using api = await startTokenApi()
     const { options, state } = startSession(sub => api.mint({ sub }))

@@ -69,6 +69,13 @@ describe('your own chain of links on a server', () => {
     expect(api.requests).toEqual([])
   })
 
+  test('sends no batch with a call of a visitor and one of somebody signed in', async () => {
+    await using api = await startChain('httpBatchLink')
+    const refusals = await Promise.all([refusalOf(api.as('visitor')), refusalOf(api.as('bob'))])
+    for (const { message } of refusals) expect(message).toMatch(/different people.*httpLink/)
+    expect(api.requests).toEqual([])
+  })
+
   test('sends a batch with calls of one person', async () => {
     await using api = await startChain('httpBatchLink')
     expect(await Promise.all([api.as('alice'), api.as('alice')])).toEqual([{ id: 'alice' }, { id: 'alice' }])

@@ -63,7 +63,13 @@ export function issuerHint(iss: unknown, issuers: readonly Parties[]): string {
   return `Its iss is ${shown(iss)}. The issuer option is ${issuers.map(({ issuer }) => issuer).join(' or ')}.`
 }
 
-const shown = (value: unknown) => (value === undefined ? 'missing' : JSON.stringify(value).slice(0, 200))
+/** For a hint. Only strings and lists of them are quoted, because a forged token may hold anything. */
+export function shown(value: unknown): string {
+  const list = Array.isArray(value) ? value : [value]
+  if (value === undefined) return 'missing'
+  if (!list.every(one => typeof one === 'string')) return `not a string (${typeof value})`
+  return JSON.stringify(value).slice(0, 200)
+}
 
 export const differsOnlyBySlash = (one: unknown, other: string) =>
   typeof one === 'string' && (one === `${other}/` || other === `${one}/`)

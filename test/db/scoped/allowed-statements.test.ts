@@ -115,6 +115,8 @@ test.each([
   `${upsert.toUpperCase()} WHERE NOTES.BODY::INT > 0`,
   `with x as (${upsert}/**/where(notes.body::int>0) returning 1) select 1`,
   upsert.replace('do update', 'do/* */update').concat('\nwhere true'),
+  'insert into notes values (1) on conflict(id)do update set"body"=$1where true',
+  'insert into notes values (1) on conflict(id)do update set body=1where(true)',
   `explain analyze ${upsert} where true`,
 ])('with a signed identity a conditional upsert is refused: %s', text => {
   expect(() => refuseConditionalUpsert(text)).toThrow(StatementRefusedError)
@@ -125,6 +127,8 @@ test.each([
   'insert into notes (id) select id from drafts where sent on conflict do nothing returning updated_at',
   'insert into notes (id) select id from drafts where sent on conflict (id) do update set body = excluded.body',
   'update conflicts set done = true',
+  'select "conflict_id", "domain", "updated_at", "settings" from notes where true',
+  'insert into conflict_ do_ update_ settings nowhere',
 ])('with a signed identity another statement is not: %s', text => {
   expect(() => refuseConditionalUpsert(text)).not.toThrow()
 })

@@ -330,14 +330,30 @@ test.each([
     'insert into logs default values',
   ],
   [
+    'the condition of a trigger',
+    `create table logs (user_id text, zone text); create function nothing() returns trigger language plpgsql as 'begin return new; end';
+     create trigger t before insert on logs for each row when (set_config('TimeZone', 'Asia/Tokyo', false) <> '') execute function nothing(); PROTECT`,
+    'insert into logs (zone) values (1)',
+  ],
+  [
+    'the default of a domain',
+    `create domain zone as text default set_config('TimeZone', 'Asia/Tokyo', false); create table logs (user_id text, zone zone); PROTECT`,
+    'insert into logs default values',
+  ],
+  [
+    'an operator',
+    'create operator @!@ (rightarg = bigint, function = pg_try_advisory_lock); PROTECTNOT',
+    'select @!@ 42::bigint',
+  ],
+  [
     'a check',
     `create table logs (user_id text, zone text check (set_config('TimeZone', zone, false) <> '')); PROTECT`,
     `insert into logs (zone) values ('Asia/Tokyo')`,
   ],
 ])('a built-in function that %s calls leaves nothing for the next caller', async (_, setUp, text) => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
-  await sql.raw(setUp.replace('PROTECT', '')).execute(database.admin)
-  if (setUp.includes('PROTECT')) await protectTable(database.admin, 'logs')
+  await sql.raw(setUp.replace(/PROTECT\w*/, '')).execute(database.admin)
+  if (setUp.endsWith('PROTECT')) await protectTable(database.admin, 'logs')
   const alice = database.forUser('alice')
   await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'x' }).execute()
   const state = async () => {

@@ -49,6 +49,17 @@ describe('connectionParams', () => {
     expect(await userWith(null)).toBeNull()
   })
 
+  test.each([
+    ['query', null],
+    ['mutation', null],
+    ['subscription', 'alice'],
+    ['unknown', 'alice'],
+  ])('of a %s over HTTP, where they are in the URL, give %j', async (type, user) => {
+    const connectionParams = { token: await tokenOf('alice') }
+    const context = await createContext({ req: bare, info: { signal, connectionParams, type } })
+    expect(context.user?.id ?? null).toBe(user)
+  })
+
   test('do not replace a token of the header', async () => {
     const token = await tokenOf('alice')
     const bob = new Request(bare, { headers: { authorization: `Bearer ${await tokenOf('bob')}` } })

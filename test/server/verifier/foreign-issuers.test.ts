@@ -149,6 +149,28 @@ describe('an issuer with many names', () => {
   })
 })
 
+test.each<[string, string]>([
+  ['alg', '{"alg":{"toString":1}}.{}'],
+  ['alg', `{"alg":${'['.repeat(5_000)}${']'.repeat(5_000)}}.{}`],
+  ['iss', `{"alg":"EdDSA"}.{"iss":${'['.repeat(5_000)}${']'.repeat(5_000)}}`],
+  ['iss', '{"alg":"EdDSA"}.{"iss":{"toJSON":1}}'],
+])('a forged %s of an odd type is refused, and not an error of the server', async (_, parts) => {
+  const user = ({ sub }: { sub: string }) => ({ id: sub })
+  const several = createVerifier({
+    issuers: [
+      { issuer, audience: 'web', keys },
+      { issuer: 'https://other.example.com', audience: 'web', keys },
+    ],
+    user,
+  })
+  const token = `${parts
+    .split('.')
+    .map(part => Buffer.from(part).toString('base64url'))
+    .join('.')}.AAAA`
+  for (const verifier of [several, createVerifier({ issuer, audience: 'web', keys })])
+    expect(await outcome(verifier, token)).toEqual([expect.any(String), expect.any(String)])
+})
+
 test.each(issuerShapes.map(shape => [shape.name, shape] as const))(
   'a token of %s is accepted with the options of docs/verifier.md',
   async (_, { options, header, claims, expected }) => {
