@@ -31,6 +31,47 @@ export const ancestorsOfTree = sql`ancestors as (
 )`
 
 /**
+ * SQL for `with recursive`: whose change a foreign key of the owner column would carry into the rows of `mine`, as the owner of the table
+ * and whatever the policies are. It follows the keys of those tables in turn. `is_writable`: a caller may change or delete rows of this
+ * table or of one below it, other than only the own row.
+ */
+const changesOf = (owner: string, by: string) => sql`
+    carried as (
+      select k.oid as root, k.confrelid as oid, k.confkey[array_position(k.conkey, a.attnum)] as number,
+        k.confupdtype in ('c', 'n', 'd') as by_update,
+        k.confdeltype in ('n', 'd') and coalesce(a.attnum = any (k.confdelsetcols), true) as by_delete
+      from mine
+      join pg_catalog.pg_attribute a on a.attrelid = mine.oid and a.attname = ${owner} and not a.attisdropped
+      join pg_catalog.pg_constraint k on k.conrelid = mine.oid and k.contype = 'f' and a.attnum = any (k.conkey)
+      left join pg_catalog.pg_constraint parent on parent.oid = k.conparentid
+      where parent.oid is null or parent.conrelid not in (select oid from mine)
+      union
+      select carried.root, k.confrelid, case when carried.number = any (k.conkey) then k.confkey[array_position(k.conkey, carried.number)] end,
+        carried.by_update and k.confupdtype in ('c', 'n', 'd') and carried.number = any (k.conkey),
+        carried.by_delete and k.confdeltype = 'c'
+          or carried.by_update and k.confdeltype in ('n', 'd') and carried.number = any (k.conkey)
+      from carried join pg_catalog.pg_constraint k on k.conrelid = carried.oid and k.contype = 'f'
+      where carried.by_update or carried.by_delete
+    ),
+    below as (
+      select oid as top, oid from carried
+      union
+      select below.top, h.inhrelid from below join pg_catalog.pg_inherits h on h.inhparent = below.oid
+    ),
+    changes as (
+      select root, oid, (
+          select bool_or(by_update and pg_catalog.has_any_column_privilege(trpc_bearer.application_role(), below.oid, 'update')
+            or by_delete and pg_catalog.has_table_privilege(trpc_bearer.application_role(), below.oid, 'delete'))
+          from below where below.top = carried.oid
+        ) and not exists (
+          select from trpc_bearer.protected_tables() target
+          join pg_catalog.pg_attribute t on t.attrelid = target.relation and t.attname = target.owner
+          where target.relation = carried.oid and target.owned_by = ${by} and t.attnum = carried.number
+        ) as is_writable
+      from carried where by_update or by_delete
+    )`
+
+/**
  * Finds what keeps a policy from protecting a table, its partitions and the tables that inherit from it.
  *
  * @param relation a name that `regclass` accepts
@@ -49,7 +90,8 @@ export async function findBrokenRules(
         a.attcollation = 0 or a.attcollation in (select oid from pg_catalog.pg_collation where collisdeterministic) as is_exact
       from tree join pg_catalog.pg_class c on c.oid = tree.oid
       left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = ${owner} and not a.attisdropped
-    )
+    ),
+    ${changesOf(owner, by)}
     select
       pg_catalog.format('%s is not a table (a view uses the policies of its tables if it has security_invoker)', oid::regclass) as problem,
       case when relispartition then pg_catalog.format('alter table %s detach partition %s;', parent::regclass, oid::regclass)
@@ -65,23 +107,13 @@ export async function findBrokenRules(
     from ancestors join pg_catalog.pg_class p on p.oid = ancestors.oid join pg_catalog.pg_class c on c.oid = ancestors.child
     where not p.relrowsecurity and p.oid not in (select oid from mine)
     union all
-    -- The key changes its rows as the owner of the table, whatever the policies are.
     select pg_catalog.format('the foreign key %I of %s can give a row to another owner, if a caller changes %s',
-        k.conname, k.conrelid::regclass, k.confrelid::regclass),
-      pg_catalog.format('alter table %s drop constraint %I, add constraint %2$I %s;', k.conrelid::regclass, k.conname,
+        k.conname, k.conrelid::regclass, changing.oid::regclass),
+      case when k.conparentid = 0 then pg_catalog.format('alter table %s drop constraint %I, add constraint %2$I %s;', k.conrelid::regclass, k.conname,
         regexp_replace(pg_catalog.pg_get_constraintdef(k.oid), ' ON (UPDATE|DELETE) (CASCADE|SET NULL|SET DEFAULT)( \\([^)]*\\))?', '', 'g'))
-    from mine
-    join pg_catalog.pg_attribute a on a.attrelid = mine.oid and a.attname = ${owner} and not a.attisdropped
-    join pg_catalog.pg_constraint k on k.conrelid = mine.oid and k.contype = 'f' and k.conparentid = 0 and a.attnum = any (k.conkey)
-    where (k.confupdtype in ('c', 'n', 'd') and pg_catalog.has_any_column_privilege(trpc_bearer.application_role(), k.confrelid, 'update')
-        or k.confdeltype in ('n', 'd') and pg_catalog.has_table_privilege(trpc_bearer.application_role(), k.confrelid, 'delete'))
-      -- A caller can change only the own row of this table.
-      and not exists (
-        select from trpc_bearer.protected_tables() target
-        join pg_catalog.pg_attribute t on t.attrelid = target.relation and t.attname = target.owner
-        where target.relation = k.confrelid and target.owned_by = ${by}
-          and t.attnum = k.confkey[array_position(k.conkey, a.attnum)]
-      )
+      else '-- change the foreign key of the table that this is a partition of' end
+    from (select distinct on (root) root, oid from changes where is_writable order by root, oid) changing
+    join pg_catalog.pg_constraint k on k.oid = changing.root
     union all
     select pg_catalog.format('its partition or child %s is shared with all users', oid::regclass),
       pg_catalog.format('delete from trpc_bearer.shared_table where relation = %L::regclass; revoke all on %s from %I;',

@@ -224,6 +224,44 @@ describe('a foreign key that can give a row to another owner', () => {
     },
   )
 
+  test('is noticed behind other tables, on a partition of the other table, and on a partition that has the key of its parent', async () => {
+    await run(`create table members (id text primary key, org text)`)
+    await run('create table handles (name text primary key references members on update cascade)')
+    await run('create table notes (user_id text references handles on update cascade, body text)')
+    await protectTable(database.admin, 'members', shared)
+    const refusal = 'can give a row to another owner, if a caller changes members'
+    await expect(protectTable(database.admin, 'notes')).rejects.toThrow(refusal)
+    await run('drop table notes, handles, members')
+
+    await run('create table members (id text primary key, org text) partition by range (id)')
+    await run('create table members_all partition of members default')
+    await run('alter table members enable row level security')
+    await run('create table notes (user_id text references members on update cascade, body text)')
+    await protectTable(database.admin, 'members_all', shared)
+    await expect(protectTable(database.admin, 'notes')).rejects.toThrow(refusal)
+    await run('drop table notes, members')
+
+    await run('create table members (id text primary key, org text)')
+    await run(
+      'create table notes (user_id text references members on update cascade, body text) partition by list (body)',
+    )
+    await run(
+      'create table notes_all partition of notes default; alter table notes enable row level security',
+    )
+    await protectTable(database.admin, 'members', shared)
+    await expect(protectTable(database.admin, 'notes_all')).rejects.toThrow(refusal)
+  })
+
+  test('is none if only other columns are set to null', async () => {
+    await run('create table members (id text, org text, primary key (id, org))')
+    await run(
+      'create table notes (user_id text, org text, foreign key (user_id, org) references members on delete set null (org))',
+    )
+    await protectTable(database.admin, 'members', shared)
+    await protectTable(database.admin, 'notes')
+    expect((await database.fence()).gaps).toEqual([])
+  })
+
   test.each([
     ['callers may not write the other table', async () => {}],
     [
