@@ -243,14 +243,17 @@ async function otherPolicies(db: AnyKysely, relation: string, role: string): Pro
   return rows.map(row => row.name)
 }
 
-/** The sequences of its serial columns. */
+/** The sequences of its serial columns, and others that its defaults draw from. */
 async function serialSequences(db: AnyKysely, relation: string): Promise<string[]> {
   const { rows } = await sql<{ name: string }>`
     select s.oid::regclass::text as name
     from pg_catalog.pg_depend d join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'
-    where d.classid = 'pg_class'::regclass and d.refobjid = ${relation}::regclass and d.deptype = 'a'`.execute(
-    db,
-  )
+    where d.classid = 'pg_class'::regclass and d.refobjid = ${relation}::regclass and d.deptype = 'a'
+    union
+    select s.oid::regclass::text
+    from pg_catalog.pg_attrdef a join pg_catalog.pg_depend d on d.classid = 'pg_attrdef'::regclass and d.objid = a.oid
+    join pg_catalog.pg_class s on s.oid = d.refobjid and d.refclassid = 'pg_class'::regclass and s.relkind = 'S'
+    where a.adrelid = ${relation}::regclass`.execute(db)
   return rows.map(row => row.name)
 }
 

@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import pg from 'pg'
 import { DatabaseUrlError, databaseUrlProblem } from '../database-url.js'
 
@@ -75,6 +76,12 @@ function requireSupportedPool(pool: pg.Pool): void {
   ]
   if (lacks.length > 0)
     throw new TypeError(
-      `This pool is of a version of pg that lacks ${lacks.join(', ')}. trpc-bearer needs pg 8.23, as its package.json says; pg-native does not work.`,
+      `This pool is of ${pool instanceof pg.Pool ? `pg ${installedVersion()}` : 'another copy of pg'} and lacks ${lacks.join(', ')}. trpc-bearer needs pg 8.23, as its package.json says; pg-native does not work.`,
     )
+}
+
+/** The version of pg that this package has found. */
+function installedVersion(): string {
+  const { version }: { version: string } = createRequire(import.meta.url)('pg/package.json')
+  return version
 }

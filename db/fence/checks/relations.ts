@@ -159,8 +159,9 @@ export function findRelationGaps(relation: ReachableRelation, role: string): Fen
     return gap(`the role ${role} owns it, and policies do not restrict an owner`, fix)
   }
   if (rules.length > 0) {
-    const drops = rules.map(rule => `drop rule ${rule} on ${name};`)
-    return gap(`its rule ${rules.join(', ')} runs with the rights of the owner`, drops.join(' '))
+    const drops = rules.map(rule => `drop rule ${rule} on ${name};`).join(' ')
+    const fix = owner === null ? `${revoke('all', name, grantees)} -- or, to keep it: ${drops}` : drops
+    return gap(`its rule ${rules.join(', ')} runs with the rights of the owner`, fix)
   }
   if (isShared && hidesBelow)
     return gap(
@@ -176,7 +177,10 @@ export function findRelationGaps(relation: ReachableRelation, role: string): Fen
   if (kind === 'view') {
     return isInvoker
       ? []
-      : gap('it is a view that shows the role every row', `alter view ${name} set (security_invoker = true);`)
+      : gap(
+          'it is a view that shows the role every row',
+          `${revoke('all', name, grantees)} -- or, to keep it: alter view ${name} set (security_invoker = true);`,
+        )
   }
   if (kind === 'other')
     return gap('the role can reach it, and no policy can protect it', revoke('all', name, grantees))

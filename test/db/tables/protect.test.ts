@@ -448,3 +448,13 @@ test('a table that inherits gets one index, however often its parent is protecte
     { name: 'parent', count: 1 },
   ])
 })
+
+test('a default may draw from a sequence that several tables share', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await sql
+    .raw(`create sequence numbers; create table things (id bigint default nextval('numbers'), user_id text)`)
+    .execute(database.admin)
+  await protectTable(database.admin, 'things')
+  await sql`insert into things default values`.execute(database.forUser('alice'))
+  expect((await database.fence()).gaps).toEqual([])
+})

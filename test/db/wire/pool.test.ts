@@ -3,7 +3,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { DatabaseUrlError, openDatabase } from '../../../db/index.js'
 import { ConfigError, readConfig } from '../../../server/index.js'
-import { migratedDatabase } from '../../parts/database.js'
+import { migratedDatabase, nowhere } from '../../parts/database.js'
 
 let url: string
 let created: Awaited<ReturnType<typeof migratedDatabase>>
@@ -120,3 +120,11 @@ function connectionParts(url: string) {
   const { hostname: host, port, username: user, password, pathname } = new URL(url)
   return { host, port: Number(port), user, password, database: pathname.slice(1) }
 }
+
+test('the error for a pool that does not fit names the version found and what it lacks', async () => {
+  const pool = Object.assign(new pg.Pool({ connectionString: nowhere }), { Client: class {} })
+  await expect(openDatabase({ pool })).rejects.toThrow(
+    /^This pool is of pg 8\.\d+\.\d+ and lacks getTransactionStatus, parse, .*\. trpc-bearer needs pg 8\.23/,
+  )
+  await pool.end()
+})
