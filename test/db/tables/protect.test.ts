@@ -200,7 +200,7 @@ if (process.env.LONG_TESTS) {
   test('shareTable refuses a protected table', async () => {
     await using database = await openTestDatabase('PostgreSQL')
     await expect(shareTable(database.admin, 'tasks')).rejects.toThrow(
-      'tasks cannot be shared: it has row-level security, or a table',
+      'tasks cannot be shared: it, a parent or a child has row-level security',
     )
     await sql`
     create table parted (user_id text, id int, primary key (user_id, id)) partition by list (id)`.execute(
@@ -209,7 +209,7 @@ if (process.env.LONG_TESTS) {
     await sql`create table part partition of parted default`.execute(database.admin)
     await protectTable(database.admin, 'parted')
     await expect(shareTable(database.admin, 'part')).rejects.toThrow(
-      'part cannot be shared: it has row-level security',
+      'part cannot be shared: it, a parent or a child has row-level security',
     )
     expect((await database.fence()).gaps).toEqual([])
   })
