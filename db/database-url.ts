@@ -8,9 +8,10 @@ export class DatabaseUrlError extends TypeError {
  * its query names a socket.
  */
 export function databaseUrlProblem(url: string): string | undefined {
-  if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(url.replace('@/', '@localhost/')))
+  const withHost = url.replace('@/', '@localhost/')
+  if (!/^postgres(ql)?:\/\//.test(url) || !URL.canParse(withHost))
     return 'is not a PostgreSQL URL. Use postgres://user:password@host:5432/database'
-  const port = new URL(url.replace('@/', '@localhost/')).searchParams.get('port')
+  const port = new URL(withHost).searchParams.get('port')
   if (port !== null && !/^\d{1,5}$/.test(port)) return 'has a port that is not a number.'
   try {
     decodeURIComponent(url)

@@ -117,8 +117,8 @@ class PackageMigrator extends Migrator {
 
   override async migrateToLatest(): Promise<MigrationResultSet> {
     const pending = await pendingMigrations(this.#db, { tasks: true })
-    const isOther = !pending.includes('0002_tasks') || !(await tasks.hasTasks(this.#db))
-    const all = Object.entries(this.#migrations).filter(([name]) => isOther || !(name in taskMigrations))
+    const isTaken = pending.includes('0002_tasks') && (await tasks.hasTasks(this.#db))
+    const all = Object.entries(this.#migrations).filter(([name]) => !(isTaken && name in taskMigrations))
     return runPending(this.#db, Object.fromEntries(all), isolation.restoreAccess)
   }
 }

@@ -146,8 +146,9 @@ export function parseOptions(given: VerifierOptions) {
     cache = {},
   } = options
   const now = checkedClock(options.now ?? Date.now)
-  const issuers = issuersOf(options).map(issuer => trustedIssuer(issuer, { ...options, now }))
-  const names = issuersOf(options).map(({ issuer }) => issuer)
+  const listed = issuersOf(options)
+  const issuers = listed.map(issuer => trustedIssuer(issuer, { ...options, now }))
+  const names = listed.map(({ issuer }) => issuer)
   if (new Set(names).size < names.length)
     throw new TypeError('createVerifier: two entries of issuers have the same issuer.')
   const hasOneIssuer = names.length === 1 && typeof names[0] === 'string'
