@@ -4,7 +4,7 @@ import { callHook } from '../../shared/error-handling.js'
 import { appRouter } from '../routers/app.js'
 import { type ContextOptions, createContextFactory, guardStateOf } from '../trpc/context.js'
 import { formatError, RequestFailure } from '../trpc/errors.js'
-import { refusalOf } from '../trpc/refusal.js'
+import { reportedRefusal } from '../trpc/refusal.js'
 import type { RequestLike } from '../verifier/bearer-token.js'
 import { type BodySource, readBody } from './body.js'
 import { callsOf, procedureNames, type RequestReport, reportOf } from './request-report.js'
@@ -94,7 +94,7 @@ export function createEndpoint({
             throw new RequestFailure(requestId, { cause })
           })
           outcome.userId = context.user?.id ?? null
-          outcome.refusal = refusalOf(guardStateOf(context)?.refusal)
+          outcome.refusal = reportedRefusal(guardStateOf(context)?.refusal)
           return context
         },
         onError: ({ error, path: procedure }) => reportFailure(error, procedure),

@@ -8,7 +8,7 @@ import { bearerToken, type RequestLike } from '../verifier/bearer-token.js'
 import type { Verifier } from '../verifier/create-verifier.js'
 import { TokenError } from '../verifier/token-error.js'
 import type { BatchAnswer } from './batch-answer.js'
-import { type Refusal, refusalOf, warnOnce } from './refusal.js'
+import { type Refusal, reportedRefusal, warnOnce } from './refusal.js'
 
 /** Key of the guards' own data in a context. It is a symbol so that no procedure reaches the database without a guard. */
 export const guardState: unique symbol = Symbol('trpc-bearer.guard')
@@ -122,7 +122,7 @@ export function createContextFactory({ verifier, database, onRefusal = warnOnce(
     } catch (error) {
       if (!(error instanceof TokenError)) throw error
       state.refusal = error
-      const refusal = refusalOf(error)
+      const refusal = reportedRefusal(error)
       if (refusal !== null)
         callHook(
           () => onRefusal(refusal),

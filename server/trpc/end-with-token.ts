@@ -27,6 +27,9 @@ export function endWithToken(
   return isAsyncIterable(data) ? endIterable(data, verify, expiry) : data
 }
 
+/** Whether {@link endWithToken} has something to do. */
+export const isStream = (data: unknown): boolean => isObservable(data) || isAsyncIterable(data)
+
 const isAsyncIterable = (data: unknown): data is AsyncIterable<unknown> =>
   typeof data === 'object' && data !== null && Symbol.asyncIterator in data
 

@@ -2,6 +2,7 @@ import { initTRPC, type ProcedureType, type TRPCError } from '@trpc/server'
 import { transformer } from '../../shared/transformer.js'
 import { countAnswer } from './batch-answer.js'
 import { type Context, guardState, guardStateOf } from './context.js'
+import { isStream } from './end-with-token.js'
 import { formatError, rethrowExpectedFailure } from './errors.js'
 import { userOf, verifyAfterInput, verifyOldContext, whileSignedIn } from './require-user.js'
 
@@ -51,5 +52,7 @@ export const protectedProcedure = t.procedure.use(async ({ ctx, next, signal, ty
     )
   const result = await next({ ctx: { user, db } })
   finish(ctx, type, result, signal)
-  return result.ok ? { ...result, data: whileSignedIn(ctx, result.data, signal) } : result
+  return result.ok && isStream(result.data)
+    ? { ...result, data: whileSignedIn(ctx, result.data, signal) }
+    : result
 })

@@ -7,7 +7,7 @@ export interface Refusal extends Partial<RefusedToken> {
 }
 
 /** The refusal of a request, without the token; null if no token was sent. */
-export function refusalOf(error: TokenError | null | undefined): Refusal | null {
+export function reportedRefusal(error: TokenError | null | undefined): Refusal | null {
   return error && error.reason !== 'missing' ? { reason: error.reason, ...error.token } : null
 }
 

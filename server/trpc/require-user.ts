@@ -6,7 +6,7 @@ import type { User } from '../../shared/user.js'
 import { assertScopes, insufficientScope, type Scopes } from '../verifier/check-scope.js'
 import { TokenError } from '../verifier/token-error.js'
 import { guardStateOf } from './context.js'
-import { endWithToken } from './end-with-token.js'
+import { endWithToken, isStream } from './end-with-token.js'
 import { refusalError, rethrowExpectedFailure } from './errors.js'
 
 /** A guard for any `t`: `t.procedure.concat(requireUser())`. `Added` is what it adds to `ctx`. */
@@ -55,7 +55,9 @@ export function requireUser<T>({ database }: Partial<GuardOptions> = {}): UserGu
     const db = own ?? ('db' in ctx ? null : guardStateOf(ctx)?.db)
     const result = await next({ ctx: { user, ...(db && { db }) } })
     if (!result.ok) rethrowExpectedFailure(result.error, signal)
-    return result.ok ? { ...result, data: whileSignedIn(ctx, result.data, signal) } : result
+    return result.ok && isStream(result.data)
+      ? { ...result, data: whileSignedIn(ctx, result.data, signal) }
+      : result
   })
 }
 
