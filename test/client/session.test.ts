@@ -75,7 +75,7 @@ describe('a session that changes in another tab', () => {
     expect(await client.me.query().catch(() => 'refused')).toEqual({ id: 'alice' })
   })
 
-  test('that is first reported while a token is fetched is followed, whoever the token is of', async () => {
+  test('that is first reported while a token is fetched is followed, even if the token is of another user', async () => {
     await using api = await startTokenApi()
     const { options, state } = startSession(sub => api.mint({ sub }))
     const first = later<string>()

@@ -46,7 +46,7 @@ export async function findReachableRelations(
   role: string,
 ): Promise<ReachableRelation[]> {
   const { rows } = await sql<ReachableRelation>`
-    select c.oid::text as oid, c.oid::regclass::text as name, 
+    select c.oid::text as oid, c.oid::regclass::text as name,
       case when c.relkind in ('r', 'p') then 'table' when c.relkind = 'v' then 'view' else 'other' end as kind,
       case when own.oid is not null then json_build_object(
         'name', own.owner, 'column', quote_ident(own.owner), 'type', own.owner_type, 'by', own.owned_by) end as owner,
