@@ -198,7 +198,7 @@ describe('the level is plain instead of signed', () => {
     expect(await parts.database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
   })
 
-  test.each([...someOf(obstacles, 6), ...someOf(keys, 2)])(
+  test.each([...someOf(obstacles, 9), ...someOf(keys, 3)])(
     'if the login %s, until that is fixed',
     async (_, statement, problem) => {
       const { database, administer, named, url } = parts

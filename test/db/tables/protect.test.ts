@@ -44,7 +44,7 @@ describe.each(kindsOfThisRun)('a protected table on %s', kind => {
   })
   afterAll(() => database[Symbol.asyncDispose]())
 
-  test.each(someOf(tables, 2))('shows and accepts only own rows: %s', async table => {
+  test.each(someOf(tables, 4))('shows and accepts only own rows: %s', async table => {
     await insert(alice, table, 'hers')
     await insert(bob, table, 'his')
     expect(await bodies(alice, table)).toEqual(['hers'])
@@ -62,7 +62,7 @@ describe.each(kindsOfThisRun)('a protected table on %s', kind => {
     expect(await bodies(database.admin, table)).toEqual(['his'])
   })
 
-  test.each(someOf(tables, 2))(
+  test.each(someOf(tables, 4))(
     'shows a row with an empty or a missing user_id to no caller, and no caller can write one: %s',
     async table => {
       const name = sql.table(table)
