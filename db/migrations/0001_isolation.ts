@@ -92,21 +92,22 @@ async function createIdentityFunctions(db: AnyKysely): Promise<void> {
 
 /**
  * Convert an id to the type of an owner column. An id that is not exactly how PostgreSQL prints the value becomes null, so that two
- * ids never own the same rows. The bodies use the id once, because PostgreSQL inlines them and would check its signature each time.
+ * ids never own the same rows. They are in PL/pgSQL: the planner would inline SQL that uses the id twice, and check its signature twice.
  */
 async function createConversions(db: AnyKysely): Promise<void> {
   const patterns = {
     integer: `0|${upTo('2147483647')}|-(?:${upTo('2147483648')})`,
     bigint: `0|${upTo('9223372036854775807')}|-(?:${upTo('9223372036854775808')})`,
-    uuid: '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}',
+    uuid: '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}',
   }
   for (const [type, pattern] of Object.entries(patterns)) {
+    const name = sql.raw(type === 'uuid' ? 'pg_catalog.uuid' : type)
     await sql`
-      create or replace function trpc_bearer.as_${sql.raw(type)}(id text) returns ${sql.raw(type)}
-        language sql immutable parallel safe
-        return pg_catalog.substring(id, ${sql.lit(`^(?:${pattern})$`)})::${sql.raw(type === 'uuid' ? 'pg_catalog.uuid' : type)}`.execute(
-      db,
-    )
+      create or replace function trpc_bearer.as_${sql.raw(type)}(id text) returns ${name}
+        language plpgsql immutable parallel safe as $$
+        begin
+          return case when id operator(pg_catalog.~) ${sql.lit(`^(?:${pattern})$`)} then id::${name} end;
+        end $$`.execute(db)
   }
 }
 
