@@ -1,5 +1,6 @@
 import { defineConfig } from 'kysely-ctl'
-import { createMigrator, openDatabase } from './db/index.js'
+import { openDatabase } from './db/index.js'
+import { createMigrator } from './db/migrations/kysely-migrator.js'
 import { readConfig } from './server/app/config.js'
 import { loadEnvFile, runCommand } from './server/commands/command.js'
 import { explainMigrationError } from './server/commands/explain-error.js'

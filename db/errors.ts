@@ -37,7 +37,7 @@ export function wrapStatementError(error: unknown): unknown {
   if (isTasksMissing(error))
     return new DatabaseUnavailableError({
       cause: new Error(
-        'The table tasks is missing. Run npm run migrate, or call migrateTasks(database.admin) in your own server.',
+        'The table tasks is missing. Run npx trpc-bearer migrate, or call migrateTasks(database.admin) in your own server.',
         { cause: error },
       ),
     })
@@ -53,9 +53,12 @@ const isPermissionDenied = (error: Error) => 'routine' in error && error.routine
 /** Wraps an error of the audit. A missing schema means that the migrations have not run, which is an outage. */
 export function wrapAuditError(error: unknown): unknown {
   if (!(error instanceof Error && isSchemaMissing(error))) return error
-  const cause = new Error('The database is not migrated. Run npm run migrate, or call migrateToLatest.', {
-    cause: error,
-  })
+  const cause = new Error(
+    'The database is not migrated. Run npx trpc-bearer migrate, or call migrateToLatest.',
+    {
+      cause: error,
+    },
+  )
   return new DatabaseUnavailableError({ cause })
 }
 

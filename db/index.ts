@@ -8,13 +8,7 @@ export type { FenceLevel } from './fence/level.js'
 export { LoginError } from './fence/serving-login.js'
 export { type FenceSetup, setUpFence } from './fence/sign.js'
 export { TasksTableError } from './migrations/0002_tasks.js'
-export {
-  createMigrator,
-  migrateTasks,
-  migrateToLatest,
-  migrations,
-  pendingMigrations,
-} from './migrations/migrator.js'
+export { migrateTasks, migrateToLatest, pendingMigrations } from './migrations/migrator.js'
 export { type DatabaseOptions, type OpenDatabase, openDatabase } from './open-database.js'
 export * from './schema.js'
 export { type ProtectOptions, protectTable, shareTable, unprotectTable } from './tables/protect.js'

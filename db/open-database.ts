@@ -75,7 +75,7 @@ export interface OpenDatabase {
 }
 
 /**
- * Opens PostgreSQL. With a `url` or a `pool` it neither connects nor migrates yet: run `npm run migrate`, or call {@link migrateToLatest}.
+ * Opens PostgreSQL. With a `url` or a `pool` it neither connects nor migrates yet: run `npx trpc-bearer migrate`, or call {@link migrateToLatest}.
  * Without both it starts the embedded database in `dataDir` and migrates it.
  *
  * @throws TypeError if `fenceSecret` is too short, or if the pool is of another version of pg

@@ -141,15 +141,7 @@ const floors = {
     ['open-database'],
     ['index'],
   ],
-  server: [
-    ['verifier'],
-    ['trpc'],
-    ['routers'],
-    ['http'],
-    ['app'],
-    ['commands', 'index'],
-    ['main', 'migrate', 'fence'],
-  ],
+  server: [['verifier'], ['trpc'], ['routers'], ['http'], ['app'], ['commands', 'index'], ['main']],
 } as const
 
 describe.each(Object.entries(floors))('inside %s/', (folder, rooms) => {

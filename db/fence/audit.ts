@@ -141,7 +141,7 @@ async function inspectCatalogue(
     if (owner.by !== 'user' && !ownerNames.includes(owner.by))
       notes.push({
         object: name,
-        problem: `its rows belong to ${owner.by}: a server without this name in the option owners, which npm run fence cannot know, shows none of them`,
+        problem: `its rows belong to ${owner.by}: a server without this name in the option owners, which npx trpc-bearer fence cannot know, shows none of them`,
         fix: `-- openDatabase({ owners: { ${owner.by}: user => … } })`,
       })
     if (isOpen && rights.includes('select')) tables.push(name)

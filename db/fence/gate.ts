@@ -11,7 +11,7 @@ export class FenceError extends DatabaseUnavailableError {
   constructor(readonly gaps: readonly FenceGap[]) {
     super({ cause: new Error(gaps.map(gap => `${gap.object}: ${gap.problem}. ${gap.fix}`).join('\n')) })
     this.message =
-      'The database does not keep users apart. Run npm run fence, or call database.fence(), to list the gaps.'
+      'The database does not keep users apart. Run npx trpc-bearer fence, or call database.fence(), to list the gaps.'
   }
 }
 

@@ -79,12 +79,12 @@ export async function findFenceLevel(
 
 const forgeryAccepted = {
   problem: 'an identity without a signature is accepted, because the database has no secret',
-  fix: '-- run npm run migrate with FENCE_SECRET',
+  fix: '-- run npx trpc-bearer migrate with FENCE_SECRET',
 }
 
 const policiesLast = {
   problem: 'an injected condition can run on rows of other users before the policy does',
-  fix: '-- run npm run migrate with FENCE_SECRET',
+  fix: '-- run npx trpc-bearer migrate with FENCE_SECRET',
 }
 
 function appliesPoliciesFirst(db: Kysely<Database>, timeout: number): Promise<boolean> {

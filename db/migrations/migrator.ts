@@ -1,25 +1,33 @@
 import { sql } from 'kysely'
-import { type Migration, type MigrationResult, type MigrationResultSet, Migrator } from 'kysely/migration'
 import { defaultRole, rolePattern } from '../application-role.js'
 import type { AnyKysely } from '../schema.js'
 import * as isolation from './0001_isolation.js'
 import * as tasks from './0002_tasks.js'
 import { createMigrationTable, lockMigrations, migrationTable } from './migration-table.js'
 
-const taskMigrations: Record<string, Migration> = { '0002_tasks': { up: tasks.up, down: tasks.down } }
+/** Migrations by their names, in the form that Kysely's Migrator takes. */
+export type Migrations = Record<
+  string,
+  { up(db: AnyKysely): Promise<void>; down(db: AnyKysely): Promise<void> }
+>
 
-/** The package's own migrations, the example's tasks included, for the role `app_user`. */
-export const migrations: Record<string, Migration> = { ...isolationFor(defaultRole), ...taskMigrations }
+/** What ran, in the form that Kysely's Migrator answers. */
+interface MigrationResults {
+  error?: unknown
+  results: { migrationName: string; direction: 'Up'; status: 'Success' | 'Error' }[]
+}
 
-function isolationFor(role: string): Record<string, Migration> {
+/** The migrations of the example's table. */
+export const taskMigrations: Migrations = { '0002_tasks': { up: tasks.up, down: tasks.down } }
+
+/** The migrations of the isolation, for an application role. */
+export function isolationFor(role: string): Migrations {
   if (!rolePattern.test(role)) {
     throw new TypeError(
       `The application role must be a lower-case PostgreSQL name such as app_user, not ${JSON.stringify(role)}.`,
     )
   }
-  return {
-    '0001_isolation': { up: db => isolation.up(db, role), down: isolation.down },
-  }
+  return { '0001_isolation': { up: db => isolation.up(db, role), down: isolation.down } }
 }
 
 /**
@@ -47,17 +55,18 @@ export async function migrateTasks(db: AnyKysely): Promise<string[]> {
   return namesOf(await runPending(db, taskMigrations))
 }
 
-function namesOf({ error, results = [] }: MigrationResultSet): string[] {
+function namesOf({ error, results }: MigrationResults): string[] {
   if (error !== undefined) throw error
   return results.map(result => result.migrationName)
 }
 
-async function runPending(
+/** Runs those that the record lacks, all in one transaction. Instead of throwing it returns the error. */
+export async function runPending(
   db: AnyKysely,
-  all: Record<string, Migration>,
+  all: Migrations,
   finish: (trx: AnyKysely) => Promise<void> = async () => {},
-): Promise<MigrationResultSet> {
-  const results: MigrationResult[] = []
+): Promise<MigrationResults> {
+  const results: MigrationResults['results'] = []
   try {
     await db.transaction().execute(async transaction => {
       // A plugin of the application, such as withSchema, is not for our tables.
@@ -68,12 +77,16 @@ async function runPending(
       const rows = await trx.selectFrom(migrationTable).select('name').execute()
       for (const [migrationName, migration] of Object.entries(all)) {
         if (rows.some(({ name }) => name === migrationName)) continue
-        const result: MigrationResult = { migrationName, direction: 'Up', status: 'Error' }
+        const result: MigrationResults['results'][number] = {
+          migrationName,
+          direction: 'Up',
+          status: 'Error',
+        }
         results.push(result)
         await migration.up(trx)
         const timestamp = new Date().toISOString()
         await trx.insertInto(migrationTable).values({ name: migrationName, timestamp }).execute()
-        results[results.length - 1] = { ...result, status: 'Success' }
+        result.status = 'Success'
       }
       await finish(trx)
     })
@@ -95,46 +108,12 @@ async function requireSupportedServer(db: AnyKysely): Promise<void> {
 }
 
 /**
- * Kysely takes a session-level lock, which PgBouncer in transaction mode leaves behind, and creates its tables outside the
- * transaction. `latest`, which deployments run, avoids both; the other commands are Kysely's own.
- */
-class PackageMigrator extends Migrator {
-  readonly #db: AnyKysely
-  readonly #migrations: Record<string, Migration>
-
-  constructor(db: AnyKysely, role: string) {
-    const all = { ...isolationFor(role), ...taskMigrations }
-    super({
-      db,
-      provider: { getMigrations: async () => all },
-      migrationTableSchema: 'trpc_bearer',
-      migrationTableName: 'migration',
-      migrationLockTableName: 'migration_lock',
-    })
-    this.#db = db
-    this.#migrations = all
-  }
-
-  override async migrateToLatest(): Promise<MigrationResultSet> {
-    const pending = await pendingMigrations(this.#db, { tasks: true })
-    const isTaken = pending.includes('0002_tasks') && (await tasks.hasTasks(this.#db))
-    const all = Object.entries(this.#migrations).filter(([name]) => !(isTaken && name in taskMigrations))
-    return runPending(this.#db, Object.fromEntries(all), isolation.restoreAccess)
-  }
-}
-
-/** Creates the migrator of the `kysely` command. Its `migrateToLatest` runs the isolation and the example's tasks. */
-export function createMigrator(db: AnyKysely, role = defaultRole): Migrator {
-  return new PackageMigrator(db, role)
-}
-
-/**
  * Names of the package's migrations that have not run on this database. Needs no rights of the login.
  *
  * @param options.tasks whether the example's tasks count
  */
 export async function pendingMigrations(db: AnyKysely, { tasks = false } = {}): Promise<string[]> {
-  const all = Object.keys(migrations).filter(name => tasks || !(name in taskMigrations))
+  const all = Object.keys({ ...isolationFor(defaultRole), ...(tasks && taskMigrations) })
   const { rows } = await sql<{ exists: boolean }>`
     select to_regprocedure('trpc_bearer.migrations()') is not null as exists`.execute(db)
   if (!rows[0]?.exists) return all

@@ -22,10 +22,10 @@ const problems: Record<string, string> = {
   '3D000': 'The database of DATABASE_URL does not exist: create it first.',
   '57P03': 'PostgreSQL is starting or stopping: wait.',
   '53300': 'PostgreSQL has no free connection: lower DATABASE_POOL_MAX.',
-  '42704': 'The role of DATABASE_ROLE does not exist: run npm run migrate.',
+  '42704': 'The role of DATABASE_ROLE does not exist: run npx trpc-bearer migrate.',
   '42501':
     'The login of DATABASE_URL lacks a right, such as membership in DATABASE_ROLE: the log says which.',
-  '22023': 'The login of DATABASE_URL is not a member of DATABASE_ROLE: run npm run migrate.',
+  '22023': 'The login of DATABASE_URL is not a member of DATABASE_ROLE: run npx trpc-bearer migrate.',
 }
 
 /**

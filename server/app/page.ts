@@ -19,8 +19,6 @@ export function welcomeText(origin: string, { embedded }: { embedded: boolean })
     'Call the API with it:',
     `  ${me}`,
     '',
-    `Or, in another terminal: API_URL=${origin} npm run quickstart`,
-    '',
   ].join('\n')
 }
 
@@ -39,8 +37,7 @@ export function welcomePage(origin: string, issuer: string): string {
 <p>Call the API with it:</p>
 <pre>${escapeHtml(curlCommands(origin)[1])}</pre>
 <p>Input and output use superjson's format:</p>
-<pre>${escapeHtml(createCommand(origin))}</pre>
-<p>Or run <code>API_URL=${escapeHtml(origin)} npm run quickstart</code> in another terminal.</p>`
+<pre>${escapeHtml(createCommand(origin))}</pre>`
       : `<h2>Try it</h2>
 <p>Get a token from <code>${escapeHtml(issuer)}</code> (with Better Auth: <code>(await authClient.token()).data.token</code>) and
 call the API with it:</p>

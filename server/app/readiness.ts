@@ -67,13 +67,13 @@ async function checkDatabase({ admin, fence }: OpenDatabase, onProblem: OnProble
         'The database has another table tasks, and npm start serves the example. Use your own server: docs/embed.md.',
     }
   if (pending.length > 0) {
-    return { state: `The schema is not up to date (${pending.join(', ')}): run npm run migrate.` }
+    return { state: `The schema is not up to date (${pending.join(', ')}): run npx trpc-bearer migrate.` }
   }
   const { gaps, level } = await fence()
   if (gaps.length === 0) return { state: 'ok', fence: level }
   onProblem('The database does not keep users apart.', new FenceError(gaps))
   const count = gaps.length === 1 ? '1 gap' : `${gaps.length} gaps`
-  return { state: `The database does not keep users apart (${count}): run npm run fence.` }
+  return { state: `The database does not keep users apart (${count}): run npx trpc-bearer fence.` }
 }
 
 async function readKeysState(verifier: Verifier, jwksUrl: string, onProblem: OnProblem): Promise<string> {

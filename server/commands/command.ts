@@ -18,9 +18,13 @@ const expectedErrors = new Set([
   'PortError',
 ])
 
-/** Runs a command. If it fails, prints the error, in one line if the user can fix it, and exits with code 1. */
+/**
+ * Runs a command with the variables of `.env`. If it fails, prints the error, in one line if the user can fix it, and exits with
+ * code 1.
+ */
 export async function runCommand(command: () => Promise<void>): Promise<void> {
   try {
+    loadEnvFile()
     await command()
   } catch (error) {
     const isExpected = error instanceof Error && expectedErrors.has(error.name)

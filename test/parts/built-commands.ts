@@ -30,12 +30,12 @@ export async function builtCommands() {
       const [, url = ''] = await child.waitForOutput(/^trpc-bearer runs at (http:\S+),/m)
       return { ...child, url }
     },
-    /** What `npm run migrate` runs. */
+    /** What `npx trpc-bearer migrate` runs. */
     migrate,
-    /** What `npm run fence` runs. */
+    /** What `npx trpc-bearer fence` runs. */
     fence,
 
-    /** Runs `npm run migrate` of the owner of a database for the login that serves. */
+    /** Runs `npx trpc-bearer migrate` of the owner of a database for the login that serves. */
     async migrateFor({ ownerUrl, serverUrl, role }: Owned, env: Record<string, string> = {}) {
       await using command = migrate(folder.path, {
         MIGRATION_DATABASE_URL: ownerUrl,
@@ -46,7 +46,7 @@ export async function builtCommands() {
       return await command.ended
     },
 
-    /** Runs `npm run fence` of the login that serves. */
+    /** Runs `npx trpc-bearer fence` of the login that serves. */
     async fenceOf({ serverUrl: DATABASE_URL, role: DATABASE_ROLE }: Owned, env: Record<string, string> = {}) {
       await using command = fence(folder.path, { DATABASE_URL, DATABASE_ROLE, ...env })
       return await command.ended

@@ -75,7 +75,7 @@ async function createDatabase(template: string) {
   }
 }
 
-/** Migrates a database, as `npm run migrate` does. */
+/** Migrates a database, as `npx trpc-bearer migrate` does. */
 export async function migrate(url: string): Promise<void> {
   const { admin, close } = await openDatabase({ url })
   await migrateAll(admin).finally(close)

@@ -256,7 +256,10 @@ describe('the level is plain instead of signed', () => {
       const { level, gaps } = await fresh.database.fence()
       expect(level).toBe('plain')
       expect(gaps).toEqual([
-        expect.objectContaining({ object: 'the level', fix: '-- run npm run migrate with FENCE_SECRET' }),
+        expect.objectContaining({
+          object: 'the level',
+          fix: '-- run npx trpc-bearer migrate with FENCE_SECRET',
+        }),
       ])
       await fresh.setUp({ secret })
       expect(await fresh.database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { migrations, openDatabase } from '../../../db/index.js'
+import { openDatabase } from '../../../db/index.js'
 import { builtCommands } from '../../parts/built-commands.js'
 import { emptyDatabase } from '../../parts/database.js'
 import { startPgBouncer } from '../../parts/pgbouncer.js'
@@ -89,7 +89,7 @@ describe.each(['directly', 'through PgBouncer'])('ten processes that migrate at 
       expect(ends.filter(({ code }) => code !== 0)).toEqual([])
       expect(locks).toEqual([])
       const ran = ends.flatMap(({ stdout }) => stdout.split('\n')[0]?.match(/\d{4}_\w+/g) ?? [])
-      const names = Object.keys(migrations)
+      const names = ['0001_isolation', '0002_tasks']
       expect(ran.toSorted()).toEqual(names.flatMap(name => Array(count).fill(name)))
       for (const { url, serverUrl } of given.databases) {
         const recorded = await runSql(url, 'select name from trpc_bearer.migration order by name')

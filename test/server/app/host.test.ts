@@ -23,7 +23,6 @@ describe('the page at /', () => {
     }
     expect(page).toContain(`${app.url}/trpc/me`)
     expect(page).toContain(`${app.url}/api/auth/sign-up/email`)
-    expect(page).toContain(`API_URL=${app.url} npm run quickstart`)
   })
 
   test('may not load or run anything', async () => {

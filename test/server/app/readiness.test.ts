@@ -49,7 +49,7 @@ test('before the migration it is not ready and says what to run; afterwards it r
   expect(await readinessOf(app.url)).toMatchObject({
     status: 503,
     ready: false,
-    database: expect.stringContaining('npm run migrate'),
+    database: expect.stringContaining('npx trpc-bearer migrate'),
     keys: 'ok',
   })
   await migrate(empty.url)
@@ -72,7 +72,7 @@ if (process.env.LONG_TESTS) {
       expect(await readinessOf(app.url)).toMatchObject({
         status: 503,
         ready: false,
-        database: `The database does not keep users apart (${count}): run npm run fence.`,
+        database: `The database does not keep users apart (${count}): run npx trpc-bearer fence.`,
       })
     }
   })

@@ -88,7 +88,7 @@ test('a new secret and a changed one are logged, and the same one is not', async
   ])
 })
 
-test('npm run fence warns about the previous secret, until it is invalid', async () => {
+test('npx trpc-bearer fence warns about the previous secret, until it is invalid', async () => {
   await using owned = await ownedDatabase()
   const [first = '', second = '', third = ''] = [1, 2, 3].map(() => randomBytes(32).toString('hex'))
   const change = (FENCE_SECRET: string) => commands.migrateFor(owned, { FENCE_SECRET })
@@ -109,7 +109,7 @@ test('npm run fence warns about the previous secret, until it is invalid', async
   })
 })
 
-test('npm run fence checks a database whose table tasks is one of the application', async () => {
+test('npx trpc-bearer fence checks a database whose table tasks is one of the application', async () => {
   await using owned = await ownedDatabase()
   await owned.administer('create table tasks (id int primary key)')
   const migrated = await commands.migrateFor(owned)
@@ -120,7 +120,7 @@ test('npm run fence checks a database whose table tasks is one of the applicatio
   })
 })
 
-test('npm run fence prints what keeps the level from signed, with the SQL that fixes it', async () => {
+test('npx trpc-bearer fence prints what keeps the level from signed, with the SQL that fixes it', async () => {
   await using owned = await ownedDatabase()
   await commands.migrateFor(owned, { FENCE_SECRET: secret })
   await owned.administer(`alter role ${owned.server} inherit`)
@@ -134,7 +134,7 @@ test('npm run fence prints what keeps the level from signed, with the SQL that f
   })
 })
 
-test('npm run fence prints the grant that a login lacks to become the role', async () => {
+test('npx trpc-bearer fence prints the grant that a login lacks to become the role', async () => {
   await using owned = await ownedDatabase()
   const { role, server, owner } = owned
   await commands.migrateFor(owned)
@@ -146,7 +146,7 @@ test('npm run fence prints the grant that a login lacks to become the role', asy
   expect(await commands.fenceOf(owned)).toMatchObject({ code: 0, stderr: '' })
 })
 
-test('npm run fence names any other right that the login lacks', async () => {
+test('npx trpc-bearer fence names any other right that the login lacks', async () => {
   await using owned = await ownedDatabase()
   await commands.migrateFor(owned)
   await owned.administer('revoke usage on schema trpc_bearer from public')

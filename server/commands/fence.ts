@@ -1,13 +1,12 @@
-import { type FenceGap, openDatabase, pendingMigrations } from '../db/index.js'
-import { readConfig } from './app/config.js'
-import { announceEmbedded, loadEnvFile, runCommand } from './commands/command.js'
-import { explainServingError } from './commands/explain-error.js'
+import { type FenceGap, openDatabase, pendingMigrations } from '../../db/index.js'
+import { readConfig } from '../app/config.js'
+import { announceEmbedded } from './command.js'
+import { explainServingError } from './explain-error.js'
 
 const describe = ({ object, problem, fix }: FenceGap) => `${object}: ${problem}\n  ${fix}`
 
-/** `npm run fence`: checks that users are kept apart, and prints the SQL for each gap and for the level `signed`. */
-await runCommand(async () => {
-  loadEnvFile()
+/** `trpc-bearer fence`: checks that users are kept apart, and prints the SQL for each gap and for the level `signed`. */
+export async function fence(): Promise<void> {
   const config = readConfig()
   announceEmbedded(config)
   const { databaseUrl: url, dataDir, databaseRole: role, fenceSecret, databaseFence: requiredFence } = config
@@ -15,7 +14,7 @@ await runCommand(async () => {
   try {
     const pending = await pendingMigrations(database.admin)
     if (pending.length > 0) {
-      console.error(`The schema is not up to date (${pending.join(', ')}). Run npm run migrate.`)
+      console.error(`The schema is not up to date (${pending.join(', ')}). Run npx trpc-bearer migrate.`)
       process.exitCode = 1
       return
     }
@@ -35,4 +34,4 @@ await runCommand(async () => {
   } finally {
     await database.close()
   }
-})
+}

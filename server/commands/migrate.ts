@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
-import { findKeyFingerprint } from '../db/fence/secret.js'
-import { findLogin } from '../db/fence/serving-login.js'
+import { findKeyFingerprint } from '../../db/fence/secret.js'
+import { findLogin } from '../../db/fence/serving-login.js'
 import {
   migrateTasks,
   migrateToLatest,
@@ -8,21 +8,20 @@ import {
   openDatabase,
   setUpFence,
   TasksTableError,
-} from '../db/index.js'
-import { type Config, ConfigError, readConfig } from './app/config.js'
-import { announceEmbedded, CommandError, loadEnvFile, runCommand } from './commands/command.js'
-import { explainMigrationError, withSql } from './commands/explain-error.js'
+} from '../../db/index.js'
+import { type Config, ConfigError, readConfig } from '../app/config.js'
+import { announceEmbedded, CommandError } from './command.js'
+import { explainMigrationError, withSql } from './explain-error.js'
 
-/** `npm run migrate`: migrates the schema, sets up the serving login, and with `FENCE_SECRET` the level `signed`. */
-await runCommand(async () => {
-  loadEnvFile()
+/** `trpc-bearer migrate`: migrates the schema, sets up the serving login, and with `FENCE_SECRET` the level `signed`. */
+export async function migrate(): Promise<void> {
   const config = readConfig()
   announceEmbedded(config)
   const { databaseUrl, migrationDatabaseUrl, dataDir, databaseRole: role } = config
   const login = await findServingLogin(config)
   const database = await openDatabase({ url: migrationDatabaseUrl ?? databaseUrl, dataDir, role, join: true })
   try {
-    const missing = await migrate(database.admin, config, login)
+    const missing = await migrateDatabase(database.admin, config, login)
     if (isOtherDatabase(databaseUrl, migrationDatabaseUrl))
       console.warn(
         'DATABASE_URL names another database. Only the one of MIGRATION_DATABASE_URL was migrated.',
@@ -34,7 +33,7 @@ await runCommand(async () => {
   } finally {
     await database.close()
   }
-})
+}
 
 /** Compares only the names: a pooler may have another host and port. */
 function isOtherDatabase(url = '', other = ''): boolean {
@@ -50,7 +49,7 @@ async function findServingLogin({ databaseUrl, migrationDatabaseUrl }: Config): 
   return login
 }
 
-async function migrate(
+async function migrateDatabase(
   db: OpenDatabase['admin'],
   { databaseRole: role, fenceSecret: secret, migrationDatabaseUrl }: Config,
   login: string | undefined,
@@ -71,7 +70,7 @@ async function migrate(
     console.log('The level is plain. Set FENCE_SECRET to protect users from injected SQL as well.')
   if (before === null && after !== null)
     console.log(
-      'The identity is signed now. Give every server this FENCE_SECRET, then check the level with npm run fence.',
+      'The identity is signed now. Give every server this FENCE_SECRET, then check the level with npx trpc-bearer fence.',
     )
   else if (before !== after)
     console.log('FENCE_SECRET has been changed. The previous secret works until the next change.')
