@@ -111,3 +111,24 @@ const networkCodes = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
 // pg's own errors have no code.
 const brokenConnection =
   /^(Connection terminated|Client has encountered a connection error|Client was closed)/
+
+/** Thrown if an optional package is not installed. The message says which. */
+export class MissingPackageError extends Error {
+  override name = 'MissingPackageError'
+}
+
+/**
+ * Waits for the import of packages that are installed only where they are needed. Such an import tells bundlers to leave it alone,
+ * because they would fail where the package is missing.
+ *
+ * @throws MissingPackageError with this message if one is not installed
+ */
+export async function loadOptional<T>(loading: Promise<T>, message: string): Promise<T> {
+  try {
+    return await loading
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
+    if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') throw cause
+    throw new MissingPackageError(message, { cause })
+  }
+}

@@ -1,6 +1,6 @@
 export { DatabaseUrlError } from './database-url.js'
 export { DataDirError, DataDirInUseError } from './embedded/data-dir.js'
-export { MissingPackageError } from './embedded/pglite.js'
+export { MissingPackageError } from './errors.js'
 export type { FenceReport } from './fence/audit.js'
 export type { FenceGap } from './fence/gap.js'
 export { FenceError } from './fence/gate.js'

@@ -120,7 +120,8 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
       throw new DatabaseUnavailableError({ cause })
     })
   // The kysely command only calls `db.destroy()`, so that closes everything too.
-  const dialect = new PostgresDialect({ pool: { connect, end, options: pool.options } })
+  const pooled = { connect, end, options: pool.options }
+  const dialect = new PostgresDialect({ pool: pooled })
   const db = new Kysely<Database>({ dialect })
   const close = async () => {
     await db.destroy()

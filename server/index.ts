@@ -1,3 +1,4 @@
+import { loadOptional } from '../db/errors.js'
 import type { Config } from './app/config.js'
 import type { RunningServer } from './app/start.js'
 
@@ -22,13 +23,16 @@ export * from './verifier/index.js'
 
 /**
  * Starts what `npm start` runs: the API and, if not configured, its own Better Auth and PostgreSQL. A database or an issuer
- * that is not reachable yet is no error: `/readyz` reports it. Node modules are loaded when it is called.
+ * that is not reachable yet is no error: `/readyz` reports it. Its packages are loaded when it is called, and not by a bundler.
  *
  * @throws ConfigError if the in-process issuer would listen on a network, PortError, DataDirInUseError, MissingPackageError
  * @example
  * const server = await startServer(readConfig({ PORT: '0' }))
  */
 export async function startServer(config: Config): Promise<RunningServer> {
-  const { start } = await import('./app/start.js')
+  const { start } = await loadOptional(
+    import(/* webpackIgnore: true */ /* turbopackIgnore: true */ './app/start.js'),
+    'startServer needs packages that are not installed: npm install hono @hono/node-server pino prom-client',
+  )
   return start(config)
 }

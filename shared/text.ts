@@ -1,5 +1,7 @@
 import { z } from 'zod'
 
+if (!('looseObject' in z)) throw new Error('trpc-bearer needs zod 4: npm install zod@^4')
+
 const isStorable = (text: string) => !text.includes('\0') && text.isWellFormed()
 
 /**

@@ -3,15 +3,11 @@ import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { PGlite } from '@electric-sql/pglite'
 import type { PoolConfig } from 'pg'
+import { loadOptional } from '../errors.js'
 import { cleanSession } from '../scoped/session-cleanup.js'
 import { openDataDir, socketsOfOwner } from './data-dir.js'
 
 const packages = '@electric-sql/pglite@0.5.14 @electric-sql/pglite-socket@0.2.17'
-
-/** Thrown if an optional package is not installed. The message says which. */
-export class MissingPackageError extends Error {
-  override name = 'MissingPackageError'
-}
 
 /** A running embedded database. */
 export interface EmbeddedDatabase {
@@ -43,15 +39,13 @@ const connectionTo = (sockets: string): PoolConfig => ({
  * @throws MissingPackageError if PGlite is not installed
  */
 export async function startEmbedded(dataDir: string): Promise<EmbeddedDatabase> {
-  const [{ PGlite }, { PGLiteSocketServer }] = await Promise.all([
-    import('@electric-sql/pglite'),
-    import('@electric-sql/pglite-socket'),
-  ]).catch(cause => {
-    throw new MissingPackageError(
-      `The embedded database is not installed: set DATABASE_URL, or run npm install ${packages}`,
-      { cause },
-    )
-  })
+  const [{ PGlite }, { PGLiteSocketServer }] = await loadOptional(
+    Promise.all([
+      import(/* webpackIgnore: true */ /* turbopackIgnore: true */ '@electric-sql/pglite'),
+      import(/* webpackIgnore: true */ /* turbopackIgnore: true */ '@electric-sql/pglite-socket'),
+    ]),
+    `The embedded database is not installed: set DATABASE_URL, or run npm install ${packages}`,
+  )
   const folder = await openDataDir(dataDir)
   const stops = [folder.release]
   const close = async () => {

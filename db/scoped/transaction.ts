@@ -1,10 +1,15 @@
-import { AbortedTransactionError, type TransactionSettings } from 'kysely'
+import * as kysely from 'kysely'
 import pg from 'pg'
 import { DatabaseUnavailableError, wrapIdentityError } from '../errors.js'
 import type { Identity } from './identity.js'
 import { hasEnded, type Session } from './session.js'
 import { cleanSession, forgetSequences } from './session-cleanup.js'
 import { isStalePlan } from './statement-cache.js'
+
+// A namespace, because a named import that is missing fails before any message.
+const { AbortedTransactionError } = kysely
+if (AbortedTransactionError === undefined)
+  throw new Error('trpc-bearer needs kysely 0.28.19 or later: npm install kysely@^0.29.9')
 
 const commitFailed = 'The transaction could not be committed and takes no more statements: roll it back.'
 
@@ -27,7 +32,7 @@ export class Transaction {
   }
 
   /** Begins, sets the identity and forgets the last caller's sequence numbers, in one round trip. */
-  async begin({ isolationLevel, accessMode }: TransactionSettings = {}) {
+  async begin({ isolationLevel, accessMode }: kysely.TransactionSettings = {}) {
     const level = isolationLevel ? ` isolation level ${isolationLevel}` : ''
     const begin = `begin${level}${accessMode ? ` ${accessMode}` : ''}`
     try {

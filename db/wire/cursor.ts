@@ -1,4 +1,5 @@
-import Cursor from 'pg-cursor'
+import type Cursor from 'pg-cursor'
+import { loadOptional } from '../errors.js'
 import { handlerOf, type Submittable } from './protocol.js'
 import type { TypeParsers } from './rows.js'
 
@@ -15,9 +16,20 @@ export class RowCursor<R> {
   #reject: ((error: unknown) => void) | undefined
   #hasFailed = false
 
-  /** @param types the client, whose type parsers convert the rows */
-  constructor(text: string, values: readonly unknown[], types: TypeParsers) {
-    this.#cursor = new Cursor<R>(text, [...values], { types })
+  /**
+   * @param types the client, whose type parsers convert the rows
+   * @throws MissingPackageError if pg-cursor is not installed
+   */
+  static async create<R>(text: string, values: readonly unknown[], types: TypeParsers) {
+    const { default: Cursor } = await loadOptional(
+      import(/* webpackIgnore: true */ /* turbopackIgnore: true */ 'pg-cursor'),
+      'A stream needs a package that is not installed: npm install pg-cursor',
+    )
+    return new RowCursor(new Cursor<R>(text, [...values], { types }))
+  }
+
+  constructor(cursor: Cursor<R>) {
+    this.#cursor = cursor
     const handler = handlerOf(this.#cursor)
     const { handleError, handleDataRow } = handler
     handler.handleError = (error, wire) => {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Kysely } from 'kysely'
-import { MissingPackageError } from '../../db/embedded/pglite.js'
+import { loadOptional } from '../../db/errors.js'
 
 /** Options of {@link startIssuer}. */
 export interface IssuerOptions {
@@ -25,15 +25,10 @@ export interface IssuerOptions {
  * @throws MissingPackageError if better-auth is not installed
  */
 export async function startIssuer({ db, dataDir, origin, trustedOrigins }: IssuerOptions) {
-  const [{ betterAuth }, { bearer, jwt }, { getMigrations }] = await Promise.all([
-    import('better-auth'),
-    import('better-auth/plugins'),
-    import('better-auth/db/migration'),
-  ]).catch(cause => {
-    const message =
-      'The package better-auth is not installed. Run npm install better-auth, or set BETTER_AUTH_URL or JWKS_URL.'
-    throw new MissingPackageError(message, { cause })
-  })
+  const [{ betterAuth }, { bearer, jwt }, { getMigrations }] = await loadOptional(
+    Promise.all([import('better-auth'), import('better-auth/plugins'), import('better-auth/db/migration')]),
+    'The package better-auth is not installed. Run npm install better-auth, or set BETTER_AUTH_URL or JWKS_URL.',
+  )
   const auth = betterAuth({
     baseURL: origin,
     basePath: '/api/auth',

@@ -1,11 +1,14 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { loadOptional } from '../../db/errors.js'
 import { CommandError, runCommand } from './command.js'
 
 interface Command {
   summary: string
   help: string
+  /** What it needs beside the package. */
+  packages: string
   load(): Promise<() => Promise<void>>
 }
 
@@ -18,6 +21,7 @@ const commands: Record<string, Command> = {
   DATABASE_URL      your PostgreSQL. Not set: an embedded one in DATA_DIR (.data)
   BETTER_AUTH_URL   your Better Auth. Not set: one in this process
   CORS_ORIGINS      the origins of the pages that may call it, with commas between`,
+    packages: 'kysely pg @trpc/server hono @hono/node-server pino prom-client',
     load: async () => (await import('./start.js')).start,
   },
   migrate: {
@@ -28,6 +32,7 @@ const commands: Record<string, Command> = {
   MIGRATION_DATABASE_URL   the login that owns the tables, if it is another one
   DATABASE_ROLE            the role that statements of callers run as: app_user
   FENCE_SECRET             signs the ids of callers: the level signed`,
+    packages: 'kysely pg @trpc/server',
     load: async () => (await import('./migrate.js')).migrate,
   },
   fence: {
@@ -37,6 +42,7 @@ const commands: Record<string, Command> = {
   DATABASE_URL    the database and the login of the server
   DATABASE_ROLE   the role that statements of callers run as: app_user
   FENCE_SECRET    the secret of the server, for the level signed`,
+    packages: 'kysely pg @trpc/server',
     load: async () => (await import('./fence.js')).fence,
   },
 }
@@ -73,6 +79,7 @@ await runCommand(async () => {
   if (command === undefined) throw new CommandError(`There is no command ${name}.\n\n${usage}`)
   if (values.help) return console.log(`trpc-bearer ${name}: ${command.summary}.\n\n${command.help}`)
   if (rest.length > 0) throw new CommandError(`${name} takes no arguments: ${rest.join(' ')}`)
-  const run = await command.load()
+  const needs = `trpc-bearer ${name} needs packages that are not installed: npm install ${command.packages}`
+  const run = await loadOptional(command.load(), needs)
   await run()
 })

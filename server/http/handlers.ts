@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { loadOptional } from '../../db/errors.js'
 import { createEndpoint, type HandlerOptions } from './endpoint.js'
 
 /**
@@ -24,7 +25,10 @@ export function createNodeHandler(
   options: HandlerOptions,
 ): (req: IncomingMessage, res: ServerResponse) => void {
   const endpoint = createEndpoint(options)
-  const listener = import('@hono/node-server').then(({ getRequestListener }) =>
+  const listener = loadOptional(
+    import(/* webpackIgnore: true */ /* turbopackIgnore: true */ '@hono/node-server'),
+    'createNodeHandler needs packages that are not installed: npm install hono @hono/node-server',
+  ).then(({ getRequestListener }) =>
     getRequestListener((request, { incoming }) => endpoint(request, incoming), {
       overrideGlobalObjects: false,
     }),
