@@ -3,13 +3,19 @@ import type { Config } from './app/config.js'
 import type { RunningServer } from './app/start.js'
 
 export { type Config, ConfigError, readConfig } from './app/config.js'
+export type { RunningServer } from './app/start.js'
 export type { HandlerOptions } from './http/endpoint.js'
 export { createFetchHandler, createNodeHandler } from './http/handlers.js'
 export type { RequestReport } from './http/request-report.js'
 export { responseMeta } from './http/response-headers.js'
 export { type AppRouter, appRouter } from './routers/app.js'
 export { tasksRouter } from './routers/tasks.js'
-export { type Context, type ContextOptions, createContextFactory } from './trpc/context.js'
+export {
+  type ConnectionInfo,
+  type Context,
+  type ContextOptions,
+  createContextFactory,
+} from './trpc/context.js'
 export { type ErrorData, reasonOf } from './trpc/errors.js'
 export {
   createCallerFactory,
@@ -18,7 +24,8 @@ export {
   publicProcedure,
   router,
 } from './trpc/procedures.js'
-export { requireScope, requireUser } from './trpc/require-user.js'
+export type { Refusal } from './trpc/refusal.js'
+export { type GuardOptions, requireScope, requireUser, type UserGuard } from './trpc/require-user.js'
 export * from './verifier/index.js'
 
 /**

@@ -48,7 +48,7 @@ export function guardStateOf(ctx: object | undefined): GuardState | undefined {
   return ctx !== undefined && guardState in ctx ? (ctx as Context)[guardState] : undefined
 }
 
-interface ConnectionInfo {
+export interface ConnectionInfo {
   connectionParams?: Readonly<Record<string, string | undefined>> | null
   type?: string
 }
