@@ -4,8 +4,8 @@ import { text } from './text.js'
 /** The id of a task: any UUID (RFC 9562), stored in lower case. The server generates version 7. */
 export const taskId = z.guid().toLowerCase()
 
-const title = text().trim().min(1).max(500)
-const notes = text().max(10_000)
+const title = text({ max: 500, nonEmpty: true, trim: true })
+const notes = text({ max: 10_000 })
 const earliest = new Date('0001-01-01T00:00:00.000Z')
 const latest = new Date('9999-12-31T23:59:59.999Z')
 const dueAt = z.date().min(earliest).max(latest).nullable()
@@ -18,7 +18,7 @@ export const taskListInput = z
     cursor: z.string().max(200).nullish(),
     direction: z.literal('forward').optional(),
     status: z.enum(['all', 'open', 'done']).default('all'),
-    search: text().max(200).optional(),
+    search: text({ max: 200 }).optional(),
   })
   .prefault({})
 

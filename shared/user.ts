@@ -25,7 +25,7 @@ export interface User {
 }
 
 /** A user id: 1 to 255 characters, never trimmed or folded. */
-export const userId = text().min(1).max(255)
+export const userId = text({ max: 255, nonEmpty: true })
 
 const optionalText = z
   .string()
