@@ -1,0 +1,126 @@
+import { execFile } from 'node:child_process'
+import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { root, run } from '../parts/program.js'
+import { temporaryFolder } from '../parts/temporary-folder.js'
+
+const execute = promisify(execFile)
+
+let packed: Awaited<ReturnType<typeof temporaryFolder>>
+let tarball: string
+beforeAll(async () => {
+  packed = await temporaryFolder()
+  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', packed.path]
+  const { stdout } = await execute('npm', args, { cwd: root })
+  const [{ filename = '' } = {}] = Object.values(JSON.parse(stdout) as Record<string, { filename: string }>)
+  tarball = join(packed.path, filename)
+})
+afterAll(() => packed[Symbol.asyncDispose]())
+
+/** An empty project, into which npm installs the package and others. */
+async function install(packages: readonly string[], options: readonly string[] = []) {
+  const folder = await temporaryFolder()
+  await writeFile(
+    join(folder.path, 'package.json'),
+    '{ "name": "project", "private": true, "type": "module" }',
+  )
+  const args = ['install', '--no-audit', '--no-fund', ...options, tarball, ...packages]
+  const { code, stderr } = await run('npm', args, { cwd: folder.path })
+  if (code !== 0) throw new Error(stderr)
+  const modules = async () => (await readdir(join(folder.path, 'node_modules'))).sort()
+  const evaluate = (program: string) =>
+    run(process.execPath, ['--input-type=module', '-e', program], { cwd: folder.path })
+  return { ...folder, modules, evaluate }
+}
+
+const api = ['@trpc/server', '@trpc/client', 'kysely', 'pg', '@types/pg', '@types/node@20']
+
+describe('the inferred type of everything exported', () => {
+  let project: Awaited<ReturnType<typeof install>>
+  beforeAll(async () => {
+    project = await install([...api, 'ts5@npm:typescript@~5.9.3', 'ts7@npm:typescript@^7.0.0'])
+    await copyFile(join(root, 'test/installed/exported-values.ts'), join(project.path, 'exported-values.ts'))
+  })
+  afterAll(() => project[Symbol.asyncDispose]())
+
+  const resolutions = [
+    ['nodenext', ['--module', 'nodenext']],
+    ['bundler', ['--module', 'esnext', '--moduleResolution', 'bundler']],
+  ] as const
+  const cases = ['ts5', 'ts7'].flatMap(compiler =>
+    resolutions.flatMap(([name, module]) =>
+      ['true', 'false'].map(skipLibCheck => [compiler, name, skipLibCheck, module] as const),
+    ),
+  )
+  test.each(cases)('can be declared by %s with %s and skipLibCheck %s', async (compiler, _, skip, module) => {
+    const tsc = join(project.path, 'node_modules', compiler, 'bin/tsc')
+    const options = ['--strict', '--target', 'es2023', '--types', 'node', '--declaration', '--outDir', 'out']
+    const args = [tsc, 'exported-values.ts', ...options, '--skipLibCheck', skip, ...module]
+    expect(await run(process.execPath, args, { cwd: project.path })).toMatchObject({ code: 0, stdout: '' })
+    const declared = await readFile(join(project.path, 'out/exported-values.d.ts'), 'utf8')
+    expect(declared).not.toMatch(/: any\b|<any>/)
+  })
+})
+
+describe('npm', () => {
+  test('installs for a frontend only what the client uses', async () => {
+    await using project = await install(['@trpc/client', '@trpc/server'])
+    const modules = (await project.modules()).filter(name => !name.startsWith('.'))
+    const own = ['@trpc', 'copy-anything', 'jose', 'superjson', 'trpc-bearer', 'zod']
+    // @trpc/server has typescript as a peer.
+    expect(modules.filter(name => !/typescript/.test(name))).toEqual(own)
+    const names = "import * as all from 'trpc-bearer/client'; console.log(typeof all.createClient)"
+    expect(await project.evaluate(names)).toMatchObject({ stdout: 'function\n', stderr: '' })
+  })
+
+  test('installs for the verifier alone nothing that it does not use', async () => {
+    await using project = await install([])
+    const modules = (await project.modules()).filter(name => !name.startsWith('.'))
+    expect(modules).toEqual(['copy-anything', 'jose', 'superjson', 'trpc-bearer', 'zod'])
+    const names = "import * as all from 'trpc-bearer/verifier'; console.log(typeof all.createVerifier)"
+    expect(await project.evaluate(names)).toMatchObject({ stdout: 'function\n', stderr: '' })
+  })
+
+  test.each([
+    ['@trpc/tanstack-react-query', ['@trpc/tanstack-react-query@11.22.1', '@tanstack/react-query', 'react']],
+    ['zod 4.0', ['zod@4.0.0']],
+    ['what a bare npm install takes on Node 20', ['kysely@0.28.19', 'pg']],
+  ])('installs beside %s', async (_, packages) => {
+    const trpc = packages[0]?.startsWith('@trpc/') ? '11.22.1' : 'latest'
+    const own = [`@trpc/server@${trpc}`, `@trpc/client@${trpc}`]
+    await using project = await install([...own, ...packages])
+    expect(await project.modules()).toContain('trpc-bearer')
+  })
+
+  test.each([
+    [
+      'kysely',
+      ['@trpc/server', 'kysely@0.28.5', 'pg', 'zod'],
+      'db',
+      'needs kysely 0.28.19 or later: npm install kysely@^0.29.9',
+    ],
+    ['zod', ['zod@3.25.76'], 'verifier', 'needs zod 4: npm install zod@^4'],
+  ])(
+    'with --legacy-peer-deps a too old %s is named in one line at import',
+    async (_, packages, entry, message) => {
+      await using project = await install(packages, ['--legacy-peer-deps'])
+      const program = `await import('trpc-bearer/${entry}').catch(error => console.log(error.message))`
+      expect(await project.evaluate(program)).toMatchObject({ stdout: `trpc-bearer ${message}\n` })
+    },
+  )
+
+  test('with packages missing, each command says in one line which to install', async () => {
+    await using project = await install([])
+    const command = (name: string) => run('npx', ['trpc-bearer', name], { cwd: project.path })
+    for (const name of ['start', 'migrate', 'fence']) {
+      const { code, stderr } = await command(name)
+      expect([code, stderr]).toEqual([
+        1,
+        expect.stringMatching(/^trpc-bearer \w+ needs packages .+: npm install kysely pg .+\n$/),
+      ])
+    }
+    expect(await command('--help')).toMatchObject({ code: 0, stdout: expect.stringContaining('migrate') })
+  })
+})
