@@ -7,7 +7,7 @@ import { temporaryFolder } from './parts/temporary-folder.js'
 
 const blocks = (await readPages()).flatMap(blocksOf)
 
-/** Names that the fragments use and do not declare. Fastify and NestJS are not installed: the types are those that a fragment uses. */
+/** Names that the fragments use and do not declare. NestJS is not installed: the types are those that a fragment uses. */
 const names = `
 import type { TRPCClient } from '@trpc/client'
 import type { Express } from 'express'
@@ -52,15 +52,6 @@ declare global {
 }
 `
 const missingPackages = `
-declare module 'fastify' {
-  interface Scope {
-    register(plugin: (scope: Scope) => Promise<void>): void
-    removeAllContentTypeParsers(): void
-    addContentTypeParser(type: string, parse: (request: object, payload: object, done: (error: null) => void) => void): void
-    all(path: string, handle: (request: { raw: import('node:http').IncomingMessage }, reply: { raw: import('node:http').ServerResponse; hijack(): void }) => void): void
-  }
-  export default function fastify(): Scope
-}
 declare module '@nestjs/core' {
   export const NestFactory: {
     create(module: object): Promise<{

@@ -6,46 +6,71 @@ export interface BodySource {
   readableDidRead?: boolean
 }
 
-const maxBytes = 1_048_576
-
-const tooLarge = () =>
-  new TRPCError({
-    code: 'PAYLOAD_TOO_LARGE',
-    message: 'The request body is larger than 1 MB. Send less at once.',
-  })
+const bodyTypes = new Set(['application/json', 'multipart/form-data', 'application/octet-stream'])
 
 /**
- * The body of a POST as text, null for other methods. Uses `req.body` if a body parser of the host has read the body.
+ * The request as tRPC reads it. The body of a POST is complete: it comes from the stream, or from a body parser of the host (`req.body`).
+ * Other methods have no content type, because tRPC would look for a body.
  *
- * @throws TRPCError PAYLOAD_TOO_LARGE over 1 MB, BAD_REQUEST if the body was read and is not in `req.body`
+ * @param maxBytes the longest body
+ * @throws TRPCError PAYLOAD_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, BAD_REQUEST if the body was read and is not in `req.body`
  */
-export async function readBody(request: Request, source: BodySource): Promise<string | null> {
-  if (request.method !== 'POST') return null
+export async function readRequest(request: Request, source: BodySource, maxBytes: number): Promise<Request> {
+  const { url, method, headers, signal } = request
+  const type = headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
+  if (method !== 'POST') {
+    if (type === undefined) return request
+    const rest = [...headers].filter(([name]) => name !== 'content-type')
+    return new Request(url, { method, headers: rest, signal })
+  }
+  if (type === undefined || !bodyTypes.has(type)) {
+    const message =
+      'Send JSON, with content-type: application/json. A procedure may also take multipart/form-data or application/octet-stream.'
+    throw new TRPCError({ code: 'UNSUPPORTED_MEDIA_TYPE', message })
+  }
+  const body = await readBody(request, source, { maxBytes, isJson: type === 'application/json' })
+  return new Request(url, { method, headers, signal, body })
+}
+
+async function readBody(
+  request: Request,
+  source: BodySource,
+  { maxBytes, isJson }: { maxBytes: number; isJson: boolean },
+): Promise<string | Uint8Array<ArrayBuffer>> {
   const contentLength = Number(request.headers.get('content-length') ?? Number.NaN)
-  if (contentLength > maxBytes) throw tooLarge()
+  if (contentLength > maxBytes) throw tooLarge(maxBytes)
   const isEmpty = !(contentLength > 0) && !request.headers.has('transfer-encoding')
-  if (source !== request && source.body !== undefined) return isEmpty ? '' : textOf(source.body)
+  const parsed = source === request ? undefined : source.body
+  if (parsed !== undefined && isEmpty) return ''
+  // What a parser of forms leaves cannot be turned back into a form. Express 4 sets {} where nothing was parsed.
+  if (typeof parsed === 'string' || parsed instanceof Uint8Array || (isJson && parsed !== undefined))
+    return parsedBody(parsed, maxBytes)
   if (request.bodyUsed || (source.readableDidRead && !isEmpty)) {
-    const message = 'The request body was already read. Mount this handler before the body parser.'
+    const message =
+      'The request body was already read and is not in req.body. Mount this handler before the body parser.'
     throw new TRPCError({ code: 'BAD_REQUEST', message })
   }
-  return request.body === null ? '' : readStream(request.body)
+  return request.body === null ? '' : readStream(request.body, maxBytes)
 }
 
-function textOf(body: unknown): string {
-  const text =
-    typeof body === 'string' ? body : body instanceof Uint8Array ? decode([body]) : JSON.stringify(body)
-  if (text.length > maxBytes) throw tooLarge()
-  return text
+function parsedBody(parsed: unknown, maxBytes: number): string | Uint8Array<ArrayBuffer> {
+  const body =
+    typeof parsed === 'string'
+      ? parsed
+      : parsed instanceof Uint8Array
+        ? new Uint8Array(parsed)
+        : JSON.stringify(parsed)
+  if (body.length > maxBytes) throw tooLarge(maxBytes)
+  return body
 }
 
-async function readStream(stream: ReadableStream<Uint8Array>): Promise<string> {
+async function readStream(stream: ReadableStream<Uint8Array>, maxBytes: number) {
   const chunks: Uint8Array[] = []
   let size = 0
   try {
     for await (const chunk of stream) {
       size += chunk.byteLength
-      if (size > maxBytes) throw tooLarge()
+      if (size > maxBytes) throw tooLarge(maxBytes)
       chunks.push(chunk)
     }
   } catch (cause) {
@@ -56,10 +81,17 @@ async function readStream(stream: ReadableStream<Uint8Array>): Promise<string> {
       cause,
     })
   }
-  return decode(chunks)
+  const body = new Uint8Array(size)
+  let offset = 0
+  for (const chunk of chunks) {
+    body.set(chunk, offset)
+    offset += chunk.byteLength
+  }
+  return body
 }
 
-function decode(chunks: Uint8Array[]): string {
-  const decoder = new TextDecoder()
-  return chunks.map(chunk => decoder.decode(chunk, { stream: true })).join('') + decoder.decode()
+function tooLarge(maxBytes: number): TRPCError {
+  const limit = maxBytes % 1_048_576 === 0 ? `${maxBytes / 1_048_576} MB` : `${maxBytes} bytes`
+  const message = `The request body is larger than ${limit}. Send less at once.`
+  return new TRPCError({ code: 'PAYLOAD_TOO_LARGE', message })
 }

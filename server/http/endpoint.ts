@@ -6,10 +6,10 @@ import { type ContextOptions, createContextFactory, guardStateOf } from '../trpc
 import { formatError, RequestFailure } from '../trpc/errors.js'
 import { reportedRefusal } from '../trpc/refusal.js'
 import type { RequestLike } from '../verifier/bearer-token.js'
-import { type BodySource, readBody } from './body.js'
-import { callsOf, procedureNames, type RequestReport, reportOf } from './request-report.js'
+import { type BodySource, readRequest } from './body.js'
+import { callsOf, type RequestReport, reportOf } from './request-report.js'
 import { isPlainTarget, pathNotPlain, pathOf, requestIdOf } from './request-target.js'
-import { setAnswerHeaders } from './response-headers.js'
+import { type ResponseMeta, setAnswerHeaders } from './response-headers.js'
 import { serializeError } from './serialize-error.js'
 
 /** Options of `createNodeHandler` and `createFetchHandler`. */
@@ -19,6 +19,12 @@ export interface HandlerOptions extends ContextOptions {
   router?: AnyTRPCRouter | undefined
   /** Path of the procedures. @default '/trpc' */
   basePath?: string | undefined
+  /** The most calls of one batch; more are answered with 400. @default 50 */
+  maxBatchSize?: number | undefined
+  /** The longest body, in bytes; a longer one is answered with 413. @default 1_048_576 */
+  maxBodySize?: number | undefined
+  /** Headers and status of your own, as for tRPC's adapters. Its `cache-control` replaces `no-store`. */
+  responseMeta?: ResponseMeta | undefined
   /**
    * Receives unexpected errors (the caller sees only a request id) and outages. If it throws, the error goes to
    * `console.error` and the answer stays the same. @default console.error
@@ -31,7 +37,6 @@ export interface HandlerOptions extends ContextOptions {
 }
 
 const serverFaults = new Set(['INTERNAL_SERVER_ERROR', 'SERVICE_UNAVAILABLE', 'GATEWAY_TIMEOUT'])
-const maxBatchSize = 50
 
 /** The tRPC endpoint for any host: path, method, limits, authentication, headers. */
 export function createEndpoint({
@@ -40,6 +45,9 @@ export function createEndpoint({
   onRefusal,
   router = appRouter,
   basePath = '/trpc',
+  maxBatchSize = 50,
+  maxBodySize = 1_048_576,
+  responseMeta = () => ({}),
   onError = ({ error, requestId, procedure }) =>
     console.error(`Request ${requestId} (${procedure}) failed:`, serializeError(error.cause ?? error)),
   onAnswer,
@@ -49,8 +57,7 @@ export function createEndpoint({
     database,
     onRefusal: onRefusal ?? (onAnswer && (() => {})),
   })
-  const prefix = `${basePath.replace(/\/+$/, '')}/`
-  const knownProcedures = procedureNames(router)
+  const prefix = `/${basePath.replaceAll(/^\/+|\/+$/g, '')}/`.replace('//', '/')
 
   return async function answer(
     request: Request,
@@ -81,10 +88,9 @@ export function createEndpoint({
           message: 'No procedure at this path. Use <basePath>/<procedure>, such as /trpc/health.',
         })
       checkMethod(request)
-      const body = await readBody(request, source)
       return resolveResponse({
         router,
-        req: body === null ? request : withBody(request, body),
+        req: await readRequest(request, source, maxBodySize),
         path,
         error: null,
         maxBatchSize,
@@ -98,9 +104,9 @@ export function createEndpoint({
           return context
         },
         onError: ({ error, path: procedure }) => reportFailure(error, procedure),
-        responseMeta({ paths, data }) {
-          outcome.calls = callsOf(paths, data, knownProcedures)
-          return {}
+        responseMeta(answer) {
+          outcome.calls = callsOf(answer.paths, answer.data, router)
+          return responseMeta(answer)
         },
       })
     }
@@ -124,35 +130,24 @@ export function createEndpoint({
 const logHookError = (option: string, requestId: string) => (error: unknown) =>
   console.error(`The ${option} option threw an error (request ${requestId}):`, serializeError(error))
 
-/** The procedures of `<prefix><procedures>`, or of `/<procedures>` if the host has removed the prefix. Null for another path. */
+/**
+ * The procedures of `<prefix><procedures>`, or of `/<procedures>` if the host has removed the prefix. Null for another path. A second
+ * slash in front is another path, so that nobody bypasses a proxy rule for `/trpc/<procedure>`.
+ */
 function procedurePath(pathname: string, prefix: string): string | null {
-  const path = pathname.startsWith(prefix) ? pathname.slice(prefix.length) : pathname.slice(1)
+  const rest = pathname.startsWith(prefix) ? pathname.slice(prefix.length) : pathname.slice(1)
+  const path = rest.replace(/\/+$/, '')
   return path === '' || path.includes('/') ? null : path
 }
 
-function checkMethod({ method, headers }: Request): void {
-  if (method !== 'GET' && method !== 'HEAD' && method !== 'POST') {
-    throw new TRPCError({
-      code: 'METHOD_NOT_SUPPORTED',
-      message: 'Use GET for queries and POST for mutations.',
-    })
-  }
-  const contentType = headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
-  const isJson = contentType === 'application/json'
-  if (!isJson && (method === 'POST' || contentType !== undefined)) {
-    throw new TRPCError({
-      code: 'UNSUPPORTED_MEDIA_TYPE',
-      message: 'Send JSON, with content-type: application/json.',
-    })
-  }
+function checkMethod({ method }: Request): void {
+  if (method === 'GET' || method === 'HEAD' || method === 'POST') return
+  const message = 'Use GET for queries and POST for mutations.'
+  throw new TRPCError({ code: 'METHOD_NOT_SUPPORTED', message })
 }
 
 function unexpectedError(requestId: string, cause: unknown): TRPCError {
   return new TRPCError({ code: 'INTERNAL_SERVER_ERROR', cause: new RequestFailure(requestId, { cause }) })
-}
-
-function withBody({ url, method, headers, signal }: Request, body: string): Request {
-  return new Request(url, { method, headers, signal, body })
 }
 
 /** An answer in tRPC's form, with the router's formatter, for a request that did not reach a procedure. */

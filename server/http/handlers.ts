@@ -14,16 +14,29 @@ export function createFetchHandler(options: HandlerOptions): (request: Request) 
   return request => endpoint(request)
 }
 
+/** The part of Fastify's request that is used. */
+interface FastifyRequest {
+  raw: IncomingMessage
+  body?: unknown
+}
+
+/** The part of Fastify's reply that is used. */
+interface FastifyReply {
+  raw: ServerResponse
+  hijack(): unknown
+  getHeaders(): Record<string, number | string | string[] | undefined>
+}
+
 /**
- * The tRPC endpoint as a Node handler, for node:http, Express, Connect, and Fastify's raw requests. After a body parser it
- * uses `req.body`.
+ * The tRPC endpoint as a Node handler, for node:http, Express, Connect, Nest and Fastify. After a body parser it uses `req.body`.
  *
  * @example
- * app.use('/trpc', createNodeHandler({ verifier, database }))
+ * app.use('/trpc', createNodeHandler({ verifier, database })) // Express
+ * app.all('/trpc/*', createNodeHandler({ verifier, database })) // Fastify
  */
 export function createNodeHandler(
   options: HandlerOptions,
-): (req: IncomingMessage, res: ServerResponse) => void {
+): (req: IncomingMessage | FastifyRequest, res: ServerResponse | FastifyReply) => void {
   const endpoint = createEndpoint(options)
   const listener = loadOptional(
     import(/* webpackIgnore: true */ /* turbopackIgnore: true */ '@hono/node-server'),
@@ -33,7 +46,22 @@ export function createNodeHandler(
       overrideGlobalObjects: false,
     }),
   )
-  return (req, res) => {
+  return (givenReq, givenRes) => {
+    const [req, res] = [nodeRequest(givenReq), nodeResponse(givenRes)]
     listener.then(listen => listen(req, res)).catch(error => res.destroy(error))
   }
+}
+
+function nodeRequest(req: IncomingMessage | FastifyRequest): IncomingMessage {
+  if (!('raw' in req)) return req
+  return req.body === undefined ? req.raw : Object.assign(req.raw, { body: req.body })
+}
+
+/** Fastify sends nothing itself then. Headers that its plugins have set, such as those of CORS, are sent along. */
+function nodeResponse(res: ServerResponse | FastifyReply): ServerResponse {
+  if (!('raw' in res)) return res
+  for (const [name, value] of Object.entries(res.getHeaders()))
+    if (value !== undefined) res.raw.setHeader(name, value)
+  res.hijack()
+  return res.raw
 }

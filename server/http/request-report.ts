@@ -24,20 +24,16 @@ export function reportOf(request: Request, report: Omit<RequestReport, 'request'
   return Object.defineProperty({ ...report, request }, 'request', { enumerable: false })
 }
 
-/** Names of a router's procedures. */
-export function procedureNames(router: AnyTRPCRouter): ReadonlySet<string> {
-  return new Set(Object.keys(router._def.procedures))
-}
-
 /** The calls of a request with their outcomes. `data` is empty if the answer is a stream. */
 export function callsOf(
   paths: readonly string[] | undefined,
   data: readonly unknown[],
-  known: ReadonlySet<string>,
+  router: AnyTRPCRouter,
 ): RequestReport['calls'] {
   const named = paths ?? ['']
   return named.map((path, index) => ({
-    procedure: known.has(path) ? path : 'unknown',
+    // Looked up now, because a lazy router is loaded by its first call.
+    procedure: Object.hasOwn(router._def.procedures, path) ? path : 'unknown',
     outcome: data.length === 0 ? 'streamed' : outcomeOf(data[index]),
   }))
 }

@@ -1,6 +1,10 @@
-import type { TRPCError } from '@trpc/server'
+import type { AnyTRPCRouter, TRPCError } from '@trpc/server'
+import type { HTTPBaseHandlerOptions } from '@trpc/server/http'
 import { causesOf } from '../../shared/error-handling.js'
 import { TokenError, usualRetryAfter } from '../verifier/token-error.js'
+
+/** The `responseMeta` option of tRPC's adapters. */
+export type ResponseMeta = NonNullable<HTTPBaseHandlerOptions<AnyTRPCRouter, Request>['responseMeta']>
 
 /** Sets the headers of every answer, and those of its failures. */
 export function setAnswerHeaders(
@@ -8,9 +12,10 @@ export function setAnswerHeaders(
   { request, requestId, failures }: { request: Request; requestId: string; failures: readonly TRPCError[] },
 ): void {
   headers.set('x-request-id', requestId)
-  headers.set('cache-control', 'no-store')
+  const hasOwnCaching = headers.has('cache-control')
+  if (!hasOwnCaching) headers.set('cache-control', 'no-store')
   headers.set('x-content-type-options', 'nosniff')
-  headers.append('vary', 'Origin')
+  headers.append('vary', hasOwnCaching ? 'Origin, Authorization' : 'Origin')
   // tRPC sets these for a stream. HTTP/2 refuses them (RFC 9113 section 8.2.2), and for HTTP/1 the host sets its own.
   headers.delete('transfer-encoding')
   headers.delete('connection')

@@ -125,7 +125,6 @@ describe('paths of procedures', () => {
     '/trpc',
     '/trpc/',
     '/trpc/a/b',
-    '/trpc/me/',
     '/trpc//me',
     '//trpc/me',
     '/TRPC/me',

