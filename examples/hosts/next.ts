@@ -1,7 +1,7 @@
 import { openDatabase } from 'trpc-bearer/db'
 import { createFetchHandler, createVerifier } from 'trpc-bearer/server'
 
-const issuer = process.env.BETTER_AUTH_URL ?? 'http://127.0.0.1:4000'
+const issuer = process.env.BETTER_AUTH_URL ?? 'http://localhost:4000'
 const verifier = createVerifier({ issuer, audience: issuer })
 const database = await openDatabase({ url: process.env.DATABASE_URL })
 

@@ -2,7 +2,7 @@ import { createAuthClient } from 'better-auth/client'
 import { jwtClient } from 'better-auth/client/plugins'
 import { betterAuthToken, createClient } from 'trpc-bearer/client'
 
-const origin = process.env.API_URL ?? 'http://127.0.0.1:4000'
+const origin = process.env.API_URL ?? 'http://localhost:4000'
 const authClient = createAuthClient({
   baseURL: origin,
   plugins: [jwtClient()],

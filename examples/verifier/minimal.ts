@@ -1,7 +1,7 @@
 import express from 'express'
 import { bearerToken, createVerifier } from 'trpc-bearer/verifier'
 
-const issuer = process.env.BETTER_AUTH_URL ?? 'http://127.0.0.1:4000'
+const issuer = process.env.BETTER_AUTH_URL ?? 'http://localhost:4000'
 const verifier = createVerifier({ issuer, audience: issuer })
 
 const app = express()

@@ -58,8 +58,15 @@ const text = z.string()
 const webUrl = z
   .url({ protocol: /^https?$/, error: 'is not an http URL. Use one such as https://auth.example.com.' })
   .refine(url => !url.includes('@'), 'contains a user or password. Remove them from the URL.')
-const isOrigin = (value: string) =>
-  URL.canParse(value) && new URL(value).origin === value && !value.includes('*')
+
+/** An origin as browsers send it: of a web page, or with the scheme of an application such as `capacitor://localhost`. */
+function isOrigin(value: string): boolean {
+  if (!URL.canParse(value) || value.includes('*')) return false
+  const { origin, protocol } = new URL(value)
+  return /^(https?|ftp|wss?):$/.test(protocol)
+    ? origin === value
+    : /^[a-z][a-z0-9+.-]*:\/\/[^\s/?#]+$/.test(value)
+}
 
 const postgresUrl = text.superRefine((url, issues) => {
   const message = databaseUrlProblem(url)
@@ -102,7 +109,7 @@ const variables = z.object({
     .transform(list => list.split(',').map(origin => origin.trim()))
     .refine(
       list => list.every(isOrigin),
-      'is not a list of origins. Use origins separated by commas, without path, trailing slash or *, such as https://app.example.com.',
+      'is not a list of origins. Use origins separated by commas, without path, trailing slash or *, such as https://app.example.com or capacitor://localhost.',
     )
     .default([]),
   LOG_LEVEL: z.enum(logLevels, `is not a level. Use one of ${logLevels.join(', ')}.`).default('info'),

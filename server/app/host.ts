@@ -84,7 +84,6 @@ export function createHost({ config, origin, issuer, jwksUrl, verifier, database
     cors({
       origin: config.corsOrigins,
       allowMethods: ['GET', 'POST'],
-      allowHeaders: ['authorization', 'content-type'],
       exposeHeaders: ['www-authenticate', 'retry-after', 'x-request-id'],
       maxAge: 600,
     }),
@@ -96,7 +95,6 @@ export function createHost({ config, origin, issuer, jwksUrl, verifier, database
       '/api/auth/*',
       cors({
         origin: config.corsOrigins,
-        allowHeaders: ['authorization', 'content-type'],
         exposeHeaders: ['set-auth-token'],
         credentials: true,
       }),

@@ -19,7 +19,7 @@ export class PortError extends Error {
 
 /** A running server. */
 export interface RunningServer {
-  /** Its URL, such as `http://127.0.0.1:4000`. */
+  /** Its URL, such as `http://localhost:4000`. */
   url: string
   /** Stops accepting requests, finishes the running ones (at most 10 seconds) and closes the database. */
   close(): Promise<void>
@@ -65,7 +65,8 @@ export async function start(config: Config): Promise<RunningServer> {
     if (config.databaseUrl === undefined) await migrateTasks(database.admin)
     const url = await listen(server, config)
     closers.unshift(() => closeServer(server, sockets))
-    const { issuer, audience, jwksUrl } = config.issuer.kind === 'remote' ? config.issuer : issuerAt(url)
+    const { issuer, audience, jwksUrl } =
+      config.issuer.kind === 'remote' ? config.issuer : issuerAt(url, config)
     const auth = config.issuer.kind === 'remote' ? null : await startOwnIssuer(config, database, url, closers)
     const verifier = createVerifier({
       issuer,
@@ -111,12 +112,17 @@ async function listen(server: Server, { port, host }: Config): Promise<string> {
 }
 
 function reachableHost(host: string): string {
-  if (host === '0.0.0.0') return '127.0.0.1'
+  // A page of a development server runs on localhost: a cookie of 127.0.0.1 would be one of another site.
+  if (host === '0.0.0.0' || host === '127.0.0.1') return 'localhost'
   if (host === '::') return '[::1]'
   return hostInUrl(host)
 }
 
-const issuerAt = (url: string) => ({ issuer: url, audience: url, jwksUrl: `${url}/api/auth/jwks` })
+/** The keys are fetched from the address itself, because on the other address of localhost another program may listen. */
+function issuerAt(url: string, { host }: Config) {
+  const { port } = new URL(url)
+  return { issuer: url, audience: url, jwksUrl: `http://${hostInUrl(host)}:${port}/api/auth/jwks` }
+}
 
 /** Its users and keys are in the embedded database, even if the tasks are in another. */
 async function startOwnIssuer(

@@ -67,6 +67,13 @@ describe('what the environment may say', () => {
       'https://a.example , https://b.example',
       { corsOrigins: ['https://a.example', 'https://b.example'] },
     ],
+    ...[
+      'capacitor://localhost',
+      'ionic://localhost',
+      'tauri://localhost',
+      'chrome-extension://abcdef',
+      'app://obsidian.md',
+    ].map((origin): [string, string, object] => ['CORS_ORIGINS', origin, { corsOrigins: [origin] }]),
   ])('%s=%s', (name, value, expected) => {
     expect(readConfig({ [name]: value })).toMatchObject(expected)
   })
@@ -93,7 +100,7 @@ describe('wrong values in the environment', () => {
   const seconds = 'is not valid. Use a whole number from 1 to'
   const url = 'is not an http URL. Use one such as https://auth.example.com.'
   const origins =
-    'is not a list of origins. Use origins separated by commas, without path, trailing slash or *, such as https://app.example.com.'
+    'is not a list of origins. Use origins separated by commas, without path, trailing slash or *, such as https://app.example.com or capacitor://localhost.'
   const hidden = 'the value (not shown)'
   const postgres = 'is not a PostgreSQL URL. Use postgres://user:password@host:5432/database'
   const levels = 'is not a level. Use one of fatal, error, warn, info, debug, trace, silent.'
@@ -168,6 +175,11 @@ describe('wrong values in the environment', () => {
     ['CORS_ORIGINS', 'https://a.example/app', '"https://a.example/app"', origins],
     ['CORS_ORIGINS', 'app.example.com', '"app.example.com"', origins],
     ['CORS_ORIGINS', 'https://a.example,', '"https://a.example,"', origins],
+    ['CORS_ORIGINS', 'capacitor://localhost/', '"capacitor://localhost/"', origins],
+    ['CORS_ORIGINS', 'capacitor://*', '"capacitor://*"', origins],
+    ['CORS_ORIGINS', 'file://', '"file://"', origins],
+    ['CORS_ORIGINS', 'javascript:alert(1)', '"javascript:alert(1)"', origins],
+    ['CORS_ORIGINS', 'HTTPS://A.example', '"HTTPS://A.example"', origins],
   ])('%s=%j is reported in one line', (name, value, found, expected) => {
     expect(problemsOf({ [name]: value })).toEqual([`${name}: ${found} ${expected}`])
   })

@@ -8,7 +8,7 @@ const allowed = 'https://app.example.com'
 let app: Awaited<ReturnType<typeof startApp>>
 let port: string
 beforeAll(async () => {
-  app = await startApp('embedded', { CORS_ORIGINS: `http://localhost:3000,${allowed}` })
+  app = await startApp('embedded', { CORS_ORIGINS: `http://localhost:3000,capacitor://localhost,${allowed}` })
   port = new URL(app.url).port
 })
 afterAll(() => app[Symbol.asyncDispose]())
@@ -60,7 +60,17 @@ describe('CORS', () => {
     ],
   })
 
-  test.each([allowed, 'http://localhost:3000'])(
+  test('a page may send any header: of a streamed batch, of tracing, of the application', async () => {
+    const asked = 'authorization,content-type,trpc-accept,baggage,sentry-trace,traceparent,x-request-id,x-own'
+    for (const path of ['/trpc/me', '/api/auth/token']) {
+      const sent = preflight(allowed)
+      sent.headers?.splice(2, 1, ['access-control-request-headers', asked])
+      const response = await send(app.url, path, sent)
+      expect(list(response.headers.get('access-control-allow-headers'))).toEqual(asked.split(','))
+    }
+  })
+
+  test.each([allowed, 'http://localhost:3000', 'capacitor://localhost'])(
     '%s may send what a call needs: a token and JSON',
     async origin => {
       const response = await send(app.url, '/trpc/tasks.create', preflight(origin))
