@@ -1,6 +1,7 @@
 import type { CompiledQuery, DatabaseConnection, QueryResult, TransactionSettings } from 'kysely'
 import type { PoolClient } from 'pg'
 import { DatabaseUnavailableError } from '../errors.js'
+import { loadCursor } from '../wire/cursor.js'
 import type { Preamble } from '../wire/pipeline.js'
 import type { Statement, StatementResult } from '../wire/query.js'
 import { requireChunkSize, requireValueCount } from './allowed-statements.js'
@@ -58,6 +59,7 @@ export class ScopedConnection implements DatabaseConnection {
 
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
     requireChunkSize(chunkSize)
+    await loadCursor()
     const info = this.#inspect(query.sql)
     while (this.#mutex.isLocked) await this.#mutex.unlocked
     this.#transaction.requireAccepting()
@@ -132,11 +134,11 @@ export class ScopedConnection implements DatabaseConnection {
     const isStale = isStalePlan(error)
     const mayBeStale = statement.name !== undefined && !this.#transaction.isOpen && isTypeMismatch(error)
     if (!isStale && !mayBeStale) throw error
-    if (isStale) this.#session.isBroken = true
+    if (isStale) this.#session.isDestroyedOnRelease = true
     if (this.#transaction.isOpen) throw new DatabaseUnavailableError({ cause: error })
     const { name: _, ...identity } = this.#identity.standard
     const result = await this.#session.send<R>([identity], { ...statement, name: undefined })
-    this.#session.isBroken = true
+    this.#session.isDestroyedOnRelease = true
     return result
   }
 

@@ -84,9 +84,9 @@ export class Session {
     { text, values = [] }: Statement,
     chunkSize: number,
   ): AsyncGenerator<R[], void> {
-    const cursor = await RowCursor.create<R>(text, values, this.#client)
     this.#requireUsable()
     this.#openStreams++
+    const cursor = new RowCursor<R>(text, values, this.#client)
     const pipeline = new PipelinedQuery(preambles, cursor.handler)
     this.#client.query(pipeline)
     const read = async () => {

@@ -70,7 +70,11 @@ export class Transaction {
   /** Never throws, so that the caller sees the first error. A connection that cannot roll back is destroyed. */
   async rollback() {
     if (this.#session.hasOpenStream) this.#session.isBroken = true
-    if (this.#session.isBroken) return
+    if (this.#session.isBroken) {
+      // The transaction stays open on the server until the connection is destroyed, and what is sent now would be lost.
+      this.#refusal = hasEnded
+      return
+    }
     if (this.#refusal === commitFailed) return this.#end()
     this.#refusal = hasEnded
     try {

@@ -3,6 +3,21 @@ import { loadOptional } from '../errors.js'
 import { handlerOf, type Submittable } from './protocol.js'
 import type { TypeParsers } from './rows.js'
 
+let Loaded: typeof Cursor | undefined
+
+/**
+ * Loads pg-cursor, which only streams need. Call it before a {@link RowCursor} is made, and before anything that must still hold when its
+ * statement is sent.
+ *
+ * @throws MissingPackageError if pg-cursor is not installed
+ */
+export async function loadCursor(): Promise<void> {
+  const loading = import(/* webpackIgnore: true */ /* turbopackIgnore: true */ 'pg-cursor')
+  Loaded ??= (
+    await loadOptional(loading, 'A stream needs a package that is not installed: npm install pg-cursor')
+  ).default
+}
+
 /**
  * A pg-cursor that reports every error. The original loses an error that comes after the last row (a deferred constraint), throws
  * errors of type parsers outside any promise, and sends a Close without a Sync after an error, for which a pooler waits forever.
@@ -16,20 +31,10 @@ export class RowCursor<R> {
   #reject: ((error: unknown) => void) | undefined
   #hasFailed = false
 
-  /**
-   * @param types the client, whose type parsers convert the rows
-   * @throws MissingPackageError if pg-cursor is not installed
-   */
-  static async create<R>(text: string, values: readonly unknown[], types: TypeParsers) {
-    const { default: Cursor } = await loadOptional(
-      import(/* webpackIgnore: true */ /* turbopackIgnore: true */ 'pg-cursor'),
-      'A stream needs a package that is not installed: npm install pg-cursor',
-    )
-    return new RowCursor(new Cursor<R>(text, [...values], { types }))
-  }
-
-  constructor(cursor: Cursor<R>) {
-    this.#cursor = cursor
+  /** @param types the client, whose type parsers convert the rows */
+  constructor(text: string, values: readonly unknown[], types: TypeParsers) {
+    if (Loaded === undefined) throw new TypeError('loadCursor() comes before the first RowCursor.')
+    this.#cursor = new Loaded<R>(text, [...values], { types })
     const handler = handlerOf(this.#cursor)
     const { handleError, handleDataRow } = handler
     handler.handleError = (error, wire) => {

@@ -6,7 +6,11 @@ const maxSize = 10_000_000
 /** The answers of one batch. */
 export interface BatchAnswer {
   size: number
+  /** Guards behind each other get the same result of a call. */
+  counted: WeakSet<object>
 }
+
+export const emptyBatchAnswer = (): BatchAnswer => ({ size: 0, counted: new WeakSet() })
 
 /**
  * Counts the answer of a query in a batch. A batch is answered as one text, and while that is written nobody else is served. The first
@@ -14,9 +18,11 @@ export interface BatchAnswer {
  *
  * @throws TRPCError PAYLOAD_TOO_LARGE if the answers are too large together
  */
-export function countAnswer(batch: BatchAnswer, data: unknown): void {
+export function countAnswer(batch: BatchAnswer, result: { data: unknown }): void {
+  if (batch.counted.has(result)) return
+  batch.counted.add(result)
   const isFirst = batch.size === 0
-  batch.size += sizeOf(data)
+  batch.size += sizeOf(result.data)
   if (isFirst || batch.size <= maxSize) return
   throw new TRPCError({
     code: 'PAYLOAD_TOO_LARGE',

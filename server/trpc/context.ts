@@ -7,7 +7,7 @@ import type { User } from '../../shared/user.js'
 import { bearerToken, type RequestLike } from '../verifier/bearer-token.js'
 import type { Verifier } from '../verifier/create-verifier.js'
 import { TokenError } from '../verifier/token-error.js'
-import type { BatchAnswer } from './batch-answer.js'
+import { type BatchAnswer, emptyBatchAnswer } from './batch-answer.js'
 import { type Refusal, reportedRefusal, warnOnce } from './refusal.js'
 
 /** Key of the guards' own data in a context. It is a symbol so that no procedure reaches the database without a guard. */
@@ -25,8 +25,10 @@ interface GuardState {
   firstUser: unknown
   /** Undefined if the request has only one call. */
   batch: BatchAnswer | undefined
-  /** The user's scoped database; null if there is no user. */
+  /** The scoped database of `user`; null if there is no user. */
   db: Kysely<Database> | null
+  /** The scoped database of somebody whom the application has put into the context. Undefined without a database. */
+  forUser?: (user: User) => Kysely<Database>
   requestId: string
   /** Verifies the token again; undefined if it is refused for good. A closure, so that no log of a context prints the token. */
   verify?: () => Promise<void>
@@ -48,6 +50,7 @@ export function guardStateOf(ctx: object | undefined): GuardState | undefined {
   return ctx !== undefined && guardState in ctx ? (ctx as Context)[guardState] : undefined
 }
 
+/** The part of tRPC's info about a request that is used. */
 export interface ConnectionInfo {
   connectionParams?: Readonly<Record<string, string | undefined>> | null
   type?: string
@@ -104,7 +107,7 @@ export function createContextFactory({ verifier, database, onRefusal = warnOnce(
       user: null,
       firstUser: null,
       db: null,
-      batch: (info?.calls?.length ?? 0) > 1 ? { size: 0 } : undefined,
+      batch: (info?.calls?.length ?? 0) > 1 ? emptyBatchAnswer() : undefined,
       requestId,
       verifiedAt: 0,
     }
@@ -116,8 +119,9 @@ export function createContextFactory({ verifier, database, onRefusal = warnOnce(
         state.verifiedAt = performance.now()
         // Roles, scopes and organisations may have changed since.
         state.user = user
-        state.db = database?.forUser(user, { signal: info?.signal }) ?? null
+        state.db = state.forUser?.(user) ?? null
       }
+      if (database !== undefined) state.forUser = user => database.forUser(user, { signal: info?.signal })
       await state.verify()
     } catch (error) {
       if (!(error instanceof TokenError)) throw error

@@ -39,23 +39,37 @@ async function* endIterable(
   expiry: TokenExpiry,
 ): AsyncGenerator {
   let timer: ReturnType<typeof setTimeout> | undefined
-  const refused = new Promise<never>((_, reject) => {
-    const schedule = () => {
-      const wait = Math.min(checkEveryMs, Math.max(1_000, expiry() - Date.now()))
-      timer = setTimeout(() => verify().then(schedule, reject), wait)
-    }
-    schedule()
-  })
-  // The consumer may be busy with the last value.
-  refused.catch(() => {})
+  let refusal: { error: unknown } | undefined
+  let closed = false
+  // Of the value that is waited for. One promise for the whole stream would keep every value until its end, by Promise.race.
+  let refuse = (_: unknown) => {}
+  const schedule = () => {
+    // The consumer may have left while the token was verified.
+    if (closed) return
+    const wait = Math.min(checkEveryMs, Math.max(1_000, expiry() - Date.now()))
+    timer = setTimeout(
+      () =>
+        verify().then(schedule, error => {
+          refusal = { error }
+          refuse(error)
+        }),
+      wait,
+    )
+  }
+  schedule()
   const iterator = stream[Symbol.asyncIterator]()
   try {
     for (;;) {
-      const { done, value } = await Promise.race([refused, iterator.next()])
+      const { done, value } = await new Promise<IteratorResult<unknown>>((resolve, reject) => {
+        refuse = reject
+        if (refusal !== undefined) reject(refusal.error)
+        else Promise.resolve(iterator.next()).then(resolve, reject)
+      })
       if (done) return value
       yield value
     }
   } finally {
+    closed = true
     clearTimeout(timer)
     // Not awaited: a stream that waits for its next value would keep the caller here.
     Promise.resolve(iterator.return?.()).catch(() => {})

@@ -1,10 +1,17 @@
-import { initTRPC, type TRPCProcedureBuilder, type TRPCUnsetMarker as Unset } from '@trpc/server'
+import {
+  initTRPC,
+  type ProcedureType,
+  type TRPCError,
+  type TRPCProcedureBuilder,
+  type TRPCUnsetMarker as Unset,
+} from '@trpc/server'
 import type { Kysely } from 'kysely'
 import type { OpenDatabase } from '../../db/open-database.js'
 import type { Database } from '../../db/schema.js'
 import type { User } from '../../shared/user.js'
 import { assertScopes, insufficientScope, type Scopes } from '../verifier/check-scope.js'
 import { TokenError } from '../verifier/token-error.js'
+import { countAnswer } from './batch-answer.js'
 import { guardStateOf } from './context.js'
 import { endWithToken, isStream } from './end-with-token.js'
 import { refusalError, rethrowExpectedFailure } from './errors.js'
@@ -45,19 +52,15 @@ export function requireUser<T extends User = User>(
 ): UserGuard<T, { user: T; db: Kysely<Database> }>
 export function requireUser<T>({ database }: Partial<GuardOptions> = {}): UserGuard<T> {
   const t = initTRPC.context<{ user: T | null }>().create()
-  return t.procedure.use(async ({ ctx, next, getRawInput, signal }) => {
+  return t.procedure.use(async ({ ctx, next, getRawInput, signal, type }) => {
     await verifyOldContext(ctx)
     userOf(ctx)
     await verifyAfterInput(ctx, getRawInput)
     const user = userOf(ctx)
     // The overloads allow a database only with a user that has an id.
     const own = database?.forUser(user as User, { signal })
-    const db = own ?? ('db' in ctx ? null : guardStateOf(ctx)?.db)
-    const result = await next({ ctx: { user, ...(db && { db }) } })
-    if (!result.ok) rethrowExpectedFailure(result.error, signal)
-    return result.ok && isStream(result.data)
-      ? { ...result, data: whileSignedIn(ctx, result.data, signal) }
-      : result
+    const db = own ?? ('db' in ctx ? null : databaseOf(ctx, user as User))
+    return finishGuardedCall(ctx, await next({ ctx: { user, ...(db && { db }) } }), { type, signal })
   })
 }
 
@@ -103,15 +106,45 @@ export async function verifyOldContext(ctx: object): Promise<void> {
   })
 }
 
-/** A stream ends when the token is refused; other data is returned as it is. */
-export function whileSignedIn(ctx: object, data: unknown, signal: AbortSignal | undefined): unknown {
+/**
+ * The database in which a user reads and writes only their own rows; null if the context was made without one. The user may be somebody
+ * whom the application has put into the context.
+ */
+export function databaseOf(ctx: object, user: User): Kysely<Database> | null {
+  const state = guardStateOf(ctx)
+  return user === state?.user ? state.db : (state?.forUser?.(user) ?? null)
+}
+
+type CallResult = { ok: true; data: unknown } | { ok: false; error: TRPCError }
+
+/** Gives an expected failure its real code, and counts the answer in a batch. @throws TRPCError for these failures */
+export function finishCall(
+  ctx: object,
+  result: CallResult,
+  { type, signal }: { type: ProcedureType; signal: AbortSignal | undefined },
+): void {
+  const batch = guardStateOf(ctx)?.batch
+  if (!result.ok) rethrowExpectedFailure(result.error, signal)
+  else if (batch !== undefined && type === 'query') countAnswer(batch, result)
+}
+
+/** {@link finishCall}, and a stream ends when the token of its caller is refused. */
+export function finishGuardedCall<T extends CallResult>(
+  ctx: object,
+  result: T,
+  options: { type: ProcedureType; signal: AbortSignal | undefined },
+): T {
+  finishCall(ctx, result, options)
   const { verify, expiry } = guardStateOf(ctx) ?? {}
-  if (verify === undefined || expiry === undefined) return data
+  if (!result.ok || !isStream(result.data) || verify === undefined || expiry === undefined) return result
   const verifyAgain = () =>
     verify().catch(error => {
       throw error instanceof TokenError ? refusalError(error) : error
     })
-  return endWithToken(data, { verify: verifyAgain, expiry, signal })
+  return {
+    ...result,
+    data: endWithToken(result.data, { verify: verifyAgain, expiry, signal: options.signal }),
+  }
 }
 
 /**

@@ -5,7 +5,7 @@ import { discoverKeys } from './keys/discovery.js'
 import { fetchKeys, fetchTimeout, KeyFetchError } from './keys/key-fetch.js'
 import { fixedKeys, type KeySource } from './keys/key-source.js'
 import { RemoteKeys } from './keys/remote-keys.js'
-import { checkedKeyUrl } from './keys/safe-url.js'
+import { checkedKeyUrl, urlForLog } from './keys/safe-url.js'
 import { canAnyVerify, isPrivate, readSigningKeys, type SigningKey } from './keys/signing-keys.js'
 import { type Algorithm, supportedAlgorithms } from './token/algorithms.js'
 import { issuerHint, type Parties } from './token/claims.js'
@@ -83,7 +83,7 @@ export function trustedIssuer(options: IssuerOptions, fetchOptions: FetchOptions
   if (typeof issuer === 'function' && options.jwksUrl === undefined && options.keys === undefined)
     throw new TypeError('createVerifier: an issuer function needs jwksUrl or keys.')
   return {
-    issuer: typeof issuer === 'string' ? issuer : `the one of ${options.jwksUrl ?? 'the keys'}`,
+    issuer: typeof issuer === 'string' ? issuer : `the one of ${nameOfKeys(options)}`,
     isIssuer: typeof issuer === 'string' ? iss => iss === issuer : iss => isAccepted(issuer, iss),
     audiences: audience === null ? null : [audience].flat(),
     authorizedParties,
@@ -91,6 +91,10 @@ export function trustedIssuer(options: IssuerOptions, fetchOptions: FetchOptions
     keys: keySource(options, fetchOptions),
   }
 }
+
+/** Without the query of the URL, which may be a secret. */
+const nameOfKeys = ({ jwksUrl }: IssuerOptions) =>
+  jwksUrl !== undefined && URL.canParse(String(jwksUrl)) ? urlForLog(new URL(jwksUrl)) : 'the keys'
 
 /** An error of the function, such as of `new URL(iss)`, refuses the token. */
 function isAccepted(isIssuer: (iss: string) => boolean, iss: unknown): boolean {
@@ -109,7 +113,8 @@ function isAccepted(isIssuer: (iss: string) => boolean, iss: unknown): boolean {
 export function issuerOf({ claims }: CompactToken, issuers: readonly TrustedIssuer[]): TrustedIssuer {
   const [only] = issuers
   const found = issuers.length === 1 ? only : issuers.find(({ isIssuer }) => isIssuer(claims.iss))
-  if (found === undefined) throw new TokenError('issuer', { hint: issuerHint(claims.iss, issuers) })
+  if (found === undefined)
+    throw new TokenError('issuer', { hint: issuerHint(claims.iss, issuers, { isVerified: false }) })
   return found
 }
 
@@ -140,7 +145,7 @@ function keySource(
     onProblem(problem, error) {
       const isMissing = isDefaultUrl && error instanceof KeyFetchError && error.problem === 'status_404'
       const advice = isMissing ? ' This is the default URL: set jwksUrl or discover.' : ''
-      const text = `The keys of ${name || url.href} cannot be refreshed. ${problem}${advice}`
+      const text = `The keys of ${name || urlForLog(url)} cannot be refreshed. ${problem}${advice}`
       callHook(
         () => onProblem(text, error),
         () => warn(text, error),

@@ -38,7 +38,8 @@ export function checkClaims(
   now: number,
 ): asserts claims is Claims {
   const { iss, sub } = claims
-  if (!rules.isIssuer(iss)) throw new TokenError('issuer', { hint: issuerHint(iss, [rules]) })
+  if (!rules.isIssuer(iss))
+    throw new TokenError('issuer', { hint: issuerHint(iss, [rules], { isVerified: true }) })
   checkAudience(claims, rules)
   const exp = timeOf(claims, 'exp')
   const nbf = timeOf(claims, 'nbf')
@@ -55,12 +56,21 @@ export function checkClaims(
   if (!userId.safeParse(sub).success) throw new TokenError('claims', { claim: 'sub' })
 }
 
-/** For the log: how the token differs from what is configured. A trailing slash is a common mistake, and refuses every token. */
-export function issuerHint(iss: unknown, issuers: readonly Parties[]): string {
+/**
+ * For the log: how the token differs from what is configured. A trailing slash is a common mistake, and refuses every token.
+ *
+ * @param isVerified whether the signature is; an unverified claim is not quoted
+ */
+export function issuerHint(
+  iss: unknown,
+  issuers: readonly Parties[],
+  { isVerified }: { isVerified: boolean },
+): string {
   const match = issuers.find(({ issuer }) => differsOnlyBySlash(iss, issuer))
   if (match !== undefined)
     return `Its iss differs from ${match.issuer} only by a trailing slash. Set issuer to exactly the iss of the tokens.`
-  return `Its iss is ${shown(iss)}. The issuer option is ${issuers.map(({ issuer }) => issuer).join(' or ')}.`
+  const found = isVerified ? shown(iss) : 'another one'
+  return `Its iss is ${found}. The issuer option is ${issuers.map(({ issuer }) => issuer).join(' or ')}.`
 }
 
 /** For a hint. Only strings and lists of them are quoted, because a forged token may hold anything. */

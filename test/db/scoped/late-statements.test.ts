@@ -109,6 +109,57 @@ describe.each(kindsOfThisRun)('a statement that is not awaited, on one connectio
     expect(await bob.selectFrom('tasks').select('notes').execute()).toEqual([{ notes: '' }])
   })
 
+  /** Who reads which rows, by a stream. */
+  const readAll = async (handle: Handle) => {
+    const query = handle.selectFrom('tasks').select(['title', sql<string>`current_user`.as('role')])
+    const rows = []
+    for await (const row of query.stream(2)) rows.push(row)
+    return rows
+  }
+  const streamEnds: [name: string, run: (start: (handle: Handle) => Promise<unknown>) => Promise<unknown>][] =
+    [
+      [
+        'whose transaction on a kept connection is rolled back',
+        start =>
+          alice.connection().execute(async connection => {
+            await connection
+              .transaction()
+              .execute(trx => Promise.all([sql`select 1 / 0`.execute(trx), start(trx)]))
+              .catch(() => {})
+            await Promise.allSettled(streams)
+          }),
+      ],
+      [
+        'whose transaction on a kept connection is committed',
+        start =>
+          alice.connection().execute(async connection => {
+            await connection.transaction().execute(async trx => void start(trx))
+            await Promise.allSettled(streams)
+          }),
+      ],
+      [
+        'whose transaction needs cleaning and is committed',
+        start =>
+          alice.transaction().execute(async trx => {
+            await sql`select pg_sleep(0)`.execute(trx)
+            void start(trx)
+          }),
+      ],
+    ]
+  const streams: Promise<{ title: string; role: string }[]>[] = []
+  test.each(streamEnds)('a stream %s reads as its caller, or is refused', async (_, run) => {
+    streams.length = 0
+    for (const count of moments)
+      await run(trx => {
+        const read = turns(count).then(() => readAll(trx))
+        read.catch(() => {})
+        streams.push(read)
+        return read
+      }).catch(() => {})
+    for (const answer of await Promise.allSettled(streams))
+      if (answer.status === 'fulfilled') expect(answer.value).toEqual([{ title: 'hers', role: 'app_user' }])
+  })
+
   test('after the release of its connection is refused', async () => {
     const kept: Handle[] = []
     await alice.connection().execute(async connection => {

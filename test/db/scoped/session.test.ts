@@ -1,6 +1,7 @@
 import pg from 'pg'
-import { expect, inject, onTestFinished, test } from 'vitest'
+import { beforeAll, expect, inject, onTestFinished, test } from 'vitest'
 import { Session } from '../../../db/scoped/session.js'
+import { loadCursor } from '../../../db/wire/cursor.js'
 
 async function openSession() {
   const pool = new pg.Pool({ connectionString: inject('postgresUrl'), max: 1 })
@@ -8,6 +9,8 @@ async function openSession() {
   const client = await pool.connect()
   return { pool, session: new Session(client, { timeout: 5_000, signal: undefined }) }
 }
+
+beforeAll(loadCursor)
 
 const one = { text: 'select 1 as one' }
 const ended = 'has ended: await each statement'

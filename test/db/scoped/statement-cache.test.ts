@@ -209,6 +209,29 @@ if (process.env.LONG_TESTS) {
   })
 }
 
+test('on a kept connection whose statement was sent again, a rolled-back change is gone and a later one stays', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const migration = await openDatabase({ url: database.url ?? undefined })
+  const alice = database.forUser('alice')
+  await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'hers' }).execute()
+  await alice.connection().execute(async connection => {
+    const read = async () =>
+      (await sql<{ notes: string }>`select * from tasks`.execute(connection)).rows[0]?.notes
+    for (let n = 0; n < 3; n++) await read()
+    await sql`alter table tasks add column extra int`.execute(migration.admin)
+    await read()
+    const failing = connection.transaction().execute(async trx => {
+      await sql`update tasks set notes = 'rolled back'`.execute(trx)
+      throw new Error('Changed my mind')
+    })
+    await expect(failing).rejects.toThrow('Changed my mind')
+    expect(await read()).toBe('')
+    await sql`update tasks set notes = 'kept'`.execute(connection)
+  })
+  expect(await alice.selectFrom('tasks').select('notes').execute()).toEqual([{ notes: 'kept' }])
+  await migration.close()
+})
+
 test('prepared statements that were deallocated are sent again', async () => {
   await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
   const read = () => database.forUser('alice').selectFrom('tasks').select('id').execute()

@@ -1,6 +1,16 @@
+import { type AnyTRPCRouter, initTRPC } from '@trpc/server'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createFetchHandler, protectedProcedure, publicProcedure, router } from '../../../server/index.js'
-import { countAnswer } from '../../../server/trpc/batch-answer.js'
+import {
+  type Context,
+  createFetchHandler,
+  protectedProcedure,
+  publicProcedure,
+  requireScope,
+  requireUser,
+  router,
+} from '../../../server/index.js'
+import { countAnswer, emptyBatchAnswer } from '../../../server/trpc/batch-answer.js'
+import { transformer } from '../../../shared/index.js'
 import { openTestDatabase } from '../../parts/database.js'
 import { startIssuer } from '../../parts/issuer.js'
 
@@ -27,12 +37,21 @@ afterAll(async () => {
   await database[Symbol.asyncDispose]()
 })
 
+const t = initTRPC.context<Context>().create({ transformer })
+const foreign = t.router({
+  own: t.procedure.concat(requireUser()).query(() => ({ text: large })),
+  scoped: t.procedure
+    .concat(requireUser())
+    .concat(requireScope('read'))
+    .query(() => ({ text: large.slice(0, 4_900_000) })),
+})
+
 type Answer = { error?: { json: { data: { code: string } } } }
 
-async function call(path: string, init: RequestInit = {}) {
-  const handler = createFetchHandler({ verifier: issuer.verifier, database, router: app })
+async function call(path: string, init: RequestInit = {}, served: AnyTRPCRouter = app) {
+  const handler = createFetchHandler({ verifier: issuer.verifier, database, router: served })
   const headers = {
-    authorization: `Bearer ${await issuer.tokenFor('alice')}`,
+    authorization: `Bearer ${await issuer.tokenFor('alice', { claims: { scope: 'read' } })}`,
     'content-type': 'application/json',
   }
   const response = await handler(new Request(`http://localhost/trpc/${path}`, { headers, ...init }))
@@ -43,6 +62,11 @@ async function call(path: string, init: RequestInit = {}) {
 test('queries of a batch whose answers are too large together are refused, and the others are answered', async () => {
   expect(await call('small,large,own?batch=1&input={}')).toEqual(['ok', 'ok', 'PAYLOAD_TOO_LARGE'])
   expect(await call('small,small,large?batch=1&input={}')).toEqual(['ok', 'ok', 'ok'])
+})
+
+test('the limit holds for the guards of another t, and counts a call behind two guards once', async () => {
+  expect(await call('own,own?batch=1&input={}', {}, foreign)).toEqual(['ok', 'PAYLOAD_TOO_LARGE'])
+  expect(await call('scoped,scoped?batch=1&input={}', {}, foreign)).toEqual(['ok', 'ok'])
 })
 
 test('a call alone may have an answer of any size', async () => {
@@ -71,6 +95,6 @@ test.each([
   ['nested values', { a: [{ b: large }, { c: large }] }],
   ['many numbers', Array.from({ length: 2_000_000 }, () => 1)],
 ])('%s counts in full', (_, value) => {
-  const batch = { size: 1 }
-  expect(() => countAnswer(batch, value)).toThrow('too large together')
+  const batch = { ...emptyBatchAnswer(), size: 1 }
+  expect(() => countAnswer(batch, { data: value })).toThrow('too large together')
 })

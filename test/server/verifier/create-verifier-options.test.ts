@@ -1,5 +1,5 @@
 import type { JWTPayload } from 'jose'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { createVerifier, type IssuerOptions, type TokenError } from '../../../server/index.js'
 import { carriesIssuer, claimsFrom, makeKey, startIssuer } from '../../parts/issuer.js'
@@ -154,6 +154,38 @@ test('a completely different iss has both in its hint', async () => {
     .verify(token)
     .catch(error => error)
   expect(refusal.token.hint).toBe(`Its iss is "${here}.evil.example". The issuer option is ${here}.`)
+})
+
+test('with several issuers an unknown iss, which nothing proves, is not in the hint', async () => {
+  const issuers = [{ issuer: 'https://a.example' }, { issuer: 'https://b.example' }]
+  const verifier = createVerifier({
+    issuers: issuers.map(one => ({ ...one, audience: 'api', keys })),
+    user: ({ iss, sub }) => ({ id: `${sub} of ${iss}` }),
+  })
+  const token = await key.sign(claimsFrom('SECRET'))
+  const refusal = await verifier.verify(token).catch(error => error)
+  expect(refusal.token.hint).toBe(
+    'Its iss is another one. The issuer option is https://a.example or https://b.example.',
+  )
+})
+
+test('the query of jwksUrl is in no log and no refusal', async () => {
+  const onProblem = vi.fn()
+  const verifier = createVerifier({
+    issuer: iss => iss === here,
+    audience: here,
+    jwksUrl: 'https://keys.example/jwks?apikey=SECRET',
+    user: ({ iss, sub }) => ({ id: `${sub} of ${iss}` }),
+    fetch: async () => new Response('', { status: 500 }),
+    onProblem,
+  })
+  const refusal = await verifier.verify(await key.sign(claimsFrom(here))).catch(error => error)
+  expect(refusal).toMatchObject({
+    reason: 'keys_unavailable',
+    token: { issuer: 'the one of https://keys.example/jwks' },
+  })
+  await vi.waitFor(() => expect(onProblem).toHaveBeenCalled())
+  expect(onProblem.mock.calls[0]?.[0]).toContain('The keys of https://keys.example/jwks cannot')
 })
 
 test('a schema receives no claims of a forged token', async () => {
