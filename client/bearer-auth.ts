@@ -132,6 +132,7 @@ export function bearerAuth({
     if (!cache || isWatching || subscribe === undefined) return
     isWatching = true
     subscribe(userId => {
+      if (userId === undefined) return tokens.clear()
       const before = sessionUser
       sessionUser = userId
       reports++
@@ -237,17 +238,16 @@ export function bearerAuth({
         let mayRenew = true
         const attempt = (refusal: CallError | null) => {
           call.isWaiting = true
-          currentToken().then(
-            facts => {
+          currentToken()
+            .then(facts => {
               if (closed) return
               if (refusal !== null && facts === null) return failSignedOut(refusal)
               if (isOtherPerson(call.sent, facts)) return fail(TRPCClientError.from(new UserChangedError()))
               call.sent = facts
               send()
-            },
-            // getToken failed, so it is not known whether the user is signed out.
-            cause => fail(TRPCClientError.from(cause)),
-          )
+            })
+            // getToken failed, so it is not known whether the user is signed out. Or the next link has thrown.
+            .catch(cause => fail(TRPCClientError.from(cause)))
         }
         const send = () => {
           subscription = next(ownOp).subscribe({

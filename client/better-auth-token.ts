@@ -15,6 +15,8 @@ interface AuthClient {
 /** The nanostores atom behind `useSession`. Better Auth keeps it the same in all tabs. */
 interface SessionAtom {
   subscribe(listen: (value: unknown) => void): () => void
+  /** Like `subscribe`, without the present value. */
+  listen?(listen: () => void): () => void
 }
 
 /**
@@ -41,15 +43,21 @@ export function betterAuthToken(authClient: AuthClient): GetToken & (() => Promi
   const session = authClient.$store?.atoms.session
   if (session === undefined) return getToken
   return Object.assign(getToken, {
-    subscribe(report: (userId: string | null) => void) {
+    subscribe(report: (userId: string | null | undefined) => void) {
       let last: unknown
-      return session.subscribe(value => {
+      // Comes before the new session is fetched, which may take long or fail.
+      const stopSignal = authClient.$store?.atoms.$sessionSignal?.listen?.(() => report(undefined))
+      const stopSession = session.subscribe(value => {
         const { data, error, isPending } = { data: null, error: null, isPending: false, ...Object(value) }
         const isUnknown = isPending || (error !== null && error.status !== 401)
         if (isUnknown || data === last) return
         last = data
         report(data?.user?.id ?? null)
       })
+      return () => {
+        stopSignal?.()
+        stopSession()
+      }
     },
   })
 }

@@ -10,12 +10,12 @@ export interface GetToken {
 }
 
 /**
- * Watches the session of the issuer. It calls `report` whenever the session changes, with the id of its user, or null if nobody is
- * signed in.
+ * Watches the session of the issuer. It calls `report` whenever the session changes, with the id of its user, null if nobody is
+ * signed in, or undefined if that is not known yet.
  *
  * @returns a function that stops watching
  */
-export type Subscribe = (report: (userId: string | null) => void) => () => void
+export type Subscribe = (report: (userId: string | null | undefined) => void) => () => void
 
 /** What a JWT says of itself. The client does not verify it: the API does. */
 export interface TokenFacts {

@@ -1,4 +1,4 @@
-import { createTRPCClient, httpBatchLink, httpBatchStreamLink, httpLink } from '@trpc/client'
+import { createTRPCClient, httpBatchLink, httpBatchStreamLink, httpLink, type TRPCLink } from '@trpc/client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { bearerAuth, createClient } from '../../client/index.js'
 import type { AppRouter } from '../../server/index.js'
@@ -234,3 +234,12 @@ describe.each(links)(
     })
   },
 )
+
+test('an error that the next link throws is the error of the call', async () => {
+  const auth = bearerAuth({ getToken: () => null })
+  const next: TRPCLink<AppRouter> = () => () => {
+    throw new Error('No subscriptions here.')
+  }
+  const api = createTRPCClient<AppRouter>({ links: [auth.link, next] })
+  await expect(api.health.query()).rejects.toThrow('No subscriptions here.')
+})

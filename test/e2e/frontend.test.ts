@@ -1,5 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createAuthClient } from 'better-auth/client'
+import { jwtClient } from 'better-auth/client/plugins'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
-import { betterAuthToken } from '../../client/index.js'
+import { bearerAuth, betterAuthToken, createClient } from '../../client/index.js'
 import { connect } from '../../examples/frontend/api.js'
 import { startApp } from '../parts/app.js'
 
@@ -58,6 +61,40 @@ test('the frontend of the README signs out, and the next user does not get the f
   await expect(api.me.query()).rejects.toMatchObject({ data: { reason: 'missing' } })
   await signUp('Bob')
   expect((await api.me.query()).name).toBe('Bob')
+})
+
+test('somebody else signs in, and no call runs as the former user, though the session is fetched slowly', async () => {
+  const slow = browserFetch()
+  const authClient = createAuthClient({
+    baseURL: app.url,
+    plugins: [jwtClient()],
+    fetchOptions: {
+      customFetchImpl: async (input, init) => {
+        if (String(input).includes('/get-session')) await sleep(500)
+        return slow(input, init)
+      },
+    },
+  })
+  const signUp = async (name: string) => {
+    const email = `${crypto.randomUUID()}@example.com`
+    await authClient.signUp.email({ name, email, password: crypto.randomUUID() })
+  }
+  await signUp('Alice')
+  const auth = bearerAuth({ getToken: betterAuthToken(authClient), cache: true })
+  const api = createClient({ url: `${app.url}/trpc`, auth })
+  authClient.useSession.subscribe(() => {})
+  expect((await api.me.query()).name).toBe('Alice')
+  await signUp('Bob')
+  await sleep(50)
+  const names = []
+  for (let n = 0; n < 3; n++)
+    names.push(
+      await api.me.query().then(
+        ({ name }) => name,
+        ({ cause }) => cause.name,
+      ),
+    )
+  expect(names).toEqual(['UserChangedError', 'Bob', 'Bob'])
 })
 
 test('the frontend of the README notices that nobody is signed in', async () => {
