@@ -94,7 +94,7 @@ function isOneUser(): boolean {
  * @example
  * const auth = bearerAuth({ getToken })
  * createTRPCClient<AppRouter>({
- *   links: [auth.link, httpBatchLink({ url, transformer, headers: auth.headers })],
+ *   links: [auth.link, httpBatchLink({ url, transformer, headers: auth.headers, ...batchLimits })],
  * })
  */
 export function bearerAuth({

@@ -33,16 +33,31 @@ export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch):
       throw new Error(`${where} redirects: set "url" to the final address of the API.`)
     }
     const type = mediaTypeOf(response)
-    if (type.startsWith('application/json') || type.startsWith('application/jsonl')) {
-      const read = response.json.bind(response)
-      const json = () =>
-        read().catch(error => {
-          throw new Error(`The answer of ${where} cannot be read.`, { cause: causeOf(error) })
-        })
-      return Object.defineProperty(response, 'json', { value: json, configurable: true })
+    if (!type.startsWith('application/json')) throw noAnswerOfTrpc(where, response.status, type)
+    const read = response.json.bind(response)
+    const json = async () => {
+      const value: unknown = await read().catch(error => {
+        throw new Error(`The answer of ${where} cannot be read.`, { cause: causeOf(error) })
+      })
+      if ([value].flat().every(isAnswerOfTrpc)) return value
+      throw noAnswerOfTrpc(where, response.status, type)
     }
-    throw new Error(`No tRPC API answers at ${where} (HTTP ${response.status}, ${type}): check "url".`)
+    return Object.defineProperty(response, 'json', { value: json, configurable: true })
   }
+}
+
+const isAnswerOfTrpc = (value: unknown) =>
+  typeof value === 'object' && value !== null && ('result' in value || 'error' in value)
+
+/** A proxy in front of the API answers with its own page, or its own JSON. The error has the `status`. */
+function noAnswerOfTrpc(where: string, status: number, type: string): Error {
+  const message =
+    status === 413
+      ? `The request is too large for ${where} (HTTP 413). The API takes 1 MB at once, and a proxy before it may take less.`
+      : status >= 500
+        ? `${where} answers HTTP ${status}: the API, or a proxy before it, does not work at the moment.`
+        : `No tRPC API answers at ${where} (HTTP ${status}, ${type}): check "url".`
+  return Object.assign(new Error(message), { status })
 }
 
 /** Async, so that a custom fetch that throws at once is handled like one that rejects. */

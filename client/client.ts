@@ -27,6 +27,9 @@ export type ClientOptions = Endpoint &
     | ({ auth: BearerAuth } & { [Option in keyof BearerAuthOptions]?: never })
   )
 
+/** Limits of a batch that the API accepts, for an `httpBatchLink` of your own: 50 calls, and a URL that every server takes. */
+export const batchLimits = { maxItems: 50, maxURLLength: 8_000 }
+
 /**
  * A typed client of the API. It gets, sends and renews the token, and batches calls within the server's limits; on a server, where
  * one client may serve several people, it sends each call alone. Errors are typed: `error.data.reason` and `error.data.fields`.
@@ -52,15 +55,14 @@ export function createClient<TRouter extends AnyTRPCRouter = AppRouter>({
     transformer,
     headers: auth.headers,
   }
-  const batch = (maxItems: number) => httpBatchLink<AppRouter>({ ...common, maxItems, maxURLLength: 8_000 })
   const links: TRPCLink<AppRouter>[] = [
     auth.link as TRPCLink<AppRouter>,
     auth.cache
       ? splitLink({
           condition: ({ type }) => type === 'mutation',
           // 15 of the largest tasks, with every character escaped, fit into a body of 1 MB.
-          true: batch(15),
-          false: batch(50),
+          true: httpBatchLink<AppRouter>({ ...common, ...batchLimits, maxItems: 15 }),
+          false: httpBatchLink<AppRouter>({ ...common, ...batchLimits }),
         })
       : httpLink<AppRouter>(common),
   ]

@@ -226,3 +226,29 @@ test('a malformed query does not hide why the API is not reachable', async () =>
     'Cannot reach https://api.example.com/trpc/',
   )
 })
+
+describe('an answer that is not of tRPC names its status', () => {
+  const page = '<html>Request Entity Too Large</html>'
+  test.each([
+    [413, 'text/html', page, /too large for .*\/trpc\/ \(HTTP 413\)\. The API takes 1 MB/],
+    [413, 'application/json', '{"message":"too large"}', /too large for .* \(HTTP 413\)/],
+    [
+      404,
+      'application/json',
+      '{"message":"no Route matched"}',
+      /No tRPC API answers at .* \(HTTP 404, application\/json\)/,
+    ],
+    [404, 'application/json', 'null', /HTTP 404/],
+    [200, 'application/json', '[]x', /cannot be read/],
+    [200, 'application/json', '[1]', /No tRPC API answers at .* \(HTTP 200/],
+    [429, 'application/json', '{"message":"rate limit"}', /HTTP 429/],
+    [502, 'text/html', page, /answers HTTP 502: the API, or a proxy before it/],
+    [503, 'application/json', '{"error_code":1}', /answers HTTP 503/],
+  ])('%i, %s, %s', async (status, type, body, message) => {
+    await using api = await startWeb((req, res) => {
+      req.resume()
+      res.writeHead(status, { 'content-type': type }).end(body)
+    })
+    for (const [, call] of calls) expect((await failureOf(call(`${api.url}/trpc`))).message).toMatch(message)
+  })
+})

@@ -1,10 +1,16 @@
-import { TRPCClientError } from '@trpc/client'
+import { createTRPCClient, httpBatchLink, TRPCClientError } from '@trpc/client'
 import type { inferRouterOutputs } from '@trpc/server'
 import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
-import { createClient, isApiError } from '../../client/index.js'
+import { batchLimits, bearerAuth, createClient, isApiError } from '../../client/index.js'
 import { type AppRouter, publicProcedure, router } from '../../server/index.js'
-import type { Reason, RouterInputs, RouterOutputs, Task } from '../../shared/index.js'
+import {
+  type Reason,
+  type RouterInputs,
+  type RouterOutputs,
+  type Task,
+  transformer,
+} from '../../shared/index.js'
 import { refusalOf } from '../parts/api-error.js'
 import { startApp } from '../parts/app.js'
 import { startTokenApi } from '../parts/token-api.js'
@@ -29,6 +35,16 @@ function recordedClient(name: string) {
   })
   return { api, urls }
 }
+
+test.each([51, 200])('links as in the docs take %i calls at once', async count => {
+  const auth = bearerAuth({ getToken: () => app.tokenOf('linked') })
+  const url = `${app.url}/trpc`
+  const api = createTRPCClient<AppRouter>({
+    links: [auth.link, httpBatchLink({ url, transformer, headers: auth.headers, ...batchLimits })],
+  })
+  const calls = Array.from({ length: count }, () => api.tasks.list.query({ search: 'x'.repeat(100) }))
+  expect(await Promise.all(calls)).toHaveLength(count)
+})
 
 const sixty = Array.from({ length: 60 }, (_, index) => index)
 

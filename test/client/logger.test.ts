@@ -155,20 +155,25 @@ test('through links that copy the operation no call of one user is sent as the n
 test.each<[string, RequestInit['body']]>([
   ['a refusal', undefined],
   ['an answer that is not from tRPC', '{}'],
-])('the error of %s does not print the inputs of its batch, and keeps its response', async (_, body) => {
-  await using api = await startTokenApi()
-  const answering: typeof fetch = async (input, init) => {
-    const response = await fetch(input, init)
-    if (body === undefined) return response
-    const other = new Response(body, { headers: { 'content-type': 'application/json' } })
-    return Object.defineProperty(other, 'url', { value: response.url })
-  }
-  const client = createClient({ url: api.url, fetch: answering, cache: true, getToken: () => null })
-  const [error] = await Promise.all([
-    refusalOf(client.me.query()),
-    refusalOf(client.tasks.list.query({ search: 'PRIVATE' })),
-  ])
-  expect(inspect(error, { depth: null })).not.toContain('PRIVATE')
-  expect(JSON.stringify(error)).not.toContain('PRIVATE')
-  expect(error.meta?.response).toMatchObject({ url: expect.stringContaining('PRIVATE') })
-})
+])(
+  'the error of %s does not print the inputs of its batch, and keeps its response or status',
+  async (_, body) => {
+    await using api = await startTokenApi()
+    const answering: typeof fetch = async (input, init) => {
+      const response = await fetch(input, init)
+      if (body === undefined) return response
+      const other = new Response(body, { headers: { 'content-type': 'application/json' } })
+      return Object.defineProperty(other, 'url', { value: response.url })
+    }
+    const client = createClient({ url: api.url, fetch: answering, cache: true, getToken: () => null })
+    const [error] = await Promise.all([
+      refusalOf(client.me.query()),
+      refusalOf(client.tasks.list.query({ search: 'PRIVATE' })),
+    ])
+    expect(inspect(error, { depth: null })).not.toContain('PRIVATE')
+    expect(JSON.stringify(error)).not.toContain('PRIVATE')
+    if (body === undefined)
+      expect(error.meta?.response).toMatchObject({ url: expect.stringContaining('PRIVATE') })
+    else expect(error.cause).toMatchObject({ status: 200 })
+  },
+)
