@@ -9,6 +9,8 @@ interface Import {
   /** File from the root (`server/index.ts`), or the name of a package. */
   target: string
   typeOnly: boolean
+  /** `import('a')`: loaded when it is called. */
+  lazy: boolean
 }
 
 const files = new Map<string, { source: string; imports: Import[] }>()
@@ -16,11 +18,23 @@ const files = new Map<string, { source: string; imports: Import[] }>()
 // `import { type A } from 'a'` still loads a: only `import type` goes away.
 const statement = /^(?:import|export)\s+(type\s+)?(?:[\w*{},\s]+?\sfrom\s+)?'([^']+)'/gm
 
+const call = /\bimport\(\s*(?:\/\*.*?\*\/\s*)*'([^']+)'/g
+
 function importsOf(file: string, source: string): Import[] {
-  return [...source.matchAll(statement)].map(([, type, name = '']) => ({
-    target: name.startsWith('.') ? join(dirname(file), name).replace(/\.js$/, '.ts') : name,
-    typeOnly: type !== undefined,
-  }))
+  const targetOf = (name: string) =>
+    name.startsWith('.') ? join(dirname(file), name).replace(/\.js$/, '.ts') : name
+  return [
+    ...[...source.matchAll(statement)].map(([, type, name = '']) => ({
+      target: targetOf(name),
+      typeOnly: type !== undefined,
+      lazy: false,
+    })),
+    ...[...source.matchAll(call)].map(([, name = '']) => ({
+      target: targetOf(name),
+      typeOnly: false,
+      lazy: true,
+    })),
+  ]
 }
 
 for (const folder of folders) {
@@ -55,14 +69,19 @@ import 'node:fs'
 export * from '../db/index.js'
 export type { E } from 'e'
 const lazy = import('f')
+const quiet = import(/* webpackIgnore: true */ /* turbopackIgnore: true */ './g.js')
 `,
   )
-  expect(seen.map(({ target, typeOnly }) => `${target}${typeOnly ? ' (type)' : ''}`)).toEqual([
+  const shown = ({ target, typeOnly, lazy }: Import) =>
+    `${target}${typeOnly ? ' (type)' : ''}${lazy ? ' (lazy)' : ''}`
+  expect(seen.map(shown)).toEqual([
     'server/b.ts (type)',
     'c',
     'node:fs',
     'db/index.ts',
     'e (type)',
+    'f (lazy)',
+    'server/g.ts (lazy)',
   ])
 })
 
@@ -89,8 +108,8 @@ test('the environment is read in one file', () => {
 
 /** Files and packages that importing a file loads. */
 function loadedBy(entry: string, loaded = new Set<string>()): Set<string> {
-  for (const { target, typeOnly } of files.get(entry)?.imports ?? []) {
-    if (typeOnly || loaded.has(target)) continue
+  for (const { target, typeOnly, lazy } of files.get(entry)?.imports ?? []) {
+    if (typeOnly || lazy || loaded.has(target)) continue
     loaded.add(target)
     loadedBy(target, loaded)
   }
@@ -109,6 +128,7 @@ test('importing the server’s entry loads nothing of Node, no driver, no host a
 test('importing the verifier’s entry loads what any runtime has, and neither tRPC nor Kysely', () => {
   const loaded = [...loadedBy('server/verifier/index.ts')]
   expect(loaded.filter(name => !isOwn(name)).sort()).toEqual(['jose', 'zod'])
+  expect(linesOf((file, { lazy }) => file.startsWith('server/verifier/') && lazy)).toEqual([])
 })
 
 test.each(['client/index.ts', 'shared/index.ts'])(
@@ -126,9 +146,11 @@ test('client and shared import no module of Node, not even its types', () => {
 })
 
 test('nothing under server/ imports better-auth statically: it is no dependency of the package', () => {
-  expect(linesOf((file, { target }) => folderOf(file) === 'server' && /^@?better-auth/.test(target))).toEqual(
-    [],
-  )
+  expect(
+    linesOf(
+      (file, { target, lazy }) => folderOf(file) === 'server' && !lazy && /^@?better-auth/.test(target),
+    ),
+  ).toEqual([])
 })
 
 /** Rooms from the ground up: each imports from itself and from those on lower floors. Files beside the folders are rooms too. */
@@ -179,7 +201,7 @@ function reachableFrom(entry: string, reached = new Set<string>()): Set<string> 
 
 test('only db/wire uses the internals of pg', () => {
   const internals =
-    /'pg\/lib|'pg-protocol|\b(parsedStatements|submittedNamedStatements|secretKey|processID|handle(RowDescription|DataRow|CommandComplete|PortalSuspended|ReadyForQuery))\b/
+    /'pg\/lib|'pg-protocol|'connection'\)|\.sync\(\)|\b(parsedStatements|submittedNamedStatements|secretKey|processID|handle(RowDescription|DataRow|CommandComplete|PortalSuspended|ReadyForQuery))\b/
   const users = [...files].filter(([, { source }]) => internals.test(source)).map(([file]) => file)
   expect(users.map(file => file.split('/').slice(0, 2).join('/'))).toContain('db/wire')
   expect(users.filter(file => !file.startsWith('db/wire/'))).toEqual([])
