@@ -1,8 +1,8 @@
 import { withTimeout } from '../shared/timeout.js'
 
 /**
- * Returns a JWT, or null, undefined or '' if nobody is signed in. It may tell about the session too: `subscribe` is then used as the
- * option of `bearerAuth`.
+ * Returns a JWT, or null, undefined or '' if nobody is signed in. It may also have `subscribe`, the default for the option of
+ * `bearerAuth` of that name.
  */
 export interface GetToken {
   (): Promise<string | null | undefined> | string | null | undefined
@@ -34,8 +34,8 @@ const renewBeforeMs = 30_000
 const tokenPattern = /^(?!(?:undefined|null)$)[\w\-.~+/]+=*$/
 
 /**
- * Keeps the last token in memory, and fetches the next one once for all calls that wait. A token is renewed 30 seconds before the end
- * of its life, or after two thirds of a shorter life. Only differences of the device's clock count, because it may be wrong.
+ * Keeps the last token in memory, and fetches the next one once for all calls that wait. A token is renewed 30 seconds before it
+ * expires, or after two thirds of a life under 90 seconds. Only time differences are measured, because the device's clock may be wrong.
  */
 export class TokenKeeper {
   readonly #getToken: GetToken

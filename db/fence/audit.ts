@@ -19,7 +19,7 @@ export interface FenceReport {
   notes: FenceGap[]
   /** What keeps the level from being `signed`. Missing if the level is `signed`, or if other gaps must be fixed first. */
   obstacles?: FenceGap[]
-  /** One line about something that becomes a gap after the next change of the secret. */
+  /** Set if this server signs with the previous secret, which stops working at the next change. */
   warning?: string
 }
 
@@ -141,7 +141,7 @@ async function inspectCatalogue(
     if (owner.by !== 'user' && !ownerNames.includes(owner.by))
       notes.push({
         object: name,
-        problem: `its rows belong to ${owner.by}: a server without this name in the option owners, which npx trpc-bearer fence cannot know, shows none of them`,
+        problem: `its rows belong to ${owner.by}, and this process has no owners.${owner.by}, so it shows none of them (npx trpc-bearer fence never has one)`,
         fix: `-- openDatabase({ owners: { ${owner.by}: user => … } })`,
       })
     if (isOpen && rights.includes('select')) tables.push(name)

@@ -18,8 +18,8 @@ export class FenceError extends DatabaseUnavailableError {
 /** Refuses scoped statements unless a recent audit found no gap. */
 export interface FenceGate {
   /**
-   * Resolves at once if the last audit found no gap. An audit older than one minute is repeated in the background, one older than
-   * three minutes first. After a gap the audit is repeated every five seconds.
+   * Resolves at once if the last audit found no gap. After one minute the audit is repeated in the background. After three minutes
+   * calls wait for it. After a gap the next call repeats it, at most every five seconds.
    *
    * @throws FenceError if the audit finds a gap
    * @throws DatabaseUnavailableError if the audit fails

@@ -8,7 +8,7 @@ export class TasksTableError extends Error {
 
   constructor() {
     super(
-      'The database has another table tasks, so the table of the example was not created. Only the example needs it: npm start and tasksRouter. Your own server does without.',
+      'The database has another table tasks, so the table of the example was not created. Only the example needs it: npx trpc-bearer start and tasksRouter. Your own server does not need it.',
     )
   }
 }

@@ -31,9 +31,10 @@ export function isolationFor(role: string): Migrations {
 }
 
 /**
- * Creates or updates what keeps users apart, in one transaction: the application role and the schema `trpc_bearer`. It touches no
- * table of the application. It also restores the role and its access to the schema after a restore without privileges. Safe if many processes start at once, directly and through PgBouncer. It has its own record, so your own
- * migrations are independent.
+ * Creates or updates what keeps users apart: the application role and the schema `trpc_bearer`. It does not touch your tables, and
+ * its record is separate from that of your migrations.
+ *
+ * It runs in one transaction. Many processes may call it at once, also through PgBouncer.
  *
  * @param db the unscoped handle of a login that may create schemas and roles
  * @param options.role name of the application role. @default 'app_user'

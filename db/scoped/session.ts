@@ -221,7 +221,7 @@ export class Session {
   }
 }
 
-/** An answer that comes too early would leave the real one to the next caller, so there must be one for each statement. */
+/** Each statement must have exactly one answer. An extra one would reach the next caller. */
 const requireResults =
   (count: number) => (results: { command: string | null } | { command: string | null }[]) => {
     const all = [results].flat()

@@ -64,7 +64,7 @@ async function checkDatabase({ admin, fence }: OpenDatabase, onProblem: OnProble
   if (pending.length > 0 && pending.every(name => name.endsWith('_tasks')) && (await hasTasks(admin)))
     return {
       state:
-        'The database has another table tasks, and npm start serves the example. Use your own server: docs/embed.md.',
+        'The database has another table tasks, and npx trpc-bearer start serves the example. Use your own server: docs/embed.md.',
     }
   if (pending.length > 0) {
     return { state: `The schema is not up to date (${pending.join(', ')}): run npx trpc-bearer migrate.` }
