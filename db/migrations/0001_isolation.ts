@@ -36,11 +36,10 @@ export async function up(db: AnyKysely, role: string): Promise<void> {
 
 /** Restores what a dump without roles and privileges leaves out: the application role, and the right to use the schema. */
 export async function restoreAccess(db: AnyKysely): Promise<void> {
-  const { rows } = await sql<{ role: string; isOpen: boolean }>`
-    select trpc_bearer.application_role() as role, has_schema_privilege('public', 'trpc_bearer', 'usage') as "isOpen"`.execute(
-    db,
-  )
-  for (const { role } of rows.filter(({ isOpen }) => !isOpen)) await grantAccess(db, role)
+  const { rows } = await sql<{ role: string; isWhole: boolean }>`
+    select role, has_schema_privilege('public', 'trpc_bearer', 'usage') and to_regrole(quote_ident(role)) is not null as "isWhole"
+    from trpc_bearer.application_role() role`.execute(db)
+  for (const { role } of rows.filter(({ isWhole }) => !isWhole)) await grantAccess(db, role)
 }
 
 /** The schema is open to every role, because the serving login needs it for the audit. */

@@ -46,6 +46,19 @@ test('migrateToLatest restores the access to its schema, which a restore without
   expect(await read()).toEqual([])
 })
 
+test('migrateToLatest creates the role again, which a restore without roles loses', async () => {
+  await using database = await openEmptyDatabase()
+  const { admin: db } = database
+  const role = `lost_${crypto.randomUUID().slice(0, 8)}`
+  const roles = async () =>
+    (await sql`select rolname from pg_roles where rolname = ${role}`.execute(db)).rows.length
+  await migrateToLatest(db, { role })
+  await sql`drop role ${sql.id(role)}`.execute(db)
+  expect(await migrateToLatest(db, { role })).toEqual([])
+  expect(await roles()).toBe(1)
+  await sql`drop role ${sql.id(role)}`.execute(db)
+})
+
 test('the isolation is all in the schema trpc_bearer', async () => {
   await using database = await openEmptyDatabase()
   const objects = async () => {
