@@ -9,8 +9,12 @@ export class DatabaseUnavailableError extends Error {
   override name = 'DatabaseUnavailableError'
   readonly reason = 'database_unavailable' satisfies Reason
 
-  constructor(options: ErrorOptions) {
-    super(reasons.database_unavailable, options)
+  /** @param options.problem what is wrong, for somebody who administers the database */
+  constructor({
+    problem = reasons.database_unavailable,
+    ...options
+  }: ErrorOptions & { problem?: string | undefined }) {
+    super(problem, options)
   }
 }
 

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { Kysely, PostgresDialect } from 'kysely'
 import { type User, userId } from '../shared/user.js'
 import { defaultRole } from './application-role.js'
+import { databaseProblem } from './database-problem.js'
 import { joinEmbedded, startEmbedded } from './embedded/pglite.js'
 import { DatabaseUnavailableError, wrapAuditError } from './errors.js'
 import { auditFence, type FenceReport } from './fence/audit.js'
@@ -117,7 +118,7 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
   })
   const connect = () =>
     pool.connect().catch(cause => {
-      throw new DatabaseUnavailableError({ cause })
+      throw new DatabaseUnavailableError({ cause, problem: databaseProblem(cause, 'the database URL') })
     })
   // The kysely command only calls `db.destroy()`, so that closes everything too.
   const pooled = { connect, end, options: pool.options }

@@ -157,6 +157,7 @@ test('nothing under server/ imports better-auth statically: it is no dependency 
 const floors = {
   db: [
     ['errors', 'schema', 'application-role', 'database-url'],
+    ['database-problem'],
     ['wire', 'tables'],
     ['scoped', 'migrations'],
     ['embedded', 'fence'],

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { databaseProblem } from '../../db/database-problem.js'
 import { FenceError } from '../../db/fence/gate.js'
 import type { FenceLevel } from '../../db/fence/level.js'
 import { hasTasks } from '../../db/migrations/0002_tasks.js'
 import { pendingMigrations } from '../../db/migrations/migrator.js'
 import type { OpenDatabase } from '../../db/open-database.js'
 import type { Verifier } from '../verifier/create-verifier.js'
-import { databaseProblem } from './database-problem.js'
 
 /** The answer of `/readyz`: 200 if both parts are `ok`, else 503. A part that is not `ok` says what to do. */
 export interface Readiness {

@@ -1,6 +1,6 @@
 import { loadEnvFile as loadNodeEnvFile } from 'node:process'
+import { databaseProblem } from '../../db/database-problem.js'
 import type { Config } from '../app/config.js'
-import { databaseProblem } from '../app/database-problem.js'
 
 /** An error that the user of a command can fix. It is printed without a stack. */
 export class CommandError extends Error {

@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
+import { databaseProblem } from '../../db/database-problem.js'
 import { findMissingGrants } from '../../db/fence/serving-login.js'
 import type { OpenDatabase } from '../../db/open-database.js'
 import { causesOf } from '../../shared/error-handling.js'
 import type { Config } from '../app/config.js'
-import { databaseProblem } from '../app/database-problem.js'
 import { CommandError } from './command.js'
 
 const logins = '"Logins" in docs/operations.md'

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { createServer } from 'node:net'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { isDatabaseUnavailable } from '../../db/errors.js'
-import { type DatabaseOptions, type OpenDatabase, openDatabase } from '../../db/index.js'
-import { emptyDatabase, openTestDatabase } from '../parts/database.js'
+import { DatabaseUnavailableError, isDatabaseUnavailable } from '../../db/errors.js'
+import { type DatabaseOptions, migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
+import { emptyDatabase, nowhere, openTestDatabase } from '../parts/database.js'
 import { migrateAll } from '../parts/migrate.js'
 
 /** Errors of two attempts: a statement and a transaction. */
@@ -112,6 +112,35 @@ describe.concurrent('a database that cannot be used is an outage', () => {
     await using database = await fakePostgres(answer => answer(errorResponse(code)))
     await expectUnavailable({ url: database.url })
   })
+})
+
+test.each<[string, () => string, string]>([
+  ['no server', () => nowhere, 'No server answers at the database URL: check its host and port'],
+  [
+    'no such database',
+    () =>
+      withUrl(url => {
+        url.pathname = '/missing_database'
+      }),
+    'The database of the database URL does not exist: create it first.',
+  ],
+  [
+    'no such login',
+    () =>
+      withUrl(url => {
+        url.username = 'missing_login'
+      }),
+    'PostgreSQL refuses the login of the database URL',
+  ],
+])('migrateToLatest on %s says what to check, and a call does not', async (_, url, message) => {
+  const database = await openDatabase({ url: url() })
+  try {
+    await expect(migrateToLatest(database.admin)).rejects.toThrow(message)
+    const call = sql`select 1`.execute(database.forUser('alice'))
+    await expect(call).rejects.toThrow(DatabaseUnavailableError)
+  } finally {
+    await database.close()
+  }
 })
 
 describe('a database that is not migrated is an outage', () => {

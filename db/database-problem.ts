@@ -1,5 +1,5 @@
-import { isIdentityRejected } from '../../db/errors.js'
-import { causesOf } from '../../shared/error-handling.js'
+import { causesOf } from '../shared/error-handling.js'
+import { isIdentityRejected } from './errors.js'
 
 const untrusted =
   'The certificate of the server of DATABASE_URL is not trusted: add ?sslrootcert=<file> with its authority.'
@@ -31,7 +31,7 @@ const problems: Record<string, string> = {
 /**
  * One line for a known database error: what is wrong and what to check, without hosts, logins or rows. Undefined for others.
  *
- * @param url name of the variable that holds the URL. @default 'DATABASE_URL'
+ * @param url how the reader calls the URL, such as the variable that holds it. @default 'DATABASE_URL'
  */
 export function databaseProblem(error: unknown, url = 'DATABASE_URL'): string | undefined {
   return problemOf(error)?.replace('DATABASE_URL', url)
