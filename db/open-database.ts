@@ -77,7 +77,7 @@ export interface OpenDatabase {
 
 /**
  * Opens PostgreSQL. With a `url` or a `pool` it neither connects nor migrates yet: run `npx trpc-bearer migrate`, or call {@link migrateToLatest}.
- * Without both it starts the embedded database in `dataDir` and migrates it.
+ * Without both it starts the embedded database in `dataDir` and migrates it, with a warning if `url` is given but undefined.
  *
  * @throws TypeError if `fenceSecret` is too short, or if the pool is of another version of pg
  * @throws DatabaseUrlError if `url` is not a URL of PostgreSQL
@@ -208,6 +208,9 @@ async function connectTo(options: DatabaseOptions) {
   const { url, pool: given, dataDir = '.data', join = false } = options
   if (url !== undefined && given !== undefined) throw new TypeError('Give either url or pool, not both.')
   if (url !== undefined || given !== undefined) return { embedded: false, ...openPool(options) }
+  // A variable that is not set must not go unnoticed.
+  if ('url' in options && options.dataDir === undefined)
+    console.warn(`The url of the database is undefined, so the embedded database in ${dataDir} is used.`)
   const database = (join ? await joinEmbedded(dataDir) : null) ?? (await startEmbedded(dataDir))
   return { embedded: true, ...openPool(options, database) }
 }

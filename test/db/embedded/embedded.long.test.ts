@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { cp, mkdir, rm, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import pg from 'pg'
@@ -168,4 +168,21 @@ describe('a joined embedded database', () => {
     await joined.close()
     await owner.close()
   })
+})
+
+test('a url that is undefined is a warning, and the embedded database in .data is used', async () => {
+  await using folder = await temporaryFolder()
+  const [warn, before] = [vi.spyOn(console, 'warn').mockImplementation(() => {}), process.cwd()]
+  process.chdir(folder.path)
+  try {
+    const database = await openDatabase({ url: undefined })
+    await database.close()
+    expect(await readdir(folder.path)).toEqual(['.data'])
+    expect(warn.mock.calls).toEqual([
+      ['The url of the database is undefined, so the embedded database in .data is used.'],
+    ])
+  } finally {
+    process.chdir(before)
+    warn.mockRestore()
+  }
 })
