@@ -38,13 +38,6 @@ export function isRefusedByPolicy(error: unknown): boolean {
 /** Wraps an error of a statement in a {@link DatabaseUnavailableError} if it is an outage. Adds `advice` if the role lacks a right. */
 export function wrapStatementError(error: unknown): unknown {
   if (!(error instanceof Error)) return error
-  if (isTasksMissing(error))
-    return new DatabaseUnavailableError({
-      cause: new Error(
-        'The table tasks is missing. Run npx trpc-bearer migrate, or call migrateTasks(database.admin) in your own server.',
-        { cause: error },
-      ),
-    })
   if (isOutage(error)) return new DatabaseUnavailableError({ cause: error })
   return isPermissionDenied(error) ? Object.assign(error, { advice: grantAdvice }) : error
 }
@@ -97,14 +90,6 @@ export function isIdentityRejected(error: unknown): boolean {
 /** True if the schema of the package is missing. Each language of the server quotes the name in its own way. */
 function isSchemaMissing(error: Error): boolean {
   return 'code' in error && error.code === '3F000' && /[^\w\s.]trpc_bearer[^\w\s.]/.test(error.message)
-}
-
-/** True if the example's table is missing. */
-function isTasksMissing(error: Error): boolean {
-  const { code, routine } = { code: '', routine: '', ...error }
-  // A table that is missing from the FROM clause is a mistake in the statement.
-  const isMistake = routine === 'errorMissingRTE' || mistakeRoutines.has(routine)
-  return code === '42P01' && !isMistake && /[^\w\s.]tasks[^\w\s.]/.test(error.message)
 }
 
 /** Mistakes in a statement, whatever the code: RAISE in a function, a wrong number of parameters. */

@@ -5,7 +5,10 @@ export interface FenceGap {
   /** The table, view, schema or role. */
   object: string
   problem: string
-  /** SQL for an administrator. A `--` comment if no SQL can fix it. */
+  /**
+   * SQL for an administrator. For a table that was not given to `protectTable` it only revokes. A `--` comment if no SQL can fix it, or if
+   * somebody has to choose.
+   */
   fix: string
 }
 

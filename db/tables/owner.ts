@@ -32,17 +32,40 @@ export const ownerTypeTable = sql.raw(`(values
   ('int8'::pg_catalog.regtype, 'bigint', 'pg_catalog.=(int8,int8)'::pg_catalog.regoperator)
 )`)
 
-/** The type of an owner column; null if the table lacks the column, the name of another type if it does not fit. */
-export async function findColumnType(
+/** What `protectTable` must know of a column that is to hold the owner. */
+export interface OwnerColumn {
+  /** The name of the type. If it cannot hold an owner, as PostgreSQL prints it. */
+  type: string
+  /** The n of `varchar(n)`. */
+  maxLength: number | null
+  isGenerated: boolean
+}
+
+/** Null if the table lacks the column. */
+export async function findOwnerColumn(
   db: AnyKysely,
   relation: string,
   column: string,
-): Promise<string | null> {
-  const { rows } = await sql<{ type: string }>`
-    select coalesce(t.name, pg_catalog.format_type(a.atttypid, a.atttypmod)) as type
+): Promise<OwnerColumn | null> {
+  const { rows } = await sql<OwnerColumn>`
+    select coalesce(t.name, pg_catalog.format_type(a.atttypid, a.atttypmod)) as type,
+      case when t.name = 'character varying' and a.atttypmod > 0 then a.atttypmod - 4 end as "maxLength",
+      a.attgenerated <> '' as "isGenerated"
     from pg_catalog.pg_attribute a left join ${ownerTypeTable} t (oid, name, equality) on t.oid = a.atttypid
     where a.attrelid = ${relation}::regclass and a.attname = ${column} and a.attnum > 0 and not a.attisdropped`.execute(
     db,
   )
-  return rows[0]?.type ?? null
+  return rows[0] ?? null
+}
+
+/**
+ * SQL: the default of the owner column. An id that is too long for `varchar(n)` becomes null, so that the policy refuses the row as it
+ * does for other types.
+ */
+export function ownerDefault(owner: Owner, maxLength: number | null): string {
+  const value = callerValue(owner)
+  // No id is longer than 255 characters, and PostgreSQL counts no further in a pattern.
+  return maxLength === null || maxLength >= 255
+    ? value
+    : `pg_catalog.substring(${value}, '^.{0,${maxLength}}$'::text)`
 }

@@ -1,6 +1,14 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { AnyKysely } from '../schema.js'
-import { callerValue, findColumnType, type Owner, type OwnerType, ownerName, ownerTypes } from './owner.js'
+import {
+  findOwnerColumn,
+  type Owner,
+  type OwnerColumn,
+  type OwnerType,
+  ownerDefault,
+  ownerName,
+  ownerTypes,
+} from './owner.js'
 import { appliesTo, policyStatements } from './policies.js'
 import { ancestorsOfTree, findBrokenRules, findTablesWithoutOwnerIndex, tableTree } from './rules.js'
 
@@ -25,8 +33,9 @@ const bigTable = 256 * 2 ** 20
  * insert, update and delete. A caller whose id does not fit the type of the column sees no rows.
  *
  * @param table name of the table, with its schema if that is not the first in the search path (`billing.invoices`)
- * @throws Error if the table or the column is missing or has another type, if another policy gives the application role rows, if an
- * index is missing and the table is over 256 MB, or if `migrateToLatest` has not run
+ * @throws Error if the table or the column is missing or has another type, if another policy gives the application role rows, if the table
+ * has a rule (`create rule`), if an insert calls a function that the application role may not execute, if an index is missing and the
+ * table is over 256 MB, or if `migrateToLatest` has not run
  */
 export async function protectTable(
   db: AnyKysely,
@@ -86,13 +95,21 @@ async function protect(
   const roleName = await applicationRole(db)
   const role = sql.id(roleName)
   const cannot = (why: string) => new Error(`${relation.replaceAll('"', '')} cannot be protected: ${why}.`)
-  const type = await findOwnerType(db, relation, column, cannot)
+  const { type, maxLength } = await requireOwnerColumn(db, relation, column, cannot)
   const broken = await findBrokenRules(db, relation, { name: column, by })
   if (broken.length > 0) throw cannot(broken.map(({ problem }) => problem).join(', '))
   const [policy] = await otherPolicies(db, relation, roleName)
   if (policy !== undefined)
     throw cannot(
       `its policy ${policy} applies to ${roleName} too. Drop it, give it to other roles, or make it restrictive with a name that sorts after own_rows_first`,
+    )
+  const [rule] = await findRules(db, relation)
+  if (rule !== undefined)
+    throw cannot(`its rule ${rule} runs with the rights of the owner. Drop it, or use a trigger instead`)
+  const [closed] = await findClosedFunctions(db, relation, roleName)
+  if (closed !== undefined)
+    throw cannot(
+      `its ${closed.user} calls ${closed.name}, which ${roleName} may not execute, so no insert would succeed. Run: grant execute on function ${closed.name} to ${roleName}`,
     )
   await createOwnerIndex(db, relation, column)
   const rows: Owner = { column: quoteIdentifier(column), type, by }
@@ -108,13 +125,16 @@ async function protect(
   await sql`alter table ${name} enable row level security, no force row level security`.execute(db)
   if (oldDefault !== identity) {
     // Who inserts without an identity, such as the owner of the table, gets the default that the column had.
-    const value = oldDefault === null ? callerValue(rows) : `coalesce(${callerValue(rows)}, ${oldDefault})`
+    const own = ownerDefault(rows, maxLength)
+    const value = oldDefault === null ? own : `coalesce(${own}, ${oldDefault})`
     await sql`alter table ${name} alter column ${sql.id(column)} set default ${sql.raw(value)}`.execute(db)
   }
   await createPolicies(db, relation, roleName, rows)
   await grantSchemaUsage(db, relation, role)
   // Default privileges may grant more, such as truncate, which no policy restricts.
   await sql`revoke all on ${name} from public, ${role}`.execute(db)
+  for (const below of await tablesBelow(db, relation))
+    await sql`revoke all on ${sql.raw(below)} from public, ${role}`.execute(db)
   await sql`grant select, insert, update, delete on ${name} to ${role}`.execute(db)
   for (const sequence of await serialSequences(db, relation))
     await sql`grant usage on sequence ${sql.raw(sequence)} to ${role}`.execute(db)
@@ -128,17 +148,22 @@ async function forgetDroppedTables(db: AnyKysely): Promise<void> {
     )
 }
 
-async function findOwnerType(
+async function requireOwnerColumn(
   db: AnyKysely,
   relation: string,
   column: string,
   cannot: (why: string) => Error,
-): Promise<OwnerType> {
-  const type = await findColumnType(db, relation, column)
-  const found = ownerTypes.find(known => known === type)
-  if (found !== undefined) return found
-  if (type === null) throw cannot(`it has no column ${column}. Name the column of its owner: { owner: '…' }`)
-  throw cannot(`its column ${column} has the type ${type} instead of text, varchar, uuid, integer or bigint`)
+): Promise<OwnerColumn & { type: OwnerType }> {
+  const found = await findOwnerColumn(db, relation, column)
+  if (found === null) throw cannot(`it has no column ${column}. Name the column of its owner: { owner: '…' }`)
+  const type = ownerTypes.find(known => known === found.type)
+  if (type === undefined)
+    throw cannot(
+      `its column ${column} has the type ${found.type} instead of text, varchar, uuid, integer or bigint`,
+    )
+  if (found.isGenerated)
+    throw cannot(`its column ${column} is generated, so it cannot have the caller's id as its default`)
+  return { ...found, type }
 }
 
 /** On a partitioned table it is created for all partitions at once, and takes over those that they have. */
@@ -156,6 +181,18 @@ async function createOwnerIndex(db: AnyKysely, relation: string, column: string)
   const root = lacking.find(({ isPartitioned, isRoot }) => isPartitioned && isRoot)
   const tables = root === undefined ? stored : [root]
   for (const { name } of tables) await sql.raw(statementFor(name)).execute(db)
+}
+
+/** Partitions, and tables that inherit from it. Without a grant they are reached through the table only. */
+async function tablesBelow(db: AnyKysely, relation: string): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`
+    with recursive ${tableTree(relation)}
+    select c.oid::regclass::text as name from tree join pg_catalog.pg_class c on c.oid = tree.oid
+    where parent is not null and c.oid not in (select relation from trpc_bearer.protected_tables())
+      and (c.relacl is not null or exists (select from pg_catalog.pg_attribute where attrelid = c.oid and attacl is not null))`.execute(
+    db,
+  )
+  return rows.map(row => row.name)
 }
 
 /** Citus allows no subquery in a policy of a distributed table. */
@@ -241,6 +278,37 @@ async function otherPolicies(db: AnyKysely, relation: string, role: string): Pro
     where polrelid = ${relation}::regclass and ${appliesTo(role)}
       and case when polpermissive then polname <> 'own_rows' else polname < 'own_rows_first' end`.execute(db)
   return rows.map(row => row.name)
+}
+
+/** The rewrite rules of a table (`create rule`). */
+async function findRules(db: AnyKysely, relation: string): Promise<string[]> {
+  const { rows } = await sql<{ name: string }>`
+    select rulename as name from pg_catalog.pg_rewrite where ev_class = ${relation}::regclass order by 1`.execute(
+    db,
+  )
+  return rows.map(row => row.name)
+}
+
+/** Functions that an insert calls for a default, a generated column or a check, and that the role may not execute. */
+async function findClosedFunctions(
+  db: AnyKysely,
+  relation: string,
+  role: string,
+): Promise<{ user: string; name: string }[]> {
+  const { rows } = await sql<{ user: string; name: string }>`
+    select used.name as user, f.oid::regprocedure::text as name
+    from (
+      select 'pg_attrdef'::regclass as class, d.oid, 'column ' || a.attname as name
+      from pg_catalog.pg_attrdef d join pg_catalog.pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+      where d.adrelid = ${relation}::regclass
+      union all
+      select 'pg_constraint'::regclass, oid, 'constraint ' || conname from pg_catalog.pg_constraint
+      where conrelid = ${relation}::regclass and contype = 'c'
+    ) used
+    join pg_catalog.pg_depend p on p.classid = used.class and p.objid = used.oid and p.refclassid = 'pg_proc'::regclass
+    join pg_catalog.pg_proc f on f.oid = p.refobjid and not has_function_privilege(${role}, f.oid, 'execute')
+    order by 1, 2`.execute(db)
+  return rows
 }
 
 /** The sequences of its serial columns, and others that its defaults draw from. */

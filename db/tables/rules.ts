@@ -5,7 +5,7 @@ import { protectedTables } from './policies.js'
 /** Something about a table that opens or reveals rows of other users. */
 export interface Finding {
   problem: string
-  /** The statement that fixes it, or null if the table must be created again. */
+  /** The statement that fixes it, a comment with a choice, or null if the table must be created again. */
   fix: string | null
 }
 
@@ -29,6 +29,19 @@ export const ancestorsOfTree = sql`ancestors as (
   union
   select h.inhparent, h.inhrelid from ancestors join pg_catalog.pg_inherits h on h.inhrelid = ancestors.oid
 )`
+
+/** SQL: the statement that takes the rows of a partition or child out of its parent. */
+const separation = (
+  parent: RawBuilder<unknown>,
+  child: RawBuilder<unknown>,
+  isPartition: RawBuilder<unknown>,
+) => sql`
+  case when ${isPartition} then pg_catalog.format('alter table %s detach partition %s;', ${parent}::regclass, ${child}::regclass)
+    else pg_catalog.format('alter table %s no inherit %s;', ${child}::regclass, ${parent}::regclass) end`
+
+/** SQL: what makes a statement a comment if it changes a table that was not given to `protectTable`: that is for its owner to choose. */
+const commentUnlessGiven = (relation: RawBuilder<unknown>) => sql`
+  case when ${relation} in (select relation from trpc_bearer.protected_tables()) then '' else '-- choose: ' end`
 
 /**
  * SQL for `with recursive`: whose change a foreign key of the owner column would carry into the rows of `mine`, as the owner of the table
@@ -94,22 +107,24 @@ export async function findBrokenRules(
     ${changesOf(owner, by)}
     select
       pg_catalog.format('%s is not a table (a view uses the policies of its tables if it has security_invoker)', oid::regclass) as problem,
-      case when relispartition then pg_catalog.format('alter table %s detach partition %s;', parent::regclass, oid::regclass)
-        when parent is not null then pg_catalog.format('alter table %s no inherit %s;', oid::regclass, parent::regclass) end as fix
+      case when parent is not null then pg_catalog.format('-- choose: copy its rows into a table, or take them out: %s',
+        ${separation(sql`parent`, sql`oid`, sql`relispartition`)}) end as fix
     from mine where not is_table
     union all
     select pg_catalog.format('the column %I of %s must have a deterministic collation', ${owner}::text, oid::regclass), null
     from mine where is_table and not is_exact
     union all
     select pg_catalog.format('%s inherits from %s, which shows its rows without a policy', child::regclass, p.oid::regclass),
-      case when c.relispartition then pg_catalog.format('alter table %s detach partition %s;', p.oid::regclass, c.oid::regclass)
-        else pg_catalog.format('alter table %s no inherit %s;', c.oid::regclass, p.oid::regclass) end
+      case when p.oid in (select relation from trpc_bearer.protected_tables())
+        then pg_catalog.format('alter table %s enable row level security;', p.oid::regclass)
+        else pg_catalog.format('-- choose: protectTable for %s too, in a migration, or take the rows out of it: %s', p.oid::regclass,
+          ${separation(sql`p.oid`, sql`c.oid`, sql`c.relispartition`)}) end
     from ancestors join pg_catalog.pg_class p on p.oid = ancestors.oid join pg_catalog.pg_class c on c.oid = ancestors.child
     where not p.relrowsecurity and p.oid not in (select oid from mine)
     union all
     select pg_catalog.format('the foreign key %I of %s can give a row to another owner, if a caller changes %s',
         k.conname, k.conrelid::regclass, changing.oid::regclass),
-      case when k.conparentid = 0 then pg_catalog.format('alter table %s drop constraint %I, add constraint %2$I %s;', k.conrelid::regclass, k.conname,
+      case when k.conparentid = 0 then ${commentUnlessGiven(sql`k.conrelid`)} || pg_catalog.format('alter table %s drop constraint %I, add constraint %2$I %s;', k.conrelid::regclass, k.conname,
         regexp_replace(pg_catalog.pg_get_constraintdef(k.oid), ' ON (UPDATE|DELETE) (CASCADE|SET NULL|SET DEFAULT)( \\([^)]*\\))?', '', 'g'))
       else '-- change the foreign key of the table that this is a partition of' end
     from (select distinct on (root) root, oid from changes where is_writable order by root, oid) changing
@@ -227,7 +242,7 @@ export async function findLeakyIndexes(
       select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
       where pg_catalog.format('%I.%I', n.nspname, c.relname) = any (${tables})`)}
     select distinct pg_catalog.format('%I.%I', n.nspname, x.relname) as name, own.owner,
-      coalesce(
+      ${commentUnlessGiven(sql`tree.oid`)} || coalesce(
         (select pg_catalog.format('alter table %s drop constraint %I;', conrelid::regclass, conname) from pg_catalog.pg_constraint
           where conindid = i.indexrelid and contype in ('u', 'x') limit 1),
         pg_catalog.format('drop index %I.%I;', n.nspname, x.relname)) as fix

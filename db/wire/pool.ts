@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import pg from 'pg'
 import { DatabaseUrlError, databaseUrlProblem } from '../database-url.js'
 
@@ -50,14 +51,25 @@ export function openPool(
     })
   requireSupportedPool(pool)
   // Without listeners a broken connection would end the process. The next query reports it.
-  pool.on('error', () => {})
-  pool.on('connect', client => client.on('error', () => {}))
+  pool.on('error', ignore)
+  pool.on('acquire', ignoreErrorsOf)
+  const leave = async () => {
+    pool.off('error', ignore)
+    pool.off('acquire', ignoreErrorsOf)
+  }
   let ending: Promise<void> | undefined
   const end = () => {
-    ending ??= given === undefined ? pool.end().then(embedded?.close) : Promise.resolve()
+    ending ??= given === undefined ? pool.end().then(embedded?.close) : leave()
     return ending
   }
   return { pool, end }
+}
+
+const ignore = () => {}
+
+/** Once for each connection: the pool of the application may have opened it before, and more than one database may use it. */
+function ignoreErrorsOf(client: pg.PoolClient): void {
+  if (client.listenerCount('error', ignore) === 0) client.on('error', ignore)
 }
 
 /** What the scoped statements use of pg beyond its types. */
@@ -76,12 +88,19 @@ function requireSupportedPool(pool: pg.Pool): void {
   ]
   if (lacks.length > 0)
     throw new TypeError(
-      `This pool is of ${pool instanceof pg.Pool ? `pg ${installedVersion()}` : 'another copy of pg'} and lacks ${lacks.join(', ')}. trpc-bearer needs pg 8.23, as its package.json says; pg-native does not work.`,
+      `This pool is of ${versionOf(pool)} and lacks ${lacks.join(', ')}. trpc-bearer needs pg 8.23, as its package.json says; pg-native does not work.`,
     )
 }
 
-/** The version of pg that this package has found. */
-function installedVersion(): string {
-  const { version }: { version: string } = createRequire(import.meta.url)('pg/package.json')
-  return version
+/** The pg of this package, or the one that the application finds in its folder. */
+function versionOf(pool: object): string {
+  for (const place of [import.meta.url, join(process.cwd(), 'package.json')]) {
+    try {
+      const require = createRequire(place)
+      const { Pool }: typeof pg = require('pg')
+      const { version }: { version: string } = require('pg/package.json')
+      if (pool instanceof Pool) return `pg ${version}`
+    } catch {}
+  }
+  return 'another copy of pg, whose version is not known,'
 }

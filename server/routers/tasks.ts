@@ -1,6 +1,7 @@
 import { TRPCError } from '@trpc/server'
 import { type Kysely, type Selectable, sql } from 'kysely'
 import { z } from 'zod'
+import { DatabaseUnavailableError } from '../../db/errors.js'
 import type { Database } from '../../db/schema.js'
 import { type Task, taskCreateInput, taskIdInput, taskListInput, taskUpdateInput } from '../../shared/task.js'
 import { VersionConflict } from '../trpc/errors.js'
@@ -22,10 +23,27 @@ const listInput = taskListInput.transform((input, issues) => {
 /** The application's tables have no tasks unless it adds them: the type is the router's own. */
 const tasksOf = ({ db }: { db: Kysely<Database> }) => db.withTables<{ tasks: TasksTable }>()
 
+/** Says what to run if the example's table is missing: an outage, because the call succeeds after the migration. */
+const taskProcedure = protectedProcedure.use(async ({ next }) => {
+  const result = await next()
+  if (!result.ok && isTableMissing(result.error.cause))
+    throw new DatabaseUnavailableError({
+      cause: new Error(
+        'The table tasks is missing. Run npx trpc-bearer migrate, or call migrateTasks(database.admin) in your own server.',
+        { cause: result.error.cause },
+      ),
+    })
+  return result
+})
+
+/** The message must quote the name, because a trigger may miss another table. */
+const isTableMissing = (error: unknown) =>
+  error instanceof Error && 'code' in error && error.code === '42P01' && /\Wtasks\W/.test(error.message)
+
 /** The tasks of the caller. Queries name `user_id` for the index and for sharding; the policy isolates without it too. */
 export const tasksRouter = router({
   /** A page of tasks, newest first. */
-  list: protectedProcedure.input(listInput).query(async ({ ctx, input }) => {
+  list: taskProcedure.input(listInput).query(async ({ ctx, input }) => {
     const { limit, after, status, search } = input
     let query = tasksOf(ctx).selectFrom('tasks').selectAll().where('user_id', '=', ctx.user.id)
     if (status !== 'all') query = query.where('completed', '=', status === 'done')
@@ -53,7 +71,7 @@ export const tasksRouter = router({
   }),
 
   /** One task. */
-  get: protectedProcedure.input(taskIdInput).query(async ({ ctx, input }) => {
+  get: taskProcedure.input(taskIdInput).query(async ({ ctx, input }) => {
     const row = await tasksOf(ctx)
       .selectFrom('tasks')
       .selectAll()
@@ -65,7 +83,7 @@ export const tasksRouter = router({
   }),
 
   /** Creates a task. With an `id` from the client it can be repeated: it returns the caller's task with that id unchanged. */
-  create: protectedProcedure.input(taskCreateInput).mutation(async ({ ctx, input }) => {
+  create: taskProcedure.input(taskCreateInput).mutation(async ({ ctx, input }) => {
     const { id = uuidv7(), title, notes, dueAt } = input
     const row = await tasksOf(ctx)
       .insertInto('tasks')
@@ -80,7 +98,7 @@ export const tasksRouter = router({
   }),
 
   /** Updates a task. If `version` is given and is not the current one: CONFLICT with the current task. */
-  update: protectedProcedure.input(taskUpdateInput).mutation(async ({ ctx, input }) => {
+  update: taskProcedure.input(taskUpdateInput).mutation(async ({ ctx, input }) => {
     const { id, version, title, notes, completed, dueAt } = input
     const own = tasksOf(ctx).updateTable('tasks').where('user_id', '=', ctx.user.id).where('id', '=', id)
     const row = await own
@@ -108,7 +126,7 @@ export const tasksRouter = router({
   }),
 
   /** Deletes a task. */
-  delete: protectedProcedure.input(taskIdInput).mutation(async ({ ctx, input }) => {
+  delete: taskProcedure.input(taskIdInput).mutation(async ({ ctx, input }) => {
     const { numDeletedRows } = await tasksOf(ctx)
       .deleteFrom('tasks')
       .where('user_id', '=', ctx.user.id)
@@ -119,7 +137,7 @@ export const tasksRouter = router({
   }),
 
   /** Deletes the caller's completed tasks. */
-  clearCompleted: protectedProcedure.mutation(async ({ ctx }) => {
+  clearCompleted: taskProcedure.mutation(async ({ ctx }) => {
     const { numDeletedRows } = await tasksOf(ctx)
       .deleteFrom('tasks')
       .where('user_id', '=', ctx.user.id)

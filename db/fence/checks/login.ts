@@ -60,7 +60,8 @@ export async function findLoginPrivileges(
     from login join pg_catalog.pg_auth_members m on m.member = login.oid
     where m.roleid::regrole <> ${role}::regrole
     union all
-    select format('login %s owns %s', login.name, what), format('reassign owned by %s to %s;', login.name, owner::regrole), false
+    select format('login %s owns %s', login.name, what), format('-- choose: give each of these another owner, or all of them at once, whatever they are: reassign owned by %s to %s;',
+        login.name, owner::regrole), false
     from login cross join owned where what is not null
     union all
     select format('login %s may create tables in the schema %I', login.name, nspname),

@@ -13,6 +13,8 @@ export interface ReachableRelation {
   /** What `protectTable` was called with; null if it was not called for this table. */
   owner: (Pick<Owner, 'column' | 'by'> & { type: Owner['type'] | null; name: string }) | null
   isShared: boolean
+  /** A protected table that it is a partition of, or inherits from. */
+  above: string | null
   /** A table below it, whose rows it shows, has row-level security of its own. */
   hidesBelow: boolean
   /** Row-level security is enabled. */
@@ -51,6 +53,14 @@ export async function findReachableRelations(
       case when own.oid is not null then json_build_object(
         'name', own.owner, 'column', quote_ident(own.owner), 'type', own.owner_type, 'by', own.owned_by) end as owner,
       c.relkind in ('r', 'p') and c.oid in (select trpc_bearer.shared_tables()) and own.oid is null as "isShared",
+      (
+        with recursive above as (
+          select inhparent as oid from pg_catalog.pg_inherits where inhrelid = c.oid
+          union
+          select h.inhparent from above join pg_catalog.pg_inherits h on h.inhrelid = above.oid
+        )
+        select oid::regclass::text from above where oid in (select relation from trpc_bearer.protected_tables()) order by 1 limit 1
+      ) as above,
       (
         with recursive below as (
           select inhrelid as oid from pg_catalog.pg_inherits where inhparent = c.oid
@@ -112,20 +122,27 @@ export async function findReachableRelations(
 }
 
 /**
- * Finds logins of the application that were granted a protected table and see no rows of it, because no policy applies to them. Neither
+ * Finds logins of the application that were granted a protected table and cannot use its rows, because no policy applies to them. Neither
  * its owner nor a role that bypasses policies needs one.
  *
  * @param db its search path must be empty, so that names are printed with their schema
  */
 export async function findLoginsWithoutRows(db: Kysely<Database>, role: string): Promise<FenceGap[]> {
   const { rows } = await sql<FenceGap>`
-    select distinct c.oid::regclass::text as object,
-      format('%I may read it, but row-level security shows it no rows, because none of its policies applies', r.rolname) as problem,
-      format('-- if it should see every row: create policy %I on %s for select to %I using (true);',
-        'rows_for_' || r.rolname, c.oid::regclass, r.rolname) as fix
-    from ${protectedTables} own join pg_catalog.pg_class c on c.oid = own.oid, aclexplode(c.relacl) a
-    join pg_catalog.pg_roles r on r.oid = a.grantee
-    where a.privilege_type = 'SELECT' and c.relrowsecurity and r.rolname <> ${role}
+    select c.oid::regclass::text as object,
+      format('%I may %s it, but row-level security %s, because none of its policies applies', r.rolname,
+        case when granted.writes then 'write' else 'read' end,
+        case when granted.writes then 'shows it no rows and refuses its own' else 'shows it no rows' end) as problem,
+      format('-- if it should %s every row: create policy %I on %s for %s to %I %s;', case when granted.writes then 'see and write' else 'see' end,
+        'rows_for_' || r.rolname, c.oid::regclass, case when granted.writes then 'all' else 'select' end, r.rolname,
+        case when granted.writes then 'using (true) with check (true)' else 'using (true)' end) as fix
+    from ${protectedTables} own join pg_catalog.pg_class c on c.oid = own.oid,
+      lateral (
+        select a.grantee, bool_or(a.privilege_type <> 'SELECT') as writes from aclexplode(c.relacl) a
+        where a.privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE') group by a.grantee
+      ) granted
+    join pg_catalog.pg_roles r on r.oid = granted.grantee
+    where c.relrowsecurity and r.rolname <> ${role}
       and not r.rolsuper and not r.rolbypassrls and not pg_has_role(r.oid, c.relowner, 'usage')
       and not exists (
         select from pg_catalog.pg_policy p
@@ -146,6 +163,7 @@ export function findRelationGaps(relation: ReachableRelation, role: string): Fen
     isEnabled,
     isOwned,
     isInvoker,
+    above,
     hidesBelow,
     hasPolicy,
     rights,
@@ -155,7 +173,10 @@ export function findRelationGaps(relation: ReachableRelation, role: string): Fen
   const gap = (problem: string, fix: string) => [{ object: name, problem, fix }]
   if (isOwned) {
     const give = `alter ${kind === 'view' ? 'view' : 'table'} ${name} owner to current_user;`
-    const fix = owner === null ? give : `${give} grant ${needed.join(', ')} on ${name} to ${role};`
+    const fix =
+      owner === null
+        ? `-- choose: another owner, such as the login that runs this: ${give}`
+        : `${give} grant ${needed.join(', ')} on ${name} to ${role};`
     return gap(`the role ${role} owns it, and policies do not restrict an owner`, fix)
   }
   if (rules.length > 0) {
@@ -187,6 +208,11 @@ export function findRelationGaps(relation: ReachableRelation, role: string): Fen
   if (owner !== null) return findProtectedTableGaps(relation, owner, role)
   const isClosed = isEnabled && !hasPolicy && !rights.some(right => withoutPolicy.has(right))
   if (isClosed) return []
+  if (above !== null)
+    return gap(
+      `the role can reach it directly, without the policy of ${above}, whose rows it holds`,
+      revoke('all', name, grantees),
+    )
   return gap(
     'the role can reach it, and it was never given to protectTable or shareTable',
     `${revoke('all', name, grantees)} -- or call protectTable or shareTable for it in a migration`,

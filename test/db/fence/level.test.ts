@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type OpenDatabase, openDatabase, setUpFence } from '../../../db/index.js'
 import { emptyDatabase, openTestDatabase } from '../../parts/database.js'
+import { chosen, expectOnlyGivenTablesToChange } from '../../parts/fence-gaps.js'
 import { migrateAll } from '../../parts/migrate.js'
 import { runSql } from '../../parts/run-sql.js'
 import { someOf } from '../../parts/some-of.js'
@@ -204,15 +205,31 @@ describe('the level is plain instead of signed', () => {
       const { database, administer, named, url } = parts
       const name = new URL(url).pathname.slice(1)
       await administer(statement.replace('DATABASE', `alter database ${name} owner to LOGIN`))
-      const { level, gaps } = await database.fence()
+      const report = await database.fence()
+      const { level, gaps } = report
+      await expectOnlyGivenTablesToChange(report, text => administer(text))
       expect(level).toBe('plain')
       const reasons = gaps.filter(gap => gap.object === 'the level')
       expect(reasons.map(reason => reason.problem)).toEqual([expect.stringContaining(named(problem))])
-      for (const { fix } of gaps) await administer(fix)
+      for (const { fix } of gaps) await administer(chosen(fix))
       expect(await database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
       await expectTasksToWork(database)
     },
   )
+
+  test('and nothing that the login owns changes its owner unless somebody chooses it', async () => {
+    const { database, administer, named } = parts
+    await administer('create table kept ()', 'alter table kept owner to LOGIN')
+    const { gaps } = await database.fence()
+    expect(gaps.map(({ fix }) => fix)).toEqual([
+      expect.stringMatching(named('^-- choose: .*: reassign owned by LOGIN to \\w+;$')),
+    ])
+    for (const { fix } of gaps) await administer(fix)
+    expect(await administer("select tableowner from pg_tables where tablename = 'kept'")).toEqual([
+      { tableowner: named('LOGIN') },
+    ])
+    await administer('drop table kept')
+  })
 
   test('but not because of an index that no leakproof operator can use', async () => {
     const { database, administer } = parts

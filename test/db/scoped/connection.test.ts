@@ -175,11 +175,6 @@ describe('an error in the statement itself is not an outage, and keeps the conne
       '3F000',
       fail('3F000', 'schema "trpc_bearer" does not exist'),
     ],
-    [
-      'raised with the message of our missing table',
-      '42P01',
-      fail('42P01', 'relation "tasks" does not exist'),
-    ],
     ['another number of values than placeholders', '08P01', sql`select ${sql.raw('$1')}::int`],
   ])('%s', async (_, code, statement) => {
     const pid = await pidOf()

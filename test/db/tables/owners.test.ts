@@ -2,10 +2,12 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { isRefusedByPolicy } from '../../../db/errors.js'
 import { type OpenDatabase, openDatabase, protectTable } from '../../../db/index.js'
 import { type OwnerType, ownerTypes } from '../../../db/tables/owner.js'
 import { policyStatements } from '../../../db/tables/policies.js'
 import type { User } from '../../../shared/user.js'
+import { openTestDatabase } from '../../parts/database.js'
 import { type Owned, openMigrated, ownedDatabase } from '../../parts/logins.js'
 import { someOf } from '../../parts/some-of.js'
 
@@ -332,6 +334,53 @@ describe.each(['plain', 'signed'] as const)('at the level %s', level => {
 
 const ownerTypeOf = (type: string) =>
   ownerTypes.find(known => known === type) ?? ('character varying' satisfies OwnerType)
+
+test.each([
+  ['text', 'x'.repeat(255), true],
+  ['varchar', 'x'.repeat(255), true],
+  ['varchar(255)', 'é'.repeat(255), true],
+  ['varchar(300)', 'x'.repeat(255), true],
+  ['varchar(36)', 'é'.repeat(36), true],
+  ['varchar(36)', `${'x'.repeat(35)}\n`, true],
+  ['varchar(36)', 'x'.repeat(37), false],
+  ['varchar(36)', `${'x'.repeat(36)}\n`, false],
+  ['varchar(36)', `${'x'.repeat(36)} `, false],
+  ['varchar(1)', '12', false],
+  ['uuid', 'alice', false],
+  ['integer', '12345678901', false],
+])(
+  'an insert for an owner of type %s and the id %j has an owner or is refused by the policy',
+  async (type, id, fits) => {
+    await using database = await openTestDatabase('PostgreSQL')
+    await sql`create table things (person ${sql.raw(type)} not null, body text)`.execute(database.admin)
+    await protectTable(database.admin, 'things', { owner: 'person' })
+    const insert = sql`insert into things (body) values ('hers')`
+    const error = await insert.execute(database.forUser(id)).then(
+      () => null,
+      failure => failure,
+    )
+    expect(isRefusedByPolicy(error)).toBe(!fits)
+    const { rows } = await sql`select person from things`.execute(database.forUser(id))
+    expect(rows).toEqual(fits ? [{ person: id }] : [])
+    expect((await database.fence()).gaps).toEqual([])
+  },
+)
+
+test('a default of an earlier version in a varchar(36) is replaced by the next protectTable, and its policies stay recognised', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const run = (text: string) => sql.raw(text).execute(database.admin)
+  await run(`create table things (person varchar(36) default 'nobody')`)
+  await protectTable(database.admin, 'things', { owner: 'person' })
+  await run(`alter table things alter person set default coalesce(trpc_bearer.user_id(), 'nobody'::text)`)
+  expect((await database.fence()).gaps).toEqual([])
+  await protectTable(database.admin, 'things', { owner: 'person' })
+  const { rows } = await run(
+    `select pg_get_expr(adbin, adrelid) as text from pg_attrdef where adrelid = 'things'::regclass`,
+  )
+  expect(rows).toEqual([{ text: expect.stringContaining('{0,36}') }])
+  await run('insert into things default values')
+  expect((await run('select person from things')).rows).toEqual([{ person: 'nobody' }])
+})
 
 test.each(['user', 'Org', '1org', 'org-id', "org'", ''])('owners cannot have the name %j', async name => {
   const opened = openDatabase({ url: 'postgres://127.0.0.1:1/nothing', owners: { [name]: () => 'acme' } })

@@ -1,9 +1,15 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { DatabaseUrlError, openDatabase } from '../../../db/index.js'
 import { ConfigError, readConfig } from '../../../server/index.js'
 import { migratedDatabase, nowhere } from '../../parts/database.js'
+import { runSql } from '../../parts/run-sql.js'
+import { temporaryFolder } from '../../parts/temporary-folder.js'
 
 let url: string
 let created: Awaited<ReturnType<typeof migratedDatabase>>
@@ -55,6 +61,38 @@ describe('the pool of the application', () => {
     await expect(ended).rejects.toThrow()
     // The pool may learn of the loss only with the next statement.
     await vi.waitFor(async () => expect(await titles(database, 'bob')).toEqual([]))
+    await database.close()
+    await pool.end()
+  })
+
+  test('has no listener of the package after close, however often it was opened', async () => {
+    const pool = new pg.Pool({ connectionString: url, max: 1 })
+    const listeners = () =>
+      pool.eventNames().map(name => [name, pool.listenerCount(name)] satisfies [unknown, number])
+    const before = listeners()
+    const warned = vi.spyOn(process, 'emitWarning')
+    for (let n = 0; n < 13; n++) {
+      const database = await openDatabase({ pool })
+      expect(await titles(database, 'bob')).toEqual([])
+      await database.close()
+    }
+    expect(listeners()).toEqual(before)
+    expect(warned).not.toHaveBeenCalled()
+    warned.mockRestore()
+    await pool.end()
+  })
+
+  test('may have opened a connection before, which is lost without ending the process', async () => {
+    const pool = new pg.Pool({ connectionString: url, max: 1 })
+    const { rows } = await pool.query<{ pid: number }>('select pg_backend_pid() as pid')
+    const database = await openDatabase({ pool })
+    const held = database.admin.transaction().execute(async trx => {
+      await runSql(url, `select pg_terminate_backend(${rows[0]?.pid})`)
+      await setTimeout(100)
+      await sql`select 1`.execute(trx)
+    })
+    await expect(held).rejects.toThrow()
+    expect(await titles(database, 'bob')).toEqual([])
     await database.close()
     await pool.end()
   })
@@ -127,4 +165,23 @@ test('the error for a pool that does not fit names the version found and what it
     /^This pool is of pg 8\.\d+\.\d+ and lacks getTransactionStatus, parse, .*\. trpc-bearer needs pg 8\.23/,
   )
   await pool.end()
+})
+
+test('the error names the version of an older pg that the application has', async () => {
+  await using folder = await temporaryFolder()
+  const installed = join(folder.path, 'node_modules/pg')
+  await mkdir(installed, { recursive: true })
+  await writeFile(join(installed, 'package.json'), '{ "version": "8.11.3" }')
+  await writeFile(join(installed, 'index.js'), 'exports.Pool = class { Client = class {}; connect() {} }')
+  const { Pool } = createRequire(join(folder.path, 'package.json'))('pg')
+  vi.spyOn(process, 'cwd').mockReturnValue(folder.path)
+  try {
+    await expect(openDatabase({ pool: new Pool() })).rejects.toThrow('This pool is of pg 8.11.3 and lacks')
+    const another: object = { pool: { connect() {}, Client: class {} } }
+    await expect(openDatabase(another)).rejects.toThrow(
+      'This pool is of another copy of pg, whose version is not known, and lacks',
+    )
+  } finally {
+    vi.mocked(process.cwd).mockRestore()
+  }
 })

@@ -4,7 +4,7 @@ import { TRPCError } from '@trpc/server'
 import { sql } from 'kysely'
 import { expect, test, vi } from 'vitest'
 import { createClient } from '../../../client/index.js'
-import { openDatabase } from '../../../db/index.js'
+import { migrateToLatest, openDatabase } from '../../../db/index.js'
 import {
   createNodeHandler,
   protectedProcedure,
@@ -12,7 +12,9 @@ import {
   reasonOf,
   router,
   TokenError,
+  tasksRouter,
 } from '../../../server/index.js'
+import { causesOf } from '../../../shared/error-handling.js'
 import { startRemote } from '../../parts/app.js'
 import { emptyDatabase, migratedDatabase, nowhere } from '../../parts/database.js'
 import { bearer, json, send } from '../../parts/http-client.js'
@@ -145,6 +147,34 @@ test.concurrent('a schema that is not migrated yet is 503, even if the role exis
   expect((await send(ready.url, '/trpc/tasks', ready.alice)).status).toBe(200)
   const response = await send(early.url, '/trpc/tasks', early.alice)
   expect(await response.json()).toMatchObject(outage('database_unavailable'))
+})
+
+test.concurrent('a table tasks that is missing is an outage for tasksRouter only, which says what to run', async () => {
+  await using issuer = await startIssuer()
+  await using empty = await emptyDatabase()
+  const database = await openDatabase({ url: empty.url })
+  await migrateToLatest(database.admin)
+  const causes: Record<string, unknown> = {}
+  const own = protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('tasks').selectAll().execute())
+  const handler = createNodeHandler({
+    verifier: issuer.verifier,
+    database,
+    router: router({ own, tasks: tasksRouter }),
+    onError: ({ procedure = '', error }) => {
+      causes[procedure] = causesOf(error).at(-2)?.message
+    },
+  })
+  await using server = await listen(createServer(handler))
+  const alice = { headers: [bearer(await issuer.tokenFor('alice'))] }
+  const list = await send(server.url, '/trpc/tasks.list', alice)
+  expect(list.status).toBe(503)
+  expect(await list.json()).toMatchObject(outage('database_unavailable'))
+  expect((await send(server.url, '/trpc/own', alice)).status).toBe(500)
+  expect(causes).toEqual({
+    'tasks.list': expect.stringContaining('migrateTasks'),
+    own: expect.not.stringContaining('migrateTasks'),
+  })
+  await database.close()
 })
 
 test.concurrent('a statement over the time limit is 504, and its connection is used again', async () => {

@@ -75,6 +75,25 @@ describe.each(kindsOfAllCases)('the fence of protected tables on %s', kind => {
       'gap.parted',
     ],
     [
+      'a protected table that became a partition of a table that was never given',
+      [
+        'create table gap.parted (user_id text not null, id int not null, body text) partition by list (id)',
+        'PROTECT gap.notes',
+        'alter table gap.parted attach partition gap.notes default',
+      ],
+      'gap.notes',
+    ],
+    [
+      'a partition of a protected table that everybody may read',
+      [
+        'create table gap.parted (user_id text, id int, primary key (user_id, id)) partition by list (id)',
+        'PROTECT gap.parted',
+        'create table gap.part partition of gap.parted default',
+        'grant select on gap.part to public',
+      ],
+      'gap.part',
+    ],
+    [
       'another policy on a protected table',
       ['PROTECT gap.notes', 'create policy everybody on gap.notes using (true)'],
       'gap.notes',
@@ -155,6 +174,70 @@ describe.each(kindsOfAllCases)('the fence of protected tables on %s', kind => {
       await database.expectGapUntilFixed(statements, object)
     },
   )
+
+  test.each([
+    [
+      'a parent that was never given',
+      ['create table gap.base (body text)', 'PROTECT gap.notes', 'alter table gap.notes inherit gap.base'],
+      '-- choose: protectTable for gap.base too, in a migration, or take the rows out of it: alter table gap.notes no inherit gap.base;',
+    ],
+    [
+      'a table of the role that was never given',
+      ['alter table gap.notes owner to app_user'],
+      '-- choose: another owner, such as the login that runs this: alter table gap.notes owner to current_user;',
+    ],
+    [
+      'a foreign key of a child that was never given',
+      [
+        'create table gap.base (id text primary key)',
+        'create table gap.child () inherits (gap.notes)',
+        'PROTECT gap.notes',
+        'alter table gap.child add constraint tells foreign key (user_id) references gap.base on update cascade',
+        'grant update on gap.base to app_user',
+      ],
+      '-- choose: alter table gap.child drop constraint tells, add constraint tells FOREIGN KEY (user_id) REFERENCES gap.base(id);',
+    ],
+  ])('prints a choice that changes nothing if it is run as printed: %s', async (_, statements, fix) => {
+    for (const statement of statements) await database.run(statement)
+    const { gaps } = await database.fence()
+    expect(gaps).toContainEqual(expect.objectContaining({ fix }))
+    for (const gap of gaps.filter(found => found.fix === fix)) await database.run(gap.fix)
+    expect((await database.fence()).gaps).toContainEqual(expect.objectContaining({ fix }))
+  })
+
+  test('a protected table above that has lost its row-level security is changed, because it was given', async () => {
+    for (const statement of [
+      'create table gap.base (user_id text)',
+      'PROTECT gap.base',
+      'PROTECT gap.notes',
+      'alter table gap.notes inherit gap.base',
+      'alter table gap.base disable row level security',
+    ])
+      await database.run(statement)
+    const report = await database.fence()
+    await database.expectOnlyGivenToChange(report)
+    const enable = 'alter table gap.base enable row level security;'
+    expect(report.gaps.map(({ fix }) => fix)).toEqual([enable, enable])
+    await database.run(enable)
+    expect((await database.fence()).gaps).toEqual([])
+  })
+
+  test('names the protected table of a partition that the role can reach directly', async () => {
+    for (const statement of [
+      'create table gap.parted (user_id text, id int, primary key (user_id, id)) partition by list (id)',
+      'PROTECT gap.parted',
+      'create table gap.part partition of gap.parted default',
+      'grant select on gap.part to public',
+    ])
+      await database.run(statement)
+    expect((await database.fence()).gaps).toEqual([
+      {
+        object: 'gap.part',
+        problem: 'the role can reach it directly, without the policy of gap.parted, whose rows it holds',
+        fix: 'revoke all on gap.part from public;',
+      },
+    ])
+  })
 
   const key = "so a caller can find out whether a value exists in somebody's row"
   const harmless = '-- no problem if nobody can guess the values (random ids); else'
@@ -274,23 +357,47 @@ describe.each(kindsOfAllCases)('the fence of protected tables on %s', kind => {
     },
   )
 
-  test('has a note for a login that may read a protected table and sees none of its rows', async () => {
-    const reports = `reports_${randomBytes(4).toString('hex')}`
-    await database.run('PROTECT gap.notes')
-    await database.run(`create role ${reports} login; grant select on gap.notes to ${reports}`)
-    try {
-      const { notes } = await database.fence()
-      expect(notes).toEqual([
-        {
-          object: 'gap.notes',
-          problem: expect.stringContaining(`${reports} may read it`),
-          fix: expect.stringMatching(/^-- if it should see every row: /),
-        },
-      ])
-      for (const { fix } of notes) await database.run(fix.replace(/^-- [^:]*: /, ''))
-      expect(await database.fence()).toMatchObject({ gaps: [], notes: [] })
-    } finally {
-      await database.run(`drop owned by ${reports}; drop role ${reports}`)
-    }
-  })
+  test.each([
+    [
+      'may read',
+      'select',
+      'may read it, but row-level security shows it no rows, because none of its policies applies',
+      /^-- if it should see every row: create policy \w+ on gap\.notes for select to \w+ using \(true\);$/,
+    ],
+    [
+      'may read and write',
+      'select, insert, delete',
+      'may write it, but row-level security shows it no rows and refuses its own, because none of its policies applies',
+      /^-- if it should see and write every row: create policy \w+ on gap\.notes for all to \w+ using \(true\) with check \(true\);$/,
+    ],
+    [
+      'may only insert into',
+      'insert',
+      'may write it, but row-level security shows it no rows and refuses its own, because none of its policies applies',
+      /for all to \w+ using \(true\) with check \(true\);$/,
+    ],
+  ])(
+    'has a note for a login that %s a protected table and has no policy',
+    async (_, rights, problem, fix) => {
+      const reports = `reports_${randomBytes(4).toString('hex')}`
+      await database.run('PROTECT gap.notes')
+      await database.run(
+        `create role ${reports} login; grant usage on schema gap to ${reports}; grant ${rights} on gap.notes to ${reports}`,
+      )
+      const insert = () =>
+        database.run(`set role ${reports}; insert into gap.notes values ('bob', 1, 'his'); reset role`)
+      try {
+        const report = await database.fence()
+        await database.expectOnlyGivenToChange(report)
+        expect(report.notes).toEqual([
+          { object: 'gap.notes', problem: `${reports} ${problem}`, fix: expect.stringMatching(fix) },
+        ])
+        for (const { fix } of report.notes) await database.run(fix.replace(/^-- [^:]*: /, ''))
+        expect(await database.fence()).toMatchObject({ gaps: [], notes: [] })
+        if (rights.includes('insert')) await insert()
+      } finally {
+        await database.run(`reset role; drop owned by ${reports}; drop role ${reports}`)
+      }
+    },
+  )
 })
