@@ -130,6 +130,13 @@ export async function findBrokenRules(
     from (select distinct on (root) root, oid from changes where is_writable order by root, oid) changing
     join pg_catalog.pg_constraint k on k.oid = changing.root
     union all
+    select pg_catalog.format('%s inherits from it, or it from %1$s, and the rows of %1$s belong to another owner (%I, by %s)',
+        other.relation, other.owner, other.owned_by),
+      '-- choose: protectTable for both with the same owner, or take one out of the other'
+    from (select oid from mine union select oid from ancestors) related
+    join trpc_bearer.protected_tables() other on other.relation = related.oid
+    where related.oid <> ${relation}::regclass and (other.owner <> ${owner}::name or other.owned_by <> ${by})
+    union all
     select pg_catalog.format('its partition or child %s is shared with all users', oid::regclass),
       pg_catalog.format('delete from trpc_bearer.shared_table where relation = %L::regclass; revoke all on %s from %I;',
         oid::regclass, oid::regclass, trpc_bearer.application_role())
@@ -178,8 +185,10 @@ export async function findRevealingKeys(db: AnyKysely, relation: string, owner: 
       pg_catalog.format('-- no problem if nobody can guess the values (random ids); else use instead: %s', better) as fix
     from keys where not is_own
     union all
-    select pg_catalog.format('its foreign key %I leads to rows of others in %s, so a caller can find out whether such a row exists',
-        k.conname, k.confrelid::regclass),
+    select pg_catalog.format('its foreign key %I leads to rows of others in %s, so a caller can find out whether such a row exists%s',
+        k.conname, k.confrelid::regclass,
+        '. Whoever changes or deletes that row also changes or deletes the rows that refer to it: '
+          || substring(pg_catalog.pg_get_constraintdef(k.oid) from 'ON (?:UPDATE|DELETE) (?:CASCADE|SET).*')),
       '-- no problem if nobody can guess the values (random ids); else let the key contain the owner column of both tables'
     from mine
     join pg_catalog.pg_constraint k on k.conrelid = mine.oid and k.contype = 'f' and k.conparentid = 0

@@ -276,3 +276,77 @@ describe('a foreign key that can give a row to another owner', () => {
     expect((await database.fence()).gaps).toEqual([])
   })
 })
+
+describe('tables that inherit from each other, or are partitions,', () => {
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase('PostgreSQL', { owners: { org: user => user.name } })
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+  afterEach(async () => {
+    await sql`drop table docs cascade`.execute(database.admin)
+  })
+  const shared = { owner: 'org', by: 'org' }
+  const children = [
+    [
+      'a child',
+      'create table docs (org text, user_id text, body text)',
+      'create table drafts () inherits (docs)',
+    ],
+    [
+      'a partition',
+      'create table docs (org text, user_id text, body text) partition by list (body)',
+      'create table drafts partition of docs default',
+    ],
+  ] as const
+
+  test.each(children)('must have the same owner: %s', async (_, parent, child) => {
+    const { admin: db } = database
+    await sql.raw(parent).execute(db)
+    await sql.raw(child).execute(db)
+    await protectTable(db, 'docs', shared)
+    await expect(protectTable(db, 'drafts')).rejects.toThrow('belong to another owner (org, by org)')
+    await protectTable(db, 'drafts', shared)
+    expect((await database.fence()).gaps).toEqual([])
+    await expect(protectTable(db, 'docs')).rejects.toThrow('belong to another owner (org, by org)')
+  })
+
+  test.each(children)('are a gap if their owners differ later: %s', async (_, parent, child) => {
+    const { admin: db } = database
+    await sql.raw(parent).execute(db)
+    await sql.raw(child).execute(db)
+    await protectTable(db, 'docs', shared)
+    const [attach, detach] = child.includes('inherits')
+      ? ['inherit docs', 'no inherit docs']
+      : ['attach partition drafts default', 'detach partition drafts']
+    const alter = (change: string) =>
+      sql.raw(`alter table ${child.includes('inherits') ? 'drafts' : 'docs'} ${change}`).execute(db)
+    await alter(detach)
+    await protectTable(db, 'drafts')
+    await alter(attach)
+    expect((await database.fence()).gaps.map(({ problem }) => problem).join()).toContain(
+      'belong to another owner',
+    )
+    await sql`drop table drafts`.execute(db)
+    expect((await database.fence()).gaps).toEqual([])
+  })
+})
+
+test.each([
+  ['on delete cascade', 'ON DELETE CASCADE'],
+  ['on update cascade on delete set null', 'ON UPDATE CASCADE ON DELETE SET NULL'],
+])(
+  'a foreign key to rows of others %s has a note that says what it does to the rows',
+  async (action, shown) => {
+    await using database = await openTestDatabase('PostgreSQL')
+    const { admin: db } = database
+    await sql`create table projects (user_id text, name text primary key)`.execute(db)
+    await sql.raw(`create table notes (user_id text, project text references projects ${action})`).execute(db)
+    for (const table of ['projects', 'notes']) await protectTable(db, table)
+    const { gaps, notes } = await database.fence()
+    expect(gaps).toEqual([])
+    expect(notes.map(({ problem }) => problem).join()).toContain(
+      `Whoever changes or deletes that row also changes or deletes the rows that refer to it: ${shown}`,
+    )
+  },
+)
