@@ -1,5 +1,5 @@
 /** Two commands to copy: the first signs up and gets a token, the second calls `me`. */
-export function curlCommands(origin: string): [signUp: string, me: string] {
+function curlCommands(origin: string): [signUp: string, me: string] {
   const person = `{"name":"You","email":"you-'$(date +%s)-$$'@example.com","password":"correct horse battery"}`
   const signUp = [
     `TOKEN=$(curl -s -b '' -o /dev/null -H 'origin: ${origin}' -H 'content-type: application/json'`,

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { createServer } from 'node:net'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { DatabaseUnavailableError, isDatabaseUnavailable } from '../../db/errors.js'
 import { type DatabaseOptions, migrateToLatest, type OpenDatabase, openDatabase } from '../../db/index.js'
 import { emptyDatabase, nowhere, openTestDatabase } from '../parts/database.js'
+import { fakePostgres } from '../parts/fake-postgres.js'
 import { migrateAll } from '../parts/migrate.js'
 
 /** Errors of two attempts: a statement and a transaction. */
@@ -23,26 +23,6 @@ async function expectUnavailable(options: DatabaseOptions) {
     }
   } finally {
     await database.close()
-  }
-}
-
-/** A server that accepts connections and passes them to the test. */
-async function fakePostgres(onConnection: (answer: (bytes: Buffer) => void) => void) {
-  const server = createServer(socket => {
-    socket.on('error', () => {})
-    socket.once('data', () => onConnection(bytes => void socket.end(bytes)))
-  })
-  await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
-  const address = server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
-  const sockets = new Set<{ destroy(): void }>()
-  server.on('connection', socket => sockets.add(socket))
-  return {
-    url: `postgres://somebody:secret@127.0.0.1:${port}/test`,
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy()
-      await new Promise(done => server.close(done))
-    },
   }
 }
 

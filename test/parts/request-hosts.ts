@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { createServer as createHttp2Server, type Http2ServerRequest } from 'node:http2'
 import { connect, type Server } from 'node:net'
 import type { createContextFactory } from '../../server/index.js'
+import { listen } from './listen.js'
 
 type Req = Parameters<ReturnType<typeof createContextFactory>>[0]['req']
 type Headers = [name: string, value: string][]
@@ -15,17 +16,14 @@ async function exchange<Request, T>(
   bytes: Buffer,
   use: (req: Request) => Promise<T>,
 ): Promise<T> {
-  await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
-  const address = server.address()
-  const port = typeof address === 'object' && address !== null ? address.port : 0
-  const socket = connect(port, '127.0.0.1').on('error', () => {})
+  await using host = await listen(server)
+  const socket = connect(host.port, '127.0.0.1').on('error', () => {})
   socket.write(bytes)
   socket.resume()
   try {
     return await use(await arrival)
   } finally {
     socket.destroy()
-    await new Promise(done => server.close(done))
   }
 }
 

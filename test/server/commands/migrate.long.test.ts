@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { createServer } from 'node:net'
 import { afterAll, describe, expect, test } from 'vitest'
 import { builtCommands, printedSql } from '../../parts/built-commands.js'
+import { fakePostgres } from '../../parts/fake-postgres.js'
 import { levelOf, type Owned, ownedDatabase } from '../../parts/logins.js'
 
 const secret = randomBytes(32).toString('hex')
@@ -22,15 +22,7 @@ const commands = await builtCommands()
 afterAll(() => commands[Symbol.asyncDispose]())
 
 /** A server that answers like a PostgreSQL without TLS. */
-async function startWithoutTls() {
-  const server = createServer(socket => socket.on('error', () => {}).once('data', () => socket.end('N')))
-  await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
-  const address = server.address()
-  return {
-    port: typeof address === 'object' && address !== null ? address.port : 0,
-    [Symbol.asyncDispose]: () => new Promise<void>(done => server.close(() => done())),
-  }
-}
+const startWithoutTls = () => fakePostgres(answer => answer('N'))
 
 describe('the serving login', () => {
   test('is set up by an administrator if the owner may not: the SQL of the docs is all that is needed', async () => {

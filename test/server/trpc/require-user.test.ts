@@ -17,7 +17,7 @@ import { type Reason, transformer, type User } from '../../../shared/index.js'
 import { refusalOf } from '../../parts/api-error.js'
 import { nowhere, openTestDatabase } from '../../parts/database.js'
 import { claimsFrom, makeKey } from '../../parts/issuer.js'
-import { startWeb } from '../../parts/listen.js'
+import { listen, startWeb } from '../../parts/listen.js'
 
 const issuer = 'https://auth.example.com'
 const key = await makeKey()
@@ -62,14 +62,11 @@ async function serve(verifier = createVerifier({ ...options, keys: [key.jwk] }))
     router: foreignRouter,
     createContext: async options => ({ ...(await createContext(options)), tenant: 'acme' }),
   })
-  await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
-  const address = server.address()
-  const url = `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`
+  const { url, [Symbol.asyncDispose]: stop } = await listen(server)
   const as = (token: string | null) =>
     createTRPCClient<typeof foreignRouter>({
       links: [httpLink({ url, headers: token === null ? {} : { authorization: `Bearer ${token}` } })],
     })
-  const stop = () => new Promise<void>(done => server.close(() => done()).closeAllConnections())
   return { as, [Symbol.asyncDispose]: stop }
 }
 
