@@ -310,6 +310,6 @@ async function share(db: AnyKysely, relation: string, table: string): Promise<vo
 }
 
 /** Quotes an identifier for SQL that Kysely cannot build. */
-export function quoteIdentifier(name: string): string {
+function quoteIdentifier(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
