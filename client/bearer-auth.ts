@@ -260,7 +260,9 @@ export function bearerAuth({
               const reason = dataField(error, 'reason')
               if (reason === 'not_yet_valid') return retryLater(error)
               tokens.forget(call.sent?.token)
-              if (!mayRenew || reason === 'revoked' || !calls.has(number)) return failSignedOut(error)
+              // Who has signed in meanwhile did not make a call of nobody.
+              if (!mayRenew || reason === 'revoked' || call.sent === null || !calls.has(number))
+                return failSignedOut(error)
               mayRenew = false
               attempt(error)
             },

@@ -89,7 +89,13 @@ function withWholePipelines(pglite: PGlite): PGlite {
         }
       }
       // The server calls exec to roll back after a connection is lost.
-      if (name === 'exec') isInPipeline = false
+      if (name === 'exec') {
+        return async (...[text, options]: Parameters<PGlite['exec']>) => {
+          isInPipeline = false
+          // The time limit of the statement that was lost may end the rollback too: once.
+          return target.exec(text, options).catch(() => target.exec(text, options))
+        }
+      }
       const value: unknown = Reflect.get(target, name)
       return typeof value === 'function' ? value.bind(target) : value
     },

@@ -38,19 +38,20 @@ const fields = /\.(?=\s*("(?:[^"]|"")*"|[\w$\u0080-\uffff]+))/g
  * @param volatileFunctions functions that may change the session when they are called like a field
  */
 export function mayLeaveBehind(text: string, volatileFunctions: ReadonlySet<string>): boolean {
-  if (notSearchable.test(text)) return true
-  for (const [, name = ''] of text.matchAll(fields)) {
+  if (notSearchable.test(text) || mayCallField(text, volatileFunctions) || mayCreateTable(text)) return true
+  return callsUnknown(text.replace(writeTarget, ''), harmlessNames, volatileFunctions)
+}
+
+function mayCallField(text: string, volatileFunctions: ReadonlySet<string>): boolean {
+  return [...text.matchAll(fields)].some(([, name = '']) => {
     const plain = unquoted(name)
     // PostgreSQL cuts a longer name to 63 bytes, and lowers ASCII letters only.
-    if (
+    return (
       Buffer.byteLength(plain) > 63 ||
       volatileFunctions.has(plain) ||
       volatileFunctions.has(plain.toLowerCase())
     )
-      return true
-  }
-  if (mayCreateTable(text)) return true
-  return callsUnknown(text.replace(writeTarget, ''), harmlessNames, volatileFunctions)
+  })
 }
 
 /** True unless a query certainly creates no table (`select … into`). */
@@ -78,18 +79,39 @@ const bodyNames = new Set([
 
 /** Words of a function that changes the session, or that runs a text which may. */
 const bodyCommands =
-  /pg_settings|\b(temp|temporary|pg_temp|set_config|execute|prepare|deallocate|listen|unlisten|discard|reset|load|lock|declare\s+\w+\s+cursor\s+with|call|perform|do)\b|(^|;|\bbegin|\bthen|\belse|\bloop)\s*set\b/i
+  /pg_settings|\b(temp|temporary|pg_temp|set_config|execute|prepare|deallocate|listen|unlisten|discard|reset|load|lock|declare\s+\w+\s+cursor\s+with|call|perform|do)\b|(^|;|>|\bbegin|\bthen|\belse|\bloop)\s*set\b/i
 
 /**
  * True unless the source of a function certainly leaves nothing in the session. For functions of the application that a statement calls
  * without naming them: by a trigger, a default, a view, an operator, a cast, a domain.
  */
 export function bodyMayLeaveBehind(source: string, volatileFunctions: ReadonlySet<string>): boolean {
-  const body = source
-    .replaceAll(/\/\*[\s\S]*?\*\//g, ' ')
-    .replaceAll(/--.*$/gm, ' ')
-    .replaceAll(/\b(insert|merge)\s+into\s+[\w."]+/gi, ' values ')
-  return bodyCommands.test(body) || callsUnknown(body, bodyNames, volatileFunctions)
+  const body = withoutComments(source)
+  if (body === undefined || bodyCommands.test(body) || mayCallField(body, volatileFunctions)) return true
+  return callsUnknown(
+    body.replaceAll(/\b(insert|merge)\s+into\s+[\w."]+/gi, ' values '),
+    bodyNames,
+    volatileFunctions,
+  )
+}
+
+/** Strings, quoted names and comments, from left to right. */
+const lexemes =
+  /'[^']*'|"[^"]*"|\$([A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$[\s\S]*?\$\1\$|--.*|\/\*[\s\S]*?\*\//g
+
+/** Undefined if it is not certain where a comment ends: with escapes, with `$` in a name, and with one comment in another. */
+function withoutComments(source: string): string | undefined {
+  if (!/--|\/\*/.test(source)) return source
+  if (/\\|[\w\u0080-\uffff]\$/.test(source)) return undefined
+  const isComment = (text: string) => text.startsWith('--') || text.startsWith('/*')
+  const isNested = (text: string) => text.startsWith('/*') && text.includes('/*', 2)
+  let isCertain = true
+  const body = source.replaceAll(lexemes, text => {
+    if (isNested(text)) isCertain = false
+    return isComment(text) ? ' ' : text
+  })
+  const rest = body.replaceAll(lexemes, '')
+  return isCertain && !/--|\/\*|\*\/|['"]/.test(rest) ? body : undefined
 }
 
 const unquoted = (name: string) =>

@@ -115,7 +115,8 @@ export class Session {
   /** Sends statements without values in one message, after the last statement is answered. For this package's own SQL only. */
   async run(statements: readonly string[]): Promise<void> {
     const answer = this.#lastAnswer.then(() => {
-      if (this.#isClientReleased) throw new Error(hasEnded)
+      // An aborted stream is not closed, so nothing behind it would be answered.
+      if (this.#isClientReleased || this.isBroken) throw new Error(hasEnded)
       return this.#withTimeout(
         this.#client.query(statements.join('; ')).then(requireResults(statements.length)),
       )

@@ -114,13 +114,16 @@ export async function findBrokenRules(
     select pg_catalog.format('the column %I of %s must have a deterministic collation', ${owner}::text, oid::regclass), null
     from mine where is_table and not is_exact
     union all
-    select pg_catalog.format('%s inherits from %s, which shows its rows without a policy', child::regclass, p.oid::regclass),
+    select pg_catalog.format('%s inherits from %s, which shows its rows to all users', child::regclass, p.oid::regclass),
       case when p.oid in (select relation from trpc_bearer.protected_tables())
         then pg_catalog.format('alter table %s enable row level security;', p.oid::regclass)
         else pg_catalog.format('-- choose: protectTable for %s too, in a migration, or take the rows out of it: %s', p.oid::regclass,
           ${separation(sql`p.oid`, sql`c.oid`, sql`c.relispartition`)}) end
     from ancestors join pg_catalog.pg_class p on p.oid = ancestors.oid join pg_catalog.pg_class c on c.oid = ancestors.child
-    where not p.relrowsecurity and p.oid not in (select oid from mine)
+    where p.oid not in (select oid from mine) and (
+      not p.relrowsecurity
+      or p.oid in (select trpc_bearer.shared_tables()) and p.oid not in (select relation from trpc_bearer.protected_tables())
+    )
     union all
     select pg_catalog.format('the foreign key %I of %s can give a row to another owner, if a caller changes %s',
         k.conname, k.conrelid::regclass, changing.oid::regclass),

@@ -167,7 +167,9 @@ function wrongValues(error: z.ZodError | undefined, set: Record<string, string |
 /** A value without its secrets. A database URL is shown only if it is a bare host name. */
 function shown(name: string, value: string): string {
   const isHidden = name === 'FENCE_SECRET' || (name.endsWith('DATABASE_URL') && !/^[a-z.-]+$/i.test(value))
-  return isHidden ? 'the value (not shown)' : JSON.stringify(value.replace(/^.*@/s, '***@'))
+  const isUrl = name.endsWith('_URL')
+  const plain = value.replace(/^.*@/s, '***@').replace(isUrl ? /[?#].*$/s : '', '')
+  return isHidden ? 'the value (not shown)' : JSON.stringify(plain)
 }
 
 /** Variables that others in the environment require. */

@@ -1,5 +1,5 @@
 import type { Server } from 'node:http'
-import type { Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createAdaptorServer } from '@hono/node-server'
 import type { Logger } from 'pino'
@@ -108,7 +108,21 @@ async function listen(server: Server, { port, host }: Config): Promise<string> {
   })
   const address = server.address()
   const bound = typeof address === 'object' && address !== null ? address.port : port
-  return `http://${reachableHost(host)}:${bound}`
+  const isLocal = host === '127.0.0.1' && (await isTaken('::1', bound))
+  return `http://${isLocal ? host : reachableHost(host)}:${bound}`
+}
+
+/** Whether another program listens there: `localhost` may lead to it. */
+async function isTaken(host: string, port: number): Promise<boolean> {
+  const probe = createServer()
+  try {
+    await new Promise<void>((done, fail) => probe.once('error', fail).listen(port, host, done))
+    return false
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
+  } finally {
+    probe.close()
+  }
 }
 
 function reachableHost(host: string): string {

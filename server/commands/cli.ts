@@ -67,6 +67,9 @@ function parse() {
   }
 }
 
+/** An argument that may be a URL with a password is not shown. */
+const shown = (argument: string) => (/^[\w.-]+$/.test(argument) ? argument : '(not shown)')
+
 const version = (): string =>
   JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')).version
 
@@ -76,9 +79,9 @@ await runCommand(async () => {
   if (values.version) return console.log(version())
   if (name === undefined) return console.log(usage)
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
-  if (command === undefined) throw new CommandError(`There is no command ${name}.\n\n${usage}`)
+  if (command === undefined) throw new CommandError(`There is no command ${shown(name)}.\n\n${usage}`)
   if (values.help) return console.log(`trpc-bearer ${name}: ${command.summary}.\n\n${command.help}`)
-  if (rest.length > 0) throw new CommandError(`${name} takes no arguments: ${rest.join(' ')}`)
+  if (rest.length > 0) throw new CommandError(`${name} takes no arguments: ${rest.map(shown).join(' ')}`)
   const needs = `trpc-bearer ${name} needs packages that are not installed: npm install ${command.packages}`
   const run = await loadOptional(command.load(), needs)
   await run()

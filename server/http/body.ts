@@ -1,9 +1,10 @@
 import { TRPCError } from '@trpc/server'
 
-/** `body` is what a body parser of the host has read; `readableDidRead` is Node's flag for a stream that was read. */
+/** What is used of Node's request. `body` is what a body parser of the host has read; `readableDidRead` says that the stream was read. */
 export interface BodySource {
   body?: unknown
   readableDidRead?: boolean
+  httpVersionMajor?: number
 }
 
 const bodyTypes = new Set(['application/json', 'multipart/form-data', 'application/octet-stream'])
@@ -39,7 +40,9 @@ async function readBody(
 ): Promise<string | Uint8Array<ArrayBuffer>> {
   const contentLength = Number(request.headers.get('content-length') ?? Number.NaN)
   if (contentLength > maxBytes) throw tooLarge(maxBytes)
-  const isEmpty = !(contentLength > 0) && !request.headers.has('transfer-encoding')
+  // HTTP/2 needs no length (RFC 9113 section 8.1.1) and has no transfer-encoding.
+  const isAnnounced = request.headers.has('transfer-encoding') || (source.httpVersionMajor ?? 1) >= 2
+  const isEmpty = contentLength === 0 || (Number.isNaN(contentLength) && !isAnnounced)
   const parsed = source === request ? undefined : source.body
   if (parsed !== undefined && isEmpty) return ''
   // What a parser of forms leaves cannot be turned back into a form. Express 4 sets {} where nothing was parsed.
@@ -59,19 +62,35 @@ function parsedBody(parsed: unknown, maxBytes: number): string | Uint8Array<Arra
       ? parsed
       : parsed instanceof Uint8Array
         ? new Uint8Array(parsed)
-        : JSON.stringify(parsed)
+        : jsonOf(parsed)
   if (body.length > maxBytes) throw tooLarge(maxBytes)
   return body
 }
 
+/** Nested too deeply, it is a mistake of the caller. */
+function jsonOf(parsed: unknown): string {
+  try {
+    return JSON.stringify(parsed)
+  } catch (cause) {
+    throw new TRPCError({ code: 'BAD_REQUEST', message: 'The body cannot be read.', cause })
+  }
+}
+
 async function readStream(stream: ReadableStream<Uint8Array>, maxBytes: number) {
-  const chunks: Uint8Array[] = []
+  // One growing buffer: an object for each chunk would cost a hundred times the body, if the caller sends it byte by byte.
+  let body = new Uint8Array(16_384)
   let size = 0
   try {
     for await (const chunk of stream) {
-      size += chunk.byteLength
-      if (size > maxBytes) throw tooLarge(maxBytes)
-      chunks.push(chunk)
+      const end = size + chunk.byteLength
+      if (end > maxBytes) throw tooLarge(maxBytes)
+      if (end > body.length) {
+        const larger = new Uint8Array(Math.min(maxBytes, Math.max(end, body.length * 2)))
+        larger.set(body.subarray(0, size))
+        body = larger
+      }
+      body.set(chunk, size)
+      size = end
     }
   } catch (cause) {
     if (cause instanceof TRPCError) throw cause
@@ -81,13 +100,7 @@ async function readStream(stream: ReadableStream<Uint8Array>, maxBytes: number) 
       cause,
     })
   }
-  const body = new Uint8Array(size)
-  let offset = 0
-  for (const chunk of chunks) {
-    body.set(chunk, offset)
-    offset += chunk.byteLength
-  }
-  return body
+  return body.subarray(0, size)
 }
 
 function tooLarge(maxBytes: number): TRPCError {

@@ -38,7 +38,11 @@ export interface HandlerOptions extends ContextOptions {
 
 const serverFaults = new Set(['INTERNAL_SERVER_ERROR', 'SERVICE_UNAVAILABLE', 'GATEWAY_TIMEOUT'])
 
-/** The tRPC endpoint for any host: path, method, limits, authentication, headers. */
+/**
+ * The tRPC endpoint for any host: path, method, limits, authentication, headers.
+ *
+ * @throws TypeError if a limit is not a whole number from 1
+ */
 export function createEndpoint({
   verifier,
   database,
@@ -52,6 +56,9 @@ export function createEndpoint({
     console.error(`Request ${requestId} (${procedure}) failed:`, serializeError(error.cause ?? error)),
   onAnswer,
 }: HandlerOptions) {
+  for (const [name, limit] of Object.entries({ maxBatchSize, maxBodySize }))
+    if (!Number.isSafeInteger(limit) || limit < 1)
+      throw new TypeError(`${name}: ${limit} is not a whole number from 1.`)
   const createContext = createContextFactory({
     verifier,
     database,
@@ -136,7 +143,9 @@ const logHookError = (option: string, requestId: string) => (error: unknown) =>
  */
 function procedurePath(pathname: string, prefix: string): string | null {
   const rest = pathname.startsWith(prefix) ? pathname.slice(prefix.length) : pathname.slice(1)
-  const path = rest.replace(/\/+$/, '')
+  let end = rest.length
+  while (rest[end - 1] === '/') end--
+  const path = rest.slice(0, end)
   return path === '' || path.includes('/') ? null : path
 }
 

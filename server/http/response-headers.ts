@@ -12,8 +12,10 @@ export function setAnswerHeaders(
   { request, requestId, failures }: { request: Request; requestId: string; failures: readonly TRPCError[] },
 ): void {
   headers.set('x-request-id', requestId)
-  const hasOwnCaching = headers.has('cache-control')
-  if (!hasOwnCaching) headers.set('cache-control', 'no-store')
+  // tRPC's own value for a stream lets it be stored.
+  const hasOwnCaching = !['', 'no-cache, no-transform'].includes(headers.get('cache-control') ?? '')
+  if (!hasOwnCaching)
+    headers.set('cache-control', headers.has('cache-control') ? 'no-store, no-transform' : 'no-store')
   headers.set('x-content-type-options', 'nosniff')
   headers.append('vary', hasOwnCaching ? 'Origin, Authorization' : 'Origin')
   // tRPC sets these for a stream. HTTP/2 refuses them (RFC 9113 section 8.2.2), and for HTTP/1 the host sets its own.

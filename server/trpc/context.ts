@@ -45,6 +45,11 @@ export interface Context {
   readonly [guardState]: GuardState
 }
 
+const unchanged = new WeakSet<object>()
+
+/** Whether a context is as `createContext` made it: a copy may have another user, or none, on purpose. */
+export const isUnchanged = (ctx: object) => unchanged.has(ctx)
+
 /** The guards' data of a context; undefined if `createContext` did not make the context. */
 export function guardStateOf(ctx: object | undefined): GuardState | undefined {
   return ctx !== undefined && guardState in ctx ? (ctx as Context)[guardState] : undefined
@@ -137,6 +142,8 @@ export function createContextFactory({ verifier, database, onRefusal = warnOnce(
       if (error.status !== 503) delete state.verify
     }
     state.firstUser = state.user
-    return { user: state.user, [guardState]: state }
+    const context = { user: state.user, [guardState]: state }
+    unchanged.add(context)
+    return context
   }
 }

@@ -1,6 +1,6 @@
 import { initTRPC } from '@trpc/server'
 import { transformer } from '../../shared/transformer.js'
-import { type Context, guardStateOf } from './context.js'
+import { type Context, guardStateOf, isUnchanged } from './context.js'
 import { formatError } from './errors.js'
 import {
   databaseOf,
@@ -35,8 +35,8 @@ export const protectedProcedure = t.procedure.use(async ({ ctx, next, signal, ty
   // One middleware instead of three on top of `publicProcedure`: each costs more than finding a known token.
   await verifyOldContext(ctx)
   const state = guardStateOf(ctx)
-  // The context may have been made in an outage that is over. A null that the application has put there stays.
-  const callerOf = () => (ctx.user === null && state?.firstUser === null ? state.user : null) ?? userOf(ctx)
+  // Null because of an outage that is over. A null that the application has put there stays.
+  const callerOf = () => (ctx.user === null && isUnchanged(ctx) ? state?.user : null) ?? userOf(ctx)
   callerOf()
   await verifyAfterInput(ctx, getRawInput)
   const user = callerOf()

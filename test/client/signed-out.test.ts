@@ -55,7 +55,7 @@ describe('nobody is signed in', () => {
     await using api = await startTokenApi()
     const onSignedOut = vi.fn()
     const token = await api.mint({})
-    const { getToken } = tokensOf(nobody, nobody, async () => token)
+    const { getToken } = tokensOf(nobody, async () => token)
     const client = createClient({ url: api.url, cache: true, getToken, onSignedOut })
     await refusalOf(client.me.query())
     expect(await client.me.query()).toEqual({ id: 'alice' })
@@ -357,7 +357,6 @@ describe('a new token of another person, who signed in in another tab', () => {
     await using api = await startTokenApi()
     const { getToken } = tokensOf(
       () => api.mint({ sub: 'alice', life: 0 }),
-      nobody,
       nobody,
       () => api.mint({ sub: 'bob' }),
     )

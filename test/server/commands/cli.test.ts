@@ -41,6 +41,8 @@ test.each([
   ['a name that every object has', ['constructor'], /^There is no command constructor\./],
   ['an unknown option', ['start', '--port'], /^Unknown option '--port'/],
   ['an argument too many', ['migrate', 'now'], /^migrate takes no arguments: now\n$/],
+  ['a URL', ['migrate', 'postgres://app:SECRET@db/x'], /^migrate takes no arguments: \(not shown\)\n$/],
+  ['a URL as a command', ['postgres://app:SECRET@db/x'], /^There is no command \(not shown\)\.\n/],
 ])('%s is refused with what to do', async (_, args, message) => {
   expect(await trpcBearer(...args)).toEqual({ code: 1, stdout: '', stderr: expect.stringMatching(message) })
 })
