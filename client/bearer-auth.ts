@@ -114,36 +114,55 @@ export function bearerAuth({
   let person: string | undefined
   /** The user of the session that `subscribe` watches. Undefined before its first report. */
   let sessionUser: string | null | undefined
+  /** Number of the last call before a change of the session was announced whose user is not known yet. */
+  let lastOfSession: number | undefined
   let isWatching = false
   let reports = 0
 
   const clear = () => {
     epoch++
     tokens.clear()
+    forgetUser()
+  }
+
+  /** Fails the running calls, by default all of them, and those of the former user if a change of the session was announced. */
+  const forgetUser = (lastOfUser = Number.POSITIVE_INFINITY) => {
     signedOut = false
     lastRefused = null
     person = undefined
-    const running = [...calls.values()]
-    calls.clear()
-    for (const call of running) call.leave()
+    for (const [number, call] of [...calls]) {
+      if (number > lastOfUser) continue
+      calls.delete(number)
+      call.leave()
+    }
   }
 
   const watch = () => {
     if (!cache || isWatching || subscribe === undefined) return
     isWatching = true
     subscribe(userId => {
-      if (userId === undefined) return tokens.clear()
+      if (userId === undefined) {
+        lastOfSession = lastNumber
+        return tokens.clear()
+      }
       const before = sessionUser
+      const lastOfUser = lastOfSession
       sessionUser = userId
+      lastOfSession = undefined
       reports++
-      if (before !== undefined && before !== null && before !== userId) return clear()
+      if (before !== undefined && before !== null && before !== userId) {
+        if (lastOfUser === undefined) return clear()
+        if (tokens.kept !== null && tokens.kept.subject !== userId) tokens.clear()
+        return forgetUser(lastOfUser)
+      }
       // The same user may have another role now, or another organisation. Before the first report the token may be of somebody else.
       const isFirst = before === undefined
       if (!isFirst || (tokens.kept !== null && tokens.kept.subject !== userId)) tokens.clear()
     })
   }
 
-  const currentToken = async (): Promise<TokenFacts | null> => {
+  /** @param number of the call that needs it */
+  const currentToken = async (number = 0): Promise<TokenFacts | null> => {
     watch()
     const [before, reported] = [epoch, reports]
     let facts = await tokens.current()
@@ -156,10 +175,13 @@ export function bearerAuth({
     if (before !== epoch) return null
     if (!cache || facts?.person === undefined) return facts
     if (person !== undefined && person !== facts.person) {
-      clear()
-      // With `subscribe` the page follows the session by itself.
-      if (subscribe === undefined) reportSignedOut()
-      throw new UserChangedError()
+      if (lastOfSession !== undefined && number > lastOfSession) forgetUser(lastOfSession)
+      else {
+        clear()
+        // With `subscribe` the page follows the session by itself.
+        if (subscribe === undefined) reportSignedOut()
+        throw new UserChangedError()
+      }
     }
     person = facts.person
     return facts
@@ -238,7 +260,7 @@ export function bearerAuth({
         let mayRenew = true
         const attempt = (refusal: CallError | null) => {
           call.isWaiting = true
-          currentToken()
+          currentToken(number)
             .then(facts => {
               if (closed) return
               if (refusal !== null && facts === null) return failSignedOut(refusal)

@@ -17,6 +17,7 @@ interface SessionAtom {
   subscribe(listen: (value: unknown) => void): () => void
   /** Like `subscribe`, without the present value. */
   listen?(listen: () => void): () => void
+  get?(): unknown
 }
 
 /**
@@ -45,8 +46,7 @@ export function betterAuthToken(authClient: AuthClient): GetToken & (() => Promi
   return Object.assign(getToken, {
     subscribe(report: (userId: string | null | undefined) => void) {
       let last: unknown
-      // Comes before the new session is fetched, which may take long or fail.
-      const stopSignal = authClient.$store?.atoms.$sessionSignal?.listen?.(() => report(undefined))
+      const stopSignal = onSessionChange(authClient.$store?.atoms.$sessionSignal, () => report(undefined))
       const stopSession = session.subscribe(value => {
         const { data, error, isPending } = { data: null, error: null, isPending: false, ...Object(value) }
         const isUnknown = isPending || (error !== null && error.status !== 401)
@@ -55,9 +55,33 @@ export function betterAuthToken(authClient: AuthClient): GetToken & (() => Promi
         report(data?.user?.id ?? null)
       })
       return () => {
-        stopSignal?.()
+        stopSignal()
         stopSession()
       }
     },
   })
+}
+
+/**
+ * Calls `listen` when the session has changed. Better Auth reads its signal before a sign-in resolves, and changes it 10 ms later: what the
+ * page calls after the sign-in must not wait for that.
+ */
+function onSessionChange(signal: SessionAtom | undefined, listen: () => void): () => void {
+  if (signal === undefined) return () => {}
+  const { get } = signal
+  let isAnnounced = false
+  if (get !== undefined)
+    signal.get = () => {
+      isAnnounced = true
+      listen()
+      return get.call(signal)
+    }
+  const stop = signal.listen?.(() => {
+    if (!isAnnounced) listen()
+    isAnnounced = false
+  })
+  return () => {
+    if (get !== undefined) signal.get = get
+    stop?.()
+  }
 }
