@@ -154,3 +154,12 @@ describe('betterAuthToken', () => {
     expect(report.mock.calls).toEqual([['alice'], ['alice'], [null], ['bob'], [null]])
   })
 })
+
+test('a call that was made while nobody was signed in is not repeated as whoever signs in meanwhile', async () => {
+  await using api = await startTokenApi()
+  const tokens = [null, null, await api.mint({ sub: 'bob' })]
+  const client = createClient({ url: api.url, cache: true, getToken: () => tokens.shift() })
+  expect(await client.health.query()).toEqual({ ok: true })
+  expect((await refusalOf(client.me.query())).data?.reason).toBe('missing')
+  expect(await client.me.query()).toEqual({ id: 'bob' })
+})

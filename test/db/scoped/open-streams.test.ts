@@ -116,3 +116,26 @@ describe('a stream that nobody reads on', () => {
     await expect(leave()).rejects.toThrow(DatabaseUnavailableError)
   })
 })
+
+test('an aborted stream in a transaction that needs cleaning does not keep its connection', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1, connectTimeout: 60 })
+  const gone = new AbortController()
+  const alice = database.forUser('alice', { signal: gone.signal })
+  await sql`insert into tasks (user_id, id, title) select 'alice', gen_random_uuid(), 'x' from generate_series(1, 5)`.execute(
+    database.admin,
+  )
+  const work = alice.transaction().execute(async trx => {
+    await sql`select pg_sleep(0)`.execute(trx)
+    const query = sql<object>`select id, pg_sleep(0.05) from tasks`.compile(trx)
+    try {
+      for await (const _ of trx.getExecutor().stream(query, 1))
+        setImmediate(() => gone.abort(new Error('gone')))
+    } catch {}
+  })
+  work.catch(() => {})
+  await new Promise(resolve => setTimeout(resolve, 100))
+  // It would have to wait for the time limit and the grace, which are longer than this test may take.
+  const { rows } = await sql`select 1 as one`.execute(database.forUser('bob'))
+  expect(rows).toEqual([{ one: 1 }])
+  await work.catch(() => {})
+})

@@ -332,6 +332,24 @@ describe('tables that inherit from each other, or are partitions,', () => {
   })
 })
 
+test('a shared table with a policy of its own shows the rows of a protected child, so it is refused, and a gap', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  const { admin: db, fence } = database
+  await sql`create table articles (user_id text, body text)`.execute(db)
+  await shareTable(db, 'articles')
+  await sql`alter table articles enable row level security`.execute(db)
+  await sql`create policy everybody on articles for select using (true)`.execute(db)
+  await sql`create table drafts () inherits (articles)`.execute(db)
+  await expect(protectTable(db, 'drafts')).rejects.toThrow(
+    'inherits from articles, which shows its rows to all users',
+  )
+  await sql`alter table drafts no inherit articles`.execute(db)
+  await protectTable(db, 'drafts')
+  expect((await fence()).gaps).toEqual([])
+  await sql`alter table drafts inherit articles`.execute(db)
+  expect((await fence()).gaps.map(({ problem }) => problem).join()).toContain('shows its rows to all users')
+})
+
 test.each([
   ['on delete cascade', 'ON DELETE CASCADE'],
   ['on update cascade on delete set null', 'ON UPDATE CASCADE ON DELETE SET NULL'],

@@ -157,6 +157,7 @@ describe('wrong values in the environment', () => {
     ['STATEMENT_TIMEOUT', '0', '"0"', `${seconds} 3600.`],
     ['BETTER_AUTH_URL', 'auth.example.com', '"auth.example.com"', url],
     ['BETTER_AUTH_URL', 'ftp://auth.example.com', '"ftp://auth.example.com"', url],
+    ['BETTER_AUTH_URL', 'ftp://auth.example.com/?key=hunter2', '"ftp://auth.example.com/"', url],
     [
       'BETTER_AUTH_URL',
       'https://me:hunter2@auth.example.com',

@@ -1,4 +1,6 @@
 import { createServer } from 'node:http'
+import { connect } from 'node:http2'
+import { text } from 'node:stream/consumers'
 import { initTRPC, lazy } from '@trpc/server'
 import express from 'express'
 import fastify from 'fastify'
@@ -210,4 +212,67 @@ test('a procedure of a lazy router is known by its name', async () => {
   })
   expect((await handler(new Request('https://api.example.com/trpc/lazy.deep'))).status).toBe(200)
   expect(reports).toEqual([[{ procedure: 'lazy.deep', outcome: 'ok' }]])
+})
+
+test('a path of slashes is answered in linear time', async () => {
+  const handler = createFetchHandler({ verifier: issuer.verifier, database, router: own })
+  // Quadratic time would be minutes, so the test would time out.
+  const response = await handler(new Request(`https://api.example.com/trpc/${'/'.repeat(500_000)}x`))
+  expect(response.status).toBe(404)
+})
+
+test('a body of many small chunks arrives whole', async () => {
+  const handler = createFetchHandler({ verifier: issuer.verifier, database, router: own })
+  const text = JSON.stringify({ json: 'x'.repeat(50_000) })
+  const bytes = new TextEncoder().encode(text)
+  const body = new ReadableStream({
+    start(controller) {
+      for (const byte of bytes) controller.enqueue(Uint8Array.of(byte))
+      controller.close()
+    },
+  })
+  const headers = { 'content-type': 'application/json' }
+  const request = new Request('https://api.example.com/trpc/echo', {
+    method: 'POST',
+    body,
+    headers,
+    duplex: 'half',
+  })
+  expect(await (await handler(request)).text()).toContain('x'.repeat(50_000))
+})
+
+test('over HTTP/2 a body that a parser has read needs no length', async () => {
+  const app = fastify({ http2: true })
+  app.all('/trpc/*', createNodeHandler({ verifier: issuer.verifier, database, router: own }) as never)
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const session = connect(url)
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/trpc/echo',
+    'content-type': 'application/json',
+  })
+  stream.end('{"json":"kept"}')
+  expect(await text(stream)).toContain('kept')
+  session.close()
+  await app.close()
+})
+
+test('JSON that a parser has read and that is nested too deeply is 400', async () => {
+  const app = express().use(express.json({ limit: '5mb' }))
+  app.use('/trpc', createNodeHandler({ verifier: issuer.verifier, database, router: own }))
+  await using server = await listen(createServer(app))
+  const body = '['.repeat(400_000) + ']'.repeat(400_000)
+  const headers = { 'content-type': 'application/json' }
+  expect((await fetch(`${server.url}/trpc/echo`, { method: 'POST', body, headers })).status).toBe(400)
+})
+
+test.each([
+  ['maxBodySize', Number.NaN],
+  ['maxBodySize', '1mb'],
+  ['maxBodySize', 0],
+  ['maxBatchSize', -1],
+  ['maxBatchSize', 1.5],
+])('%s: %s is refused', (name, limit) => {
+  const options = { verifier: issuer.verifier, database, [name]: limit }
+  expect(() => createFetchHandler(options)).toThrow(`${name}: ${limit} is not a whole number from 1.`)
 })

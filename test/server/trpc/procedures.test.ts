@@ -1,5 +1,5 @@
 import { initTRPC } from '@trpc/server'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import {
   type Context,
   createCallerFactory,
@@ -9,6 +9,7 @@ import {
   reasonOf,
   requireUser,
   router,
+  TokenError,
 } from '../../../server/index.js'
 import { openTestDatabase } from '../../parts/database.js'
 import { startIssuer } from '../../parts/issuer.js'
@@ -61,6 +62,27 @@ describe.each(Object.entries(guards))('the user of the context, with %s,', (_, g
   test('is nobody if the application has put null there', async () => {
     const refusal = await call({ ...alices, user: null }).catch(error => error)
     expect(reasonOf(refusal)).toBe('missing')
+  })
+
+  test('is nobody in a copy of a context that was made in an outage, too', async () => {
+    let isAway = true
+    const createContext = createContextFactory({
+      database,
+      onRefusal() {},
+      verifier: {
+        verify: token => {
+          if (isAway) return Promise.reject(new TokenError('keys_unavailable'))
+          return issuer.verifier.verify(token)
+        },
+      },
+    })
+    const req = { headers: { authorization: `Bearer ${await issuer.tokenFor('alice')}` } }
+    const made = { ...(await createContext({ req })), user: null }
+    isAway = false
+    vi.useFakeTimers({ toFake: ['performance'], now: Date.now() + 5_000 })
+    const refusal = await call(made).catch(error => error)
+    vi.useRealTimers()
+    expect(reasonOf(refusal)).toBe('keys_unavailable')
   })
 
   test('is somebody else if the application has put them there, and so is ctx.db', async () => {
