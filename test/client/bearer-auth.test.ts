@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createTRPCClient, httpBatchLink, httpBatchStreamLink, httpLink, type TRPCLink } from '@trpc/client'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { bearerAuth, createClient } from '../../client/index.js'
@@ -152,6 +153,8 @@ describe('a token that is refused', () => {
 test('a token that is not valid yet, because the clock of the issuer is ahead, is sent again later and signs nobody out', async () => {
   await using api = await startTokenApi()
   const onSignedOut = vi.fn()
+  // Times in tokens are whole seconds: near the end of one the token would be valid at once.
+  await sleep(1_000 - (Date.now() % 1_000))
   const token = await api.mint({ ahead: 6 })
   const { calls, getToken } = tokensOf(async () => token)
   const client = createClient({ url: api.url, cache: true, getToken, onSignedOut })

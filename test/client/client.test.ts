@@ -37,7 +37,7 @@ function recordedClient(name: string) {
 }
 
 test.each([51, 200])('links as in the docs take %i calls at once', async count => {
-  const auth = bearerAuth({ getToken: () => app.tokenOf('linked') })
+  const auth = bearerAuth({ getToken: () => app.tokenOf('linked'), cache: true })
   const url = `${app.url}/trpc`
   const api = createTRPCClient<AppRouter>({
     links: [auth.link, httpBatchLink({ url, transformer, headers: auth.headers, ...batchLimits })],

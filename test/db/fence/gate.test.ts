@@ -173,7 +173,7 @@ test('tables that migrations protect during an audit are not a gap', async () =>
     return gaps
   }
   const audits = audit()
-  for (let n = 0; n < (process.env.LONG_TESTS ? 60 : 15); n++) {
+  for (let n = 0; n < (process.env.LONG_TESTS ? 60 : 8); n++) {
     const name = `notes_${n}`
     await sql`create table ${sql.table(name)} (user_id text, id int, primary key (user_id, id))`.execute(
       database.admin,

@@ -199,7 +199,7 @@ describe('the level is plain instead of signed', () => {
     expect(await parts.database.fence()).toEqual({ level: 'signed', gaps: [], notes: [] })
   })
 
-  test.each([...someOf(obstacles, 9), ...someOf(keys, 3)])(
+  test.each([...someOf(obstacles, 12), ...someOf(keys, 4)])(
     'if the login %s, until that is fixed',
     async (_, statement, problem) => {
       const { database, administer, named, url } = parts

@@ -175,7 +175,7 @@ describe.each(kindsOfAllCases)('on one connection of %s', kind => {
     return rows[0]
   }
 
-  test.each(someOf([...leftovers, ...(kind === 'PostgreSQL' ? onServer : [])], 4))(
+  test.each(someOf([...leftovers, ...(kind === 'PostgreSQL' ? onServer : [])], 6))(
     '%s of a caller is gone for the next caller',
     async (_, text) => {
       const alice = database.forUser('alice')
@@ -437,7 +437,7 @@ describe.each(kindsOfAllCases)('a function that is called without its name on %s
     ],
   ]
 
-  test.each(someOf(ways, 5))('leaves nothing for the next caller: %s', async (_, statements) => {
+  test.each(someOf(ways, 7))('leaves nothing for the next caller: %s', async (_, statements) => {
     await using database = await openTestDatabase(kind, { poolMax: 1 })
     const run = (text: string) => sql.raw(text).execute(database.admin)
     const remember = (head: string, value: string, result: string) =>

@@ -73,7 +73,7 @@ describe.each(kindsOfThisRun)('a temporary table of a caller on %s', kind => {
   })
   afterAll(() => database[Symbol.asyncDispose]())
 
-  test.each(someOf(ways, 3))('from %s is gone for the next caller', async (_, run) => {
+  test.each(someOf(ways, 4))('from %s is gone for the next caller', async (_, run) => {
     for (const list of selectLists) {
       await run(database.forUser('alice'), list).catch(() => {})
       await expectNothingShared(database)

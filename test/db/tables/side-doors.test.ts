@@ -39,7 +39,7 @@ describe.each(keyRuns)('the keys of a table on $on, owner: $owner', ({ on, kind 
     text.replaceAll(/\b(user_id|other|friend) text/g, `$1 ${type}`).replaceAll(/\buser_id\b/g, owner)
   const some = <T extends readonly string[]>(cases: readonly T[]): readonly T[] => {
     const fitting = cases.filter(([name = '']) => isText || !name.includes('Alice'))
-    return someOf(fitting, isFull(kind) ? 3 : 8)
+    return someOf(fitting, isFull(kind) ? 4 : 10)
   }
   const protect = (table: string) => protectTable(database.admin, table, { owner, by })
   let database: Awaited<ReturnType<typeof openTestDatabase>>
@@ -322,7 +322,7 @@ describe.each(runs)("another user's row on $on, owner: $owner", ({ on, kind }) =
     "insert into tasks (id, title) select id, title from tasks where id = 'ID'",
   ]
 
-  test.each(someOf(statements, isFull(kind) ? 3 : 8))(
+  test.each(someOf(statements, isFull(kind) ? 4 : 10))(
     'looks the same as a missing row to: %s',
     async text => {
       expect(await answer(text, there)).toEqual(await answer(text, missing))

@@ -168,7 +168,7 @@ describe.each(kindsOfAllCases)('the fence of protected tables on %s', kind => {
     ],
   ]
 
-  test.each(someOf(gaps, 6))(
+  test.each(someOf(gaps, 9))(
     'has a gap: %s. Protected statements are refused until it is fixed',
     async (_, statements, object) => {
       await database.expectGapUntilFixed(statements, object)
