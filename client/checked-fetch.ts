@@ -6,7 +6,7 @@ import { causesOf } from '../shared/error-handling.js'
  */
 export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch): typeof globalThis.fetch {
   return async (input, init) => {
-    const url = new URL(input instanceof Request ? input.url : input)
+    const url = urlOf(input)
     // Without the query: it contains the input.
     const where = `${url.origin}${url.pathname.replace(/[^/]*$/, '')}`
     const causeOf = (error: unknown) => {
@@ -43,6 +43,18 @@ export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch):
       throw noAnswerOfTrpc(where, response.status, type)
     }
     return Object.defineProperty(response, 'json', { value: json, configurable: true })
+  }
+}
+
+function urlOf(input: Parameters<typeof globalThis.fetch>[0]): URL {
+  const url = String(input instanceof Request ? input.url : input)
+  try {
+    return new URL(url)
+  } catch {
+    const path = url.replace(/\?.*$/s, '')
+    throw new Error(
+      `${path} is a path, which only a page can resolve: on a server give createClient the whole URL.`,
+    )
   }
 }
 

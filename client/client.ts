@@ -34,7 +34,7 @@ export const batchLimits = { maxItems: 50, maxURLLength: 8_000 }
  * A typed client of the API. It gets, sends and renews the token, and batches calls within the server's limits; on a server, where
  * one client may serve several people, it sends each call alone. Errors are typed: `error.data.reason` and `error.data.fields`.
  *
- * @throws TypeError if `url` is neither an http(s) URL nor a path that a page can resolve
+ * @throws TypeError if `url` is neither an http(s) URL nor a path such as `/api/trpc`, which is of the page's own origin
  * @example
  * const auth = bearerAuth({ getToken: betterAuthToken(authClient) })
  * const api = createClient({ url: 'http://127.0.0.1:4000/trpc', auth })
@@ -71,8 +71,11 @@ export function createClient<TRouter extends AnyTRPCRouter = AppRouter>({
 }
 
 function absoluteUrl(url: string): string {
+  const page: string | undefined = Reflect.get(globalThis, 'location')?.href
+  // A component of a page is also rendered on a server, where it makes no calls.
+  if (page === undefined && /^\/(?!\/)/.test(url)) return url
   try {
-    const { protocol, href } = new URL(url, Reflect.get(globalThis, 'location')?.href)
+    const { protocol, href } = new URL(url, page)
     if (protocol === 'http:' || protocol === 'https:') return href
   } catch {}
   throw new TypeError(

@@ -44,7 +44,7 @@ export async function startEmbedded(dataDir: string): Promise<EmbeddedDatabase> 
       import(/* webpackIgnore: true */ /* turbopackIgnore: true */ '@electric-sql/pglite'),
       import(/* webpackIgnore: true */ /* turbopackIgnore: true */ '@electric-sql/pglite-socket'),
     ]),
-    `The embedded database is not installed: set DATABASE_URL, or run npm install ${packages}`,
+    `The embedded database is not installed: run npm install ${packages}, or set DATABASE_URL and BETTER_AUTH_URL (the Better Auth of this process uses it too).`,
   )
   const folder = await openDataDir(dataDir)
   const stops = [folder.release]

@@ -1,6 +1,6 @@
 import { createTRPCClient, httpBatchLink, TRPCClientError } from '@trpc/client'
 import type { inferRouterOutputs } from '@trpc/server'
-import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, expectTypeOf, test, vi } from 'vitest'
 import { z } from 'zod'
 import { batchLimits, bearerAuth, createClient, isApiError } from '../../client/index.js'
 import { type AppRouter, publicProcedure, router } from '../../server/index.js'
@@ -168,4 +168,29 @@ describe('types', () => {
     expect(missing.data?.code).toBe('NOT_FOUND')
     expectTypeOf(missing.data?.reason).toEqualTypeOf<Reason | undefined>()
   })
+})
+
+describe('a url that is a path', () => {
+  const clientOf = (url: string, fetch = globalThis.fetch) =>
+    createClient({ url, fetch, getToken: () => null })
+
+  test('belongs to the origin of the page', async () => {
+    vi.stubGlobal('location', { href: `${app.url}/page` })
+    expect(await clientOf('/trpc').health.query()).toEqual({ ok: true })
+    vi.unstubAllGlobals()
+  })
+
+  test('does not break the rendering of a page on a server, and a call there says what to do', async () => {
+    const { message } = await refusalOf(clientOf('/api/trpc').tasks.list.query({ search: 'private' }))
+    expect(message).toBe(
+      '/api/trpc/tasks.list is a path, which only a page can resolve: on a server give createClient the whole URL.',
+    )
+  })
+
+  test.each(['localhost:4000/trpc', 'ftp://localhost/trpc', '//localhost/trpc', 'trpc', ''])(
+    '%j is refused',
+    url => {
+      expect(() => clientOf(url)).toThrow('is not the URL of an API')
+    },
+  )
 })
