@@ -7,7 +7,7 @@ import { openTestDatabase } from '../../parts/database.js'
 import { randomStatements } from '../../parts/random-statements.js'
 import { findMissedCleanups, sessionStateQuery } from '../../parts/session-state.js'
 
-const count = Number(process.env.FUZZ_STATEMENTS ?? 100)
+const count = Number(process.env.FUZZ_STATEMENTS ?? 150)
 const seed = Number(process.env.FUZZ_SEED ?? 20_261_127)
 
 async function connect(url: string | null) {
