@@ -5,7 +5,12 @@ import type { RunningServer } from './app/start.js'
 export { type Config, ConfigError, readConfig } from './app/config.js'
 export type { RunningServer } from './app/start.js'
 export type { HandlerOptions } from './http/endpoint.js'
-export { createFetchHandler, createNodeHandler } from './http/handlers.js'
+export {
+  createFetchHandler,
+  createNodeHandler,
+  type FastifyReplyLike,
+  type FastifyRequestLike,
+} from './http/handlers.js'
 export type { RequestReport } from './http/request-report.js'
 export { responseMeta } from './http/response-headers.js'
 export { type AppRouter, appRouter } from './routers/app.js'

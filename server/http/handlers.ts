@@ -15,13 +15,13 @@ export function createFetchHandler(options: HandlerOptions): (request: Request) 
 }
 
 /** The part of Fastify's request that is used. */
-interface FastifyRequest {
+export interface FastifyRequestLike {
   raw: IncomingMessage
   body?: unknown
 }
 
 /** The part of Fastify's reply that is used. */
-interface FastifyReply {
+export interface FastifyReplyLike {
   raw: ServerResponse
   hijack(): unknown
   getHeaders(): Record<string, number | string | string[] | undefined>
@@ -36,7 +36,7 @@ interface FastifyReply {
  */
 export function createNodeHandler(
   options: HandlerOptions,
-): (req: IncomingMessage | FastifyRequest, res: ServerResponse | FastifyReply) => void {
+): (req: IncomingMessage | FastifyRequestLike, res: ServerResponse | FastifyReplyLike) => void {
   const endpoint = createEndpoint(options)
   const listener = loadOptional(
     import(/* webpackIgnore: true */ /* turbopackIgnore: true */ '@hono/node-server'),
@@ -52,13 +52,13 @@ export function createNodeHandler(
   }
 }
 
-function nodeRequest(req: IncomingMessage | FastifyRequest): IncomingMessage {
+function nodeRequest(req: IncomingMessage | FastifyRequestLike): IncomingMessage {
   if (!('raw' in req)) return req
   return req.body === undefined ? req.raw : Object.assign(req.raw, { body: req.body })
 }
 
 /** Fastify sends nothing itself then. Headers that its plugins have set, such as those of CORS, are sent along. */
-function nodeResponse(res: ServerResponse | FastifyReply): ServerResponse {
+function nodeResponse(res: ServerResponse | FastifyReplyLike): ServerResponse {
   if (!('raw' in res)) return res
   for (const [name, value] of Object.entries(res.getHeaders()))
     if (value !== undefined) res.raw.setHeader(name, value)
