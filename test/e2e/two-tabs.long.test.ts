@@ -40,7 +40,8 @@ let first: Page
 let second: Page
 beforeAll(async () => {
   const [port, webPort] = [await freePort(), await freePort()]
-  const page = `http://127.0.0.1:${webPort}`
+  // The same host as the API: the cookie of the session is of one site.
+  const page = `http://localhost:${webPort}`
   const app = use(await startApp('embedded', { PORT: String(port), CORS_ORIGINS: page }))
   use(await servePage(script(app.url), webPort))
   const { browser } = use(await startBrowser())

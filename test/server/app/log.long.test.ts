@@ -16,7 +16,7 @@ async function startProcess() {
     await data[Symbol.asyncDispose]()
     await cwd[Symbol.asyncDispose]()
   }
-  const [, url = ''] = await program.waitForOutput(/runs at (http:\/\/[\d.:]+)/).catch(async error => {
+  const [, url = ''] = await program.waitForOutput(/runs at (http:\/\/[\w.:]+)/).catch(async error => {
     await dispose()
     throw error
   })
