@@ -12,8 +12,9 @@ let Loaded: typeof Cursor | undefined
  * @throws MissingPackageError if pg-cursor is not installed
  */
 export async function loadCursor(): Promise<void> {
+  if (Loaded !== undefined) return
   const loading = import(/* webpackIgnore: true */ /* turbopackIgnore: true */ 'pg-cursor')
-  Loaded ??= (
+  Loaded = (
     await loadOptional(loading, 'A stream needs a package that is not installed: npm install pg-cursor')
   ).default
 }

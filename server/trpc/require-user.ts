@@ -101,10 +101,14 @@ export async function verifyAfterInput(ctx: object, getRawInput: () => Promise<u
 export async function verifyOldContext(ctx: object): Promise<void> {
   const state = guardStateOf(ctx)
   if (state?.verify === undefined || performance.now() - state.verifiedAt < maxContextAge) return
-  await state.verify().catch(error => {
+  await verifyAgain(state.verify)
+}
+
+/** @throws TRPCError UNAUTHORIZED or SERVICE_UNAVAILABLE with the reason, if the token is refused now */
+const verifyAgain = (verify: () => Promise<void>) =>
+  verify().catch(error => {
     throw error instanceof TokenError ? refusalError(error) : error
   })
-}
 
 /**
  * The database in which a user reads and writes only their own rows; null if the context was made without one. The user may be somebody
@@ -137,13 +141,9 @@ export function finishGuardedCall<T extends CallResult>(
   finishCall(ctx, result, options)
   const { verify, expiry } = guardStateOf(ctx) ?? {}
   if (!result.ok || !isStream(result.data) || verify === undefined || expiry === undefined) return result
-  const verifyAgain = () =>
-    verify().catch(error => {
-      throw error instanceof TokenError ? refusalError(error) : error
-    })
   return {
     ...result,
-    data: endWithToken(result.data, { verify: verifyAgain, expiry, signal: options.signal }),
+    data: endWithToken(result.data, { verify: () => verifyAgain(verify), expiry, signal: options.signal }),
   }
 }
 

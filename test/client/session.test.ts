@@ -155,7 +155,7 @@ describe('betterAuthToken', () => {
   })
 })
 
-test('a call that was made while nobody was signed in is not repeated as whoever signs in meanwhile', async () => {
+test('a call that was made while nobody was signed in is not repeated as the person who signs in next', async () => {
   await using api = await startTokenApi()
   const tokens = [null, null, await api.mint({ sub: 'bob' })]
   const client = createClient({ url: api.url, cache: true, getToken: () => tokens.shift() })
