@@ -271,10 +271,18 @@ export function bearerAuth({
             // getToken failed, so it is not known whether the user is signed out. Or the next link has thrown.
             .catch(cause => fail(TRPCClientError.from(cause)))
         }
+        let lastEventId: string | undefined
         const send = () => {
-          subscription = next(ownOp).subscribe({
+          const input = inputAfter(lastEventId, op.input)
+          subscription = next({ ...ownOp, input }).subscribe({
             next(value) {
-              if (call.sent !== null && call.sent.token !== lastRefused) signedOut = false
+              const { result } = value
+              // A subscription lives longer than its token, and is answered before it has any data.
+              if (result.type !== 'state') {
+                mayRenew = true
+                if (call.sent !== null && call.sent.token !== lastRefused) signedOut = false
+              }
+              if ('id' in result && typeof result.id === 'string') lastEventId = result.id
               observer.next(value)
             },
             error(error) {
@@ -321,6 +329,12 @@ function tokenOfBatch(batch: readonly Call[], isOneUser: boolean): TokenFacts | 
   if (isComplete && (isOneToken || isOnePerson)) return newest
   throw new Error('A batch has calls of different people. On a server use httpLink instead of httpBatchLink.')
 }
+
+/** The input of a subscription that goes on after the last event of tRPC's `tracked`. */
+const inputAfter = (lastEventId: string | undefined, input: unknown) =>
+  lastEventId === undefined || (typeof input !== 'object' && input !== undefined)
+    ? input
+    : { ...input, lastEventId }
 
 function numberOf({ context }: Operation): number | undefined {
   const number = context[callNumber]

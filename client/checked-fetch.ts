@@ -39,8 +39,10 @@ export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch):
       const value: unknown = await read().catch(error => {
         throw new Error(`The answer of ${where} cannot be read.`, { cause: causeOf(error) })
       })
-      if ([value].flat().every(isAnswerOfTrpc)) return value
-      throw noAnswerOfTrpc(where, response.status, type)
+      const answers = [value].flat()
+      if (!answers.every(isAnswerOfTrpc)) throw noAnswerOfTrpc(where, response.status, type)
+      if (!answers.every(isOfTransformer)) throw new Error(otherTransformer(where))
+      return value
     }
     return Object.defineProperty(response, 'json', { value: json, configurable: true })
   }
@@ -58,8 +60,22 @@ function urlOf(input: Parameters<typeof globalThis.fetch>[0]): URL {
   }
 }
 
-const isAnswerOfTrpc = (value: unknown) =>
+interface TrpcAnswer {
+  result?: { data?: object | null }
+  error?: object | null
+}
+
+const isAnswerOfTrpc = (value: unknown): value is TrpcAnswer =>
   typeof value === 'object' && value !== null && ('result' in value || 'error' in value)
+
+/** What superjson writes is in `json`. Without it every call would return `undefined`. */
+function isOfTransformer({ result, error }: TrpcAnswer): boolean {
+  const written = error ?? result?.data
+  return typeof written === 'object' && written !== null && 'json' in written
+}
+
+const otherTransformer = (where: string) =>
+  `The API at ${where} does not use the transformer of trpc-bearer/shared (superjson). Pass it to initTRPC, or make the client from bearerAuth and your own links.`
 
 /** A proxy in front of the API answers with its own page, or its own JSON. The error has the `status`. */
 function noAnswerOfTrpc(where: string, status: number, type: string): Error {

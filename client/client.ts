@@ -2,6 +2,7 @@ import {
   createTRPCClient,
   httpBatchLink,
   httpLink,
+  isNonJsonSerializable,
   splitLink,
   type TRPCClient,
   TRPCClientError,
@@ -57,14 +58,17 @@ export function createClient<TRouter extends AnyTRPCRouter = AppRouter>({
   }
   const links: TRPCLink<AppRouter>[] = [
     auth.link as TRPCLink<AppRouter>,
-    auth.cache
-      ? splitLink({
-          condition: ({ type }) => type === 'mutation',
-          // 15 of the largest tasks, with every character escaped, fit into a body of 1 MB.
-          true: httpBatchLink<AppRouter>({ ...common, ...batchLimits, maxItems: 15 }),
-          false: httpBatchLink<AppRouter>({ ...common, ...batchLimits }),
-        })
-      : httpLink<AppRouter>(common),
+    splitLink({
+      // A form or a stream of bytes cannot be a part of a batch.
+      condition: ({ input }) => !auth.cache || isNonJsonSerializable(input),
+      true: httpLink<AppRouter>(common),
+      false: splitLink({
+        condition: ({ type }) => type === 'mutation',
+        // 15 of the largest tasks, with every character escaped, fit into a body of 1 MB.
+        true: httpBatchLink<AppRouter>({ ...common, ...batchLimits, maxItems: 15 }),
+        false: httpBatchLink<AppRouter>({ ...common, ...batchLimits }),
+      }),
+    }),
   ]
   // TypeScript cannot check that a generic router has our transformer.
   return createTRPCClient<TRouter>({ links: links as TRPCLink<AnyTRPCRouter>[] as TRPCLink<TRouter>[] })

@@ -11,6 +11,7 @@ const blocks = (await readPages()).flatMap(blocksOf)
 const names = `
 import type { TRPCClient } from '@trpc/client'
 import type { Express } from 'express'
+import * as teams from '${root}examples/teams/auth.js'
 import * as drizzleUser from '${root}examples/drizzle/as-user.js'
 import * as drizzleNotes from '${root}examples/drizzle/notes.js'
 import * as notes from '${root}examples/notes/router.js'
@@ -42,6 +43,9 @@ declare global {
   const task: Task
   const getToken: () => Promise<string | null>
   const app: Express
+  const auth: ReturnType<typeof teams.createAuth>
+  const yourRouter: server.AppRouter
+  const createContext: ReturnType<typeof server.createContextFactory>
   const AppModule: object
   const issuer: string
   const audience: string
@@ -59,6 +63,13 @@ declare module '@nestjs/core' {
       listen(port: number): Promise<void>
     }>
   }
+}
+declare module 'next/headers' {
+  export function headers(): Promise<Headers>
+}
+declare module '@fastify/cors' {
+  const cors: import('fastify').FastifyPluginAsync<{ origin: string; methods: string[] }>
+  export default cors
 }
 `
 

@@ -19,7 +19,7 @@ export interface IssuerOptions {
 
 /**
  * Starts a Better Auth (email and password, jwt and bearer plugins) in this process, with its tables in the schema `auth`.
- * It is for trying things out: `better-auth` is not a dependency of the package.
+ * It is for trying things out: `better-auth` is an optional peer of the package.
  *
  * @returns the Fetch handler of `/api/auth`
  * @throws MissingPackageError if better-auth is not installed

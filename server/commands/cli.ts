@@ -1,16 +1,19 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
+import { env } from 'node:process'
 import { parseArgs } from 'node:util'
-import { loadOptional } from '../../db/errors.js'
 import { CommandError, runCommand } from './command.js'
 
 interface Command {
   summary: string
   help: string
-  /** What it needs beside the package. */
-  packages: string
+  /** What it needs beside the package, with these variables. */
+  packages: () => string[]
   load(): Promise<() => Promise<void>>
 }
+
+const database = ['kysely', 'pg', '@trpc/server']
+const embedded = ['@electric-sql/pglite', '@electric-sql/pglite-socket']
 
 const commands: Record<string, Command> = {
   start: {
@@ -21,7 +24,13 @@ const commands: Record<string, Command> = {
   DATABASE_URL      your PostgreSQL. Not set: an embedded one in DATA_DIR (.data)
   BETTER_AUTH_URL   your Better Auth. Not set: one in this process
   CORS_ORIGINS      the origins of the pages that may call it, with commas between`,
-    packages: 'kysely pg @trpc/server hono @hono/node-server pino prom-client',
+    packages: () => {
+      const server = ['hono', '@hono/node-server', 'pino', 'prom-client']
+      const hasIssuer = Boolean(env.BETTER_AUTH_URL || env.JWKS_URL)
+      // The issuer of this process keeps its users in the embedded database.
+      if (!hasIssuer) return [...database, ...server, 'better-auth', ...embedded]
+      return [...database, ...server, ...(env.DATABASE_URL ? [] : embedded)]
+    },
     load: async () => (await import('./start.js')).start,
   },
   migrate: {
@@ -32,7 +41,7 @@ const commands: Record<string, Command> = {
   MIGRATION_DATABASE_URL   the login that owns the tables, if it is another one
   DATABASE_ROLE            the role that statements of callers run as: app_user
   FENCE_SECRET             signs the ids of callers: the level signed`,
-    packages: 'kysely pg @trpc/server',
+    packages: () => [...database, ...(env.DATABASE_URL || env.MIGRATION_DATABASE_URL ? [] : embedded)],
     load: async () => (await import('./migrate.js')).migrate,
   },
   fence: {
@@ -42,7 +51,7 @@ const commands: Record<string, Command> = {
   DATABASE_URL    the database and the login of the server
   DATABASE_ROLE   the role that statements of callers run as: app_user
   FENCE_SECRET    the secret of the server, for the level signed`,
-    packages: 'kysely pg @trpc/server',
+    packages: () => [...database, ...(env.DATABASE_URL ? [] : embedded)],
     load: async () => (await import('./fence.js')).fence,
   },
 }
@@ -70,19 +79,41 @@ function parse() {
 /** An argument that may be a URL with a password is not shown. */
 const shown = (argument: string) => (/^[\w.-]+$/.test(argument) ? argument : '(not shown)')
 
-const version = (): string =>
-  JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')).version
+const { version, peerDependencies } = JSON.parse(
+  readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
+)
+
+/** With the newest range that the package accepts, because npm refuses another one. */
+function missing(packages: readonly string[]): string[] {
+  return packages.filter(isMissing).map(name => {
+    const range: string = peerDependencies[name].split('||').at(-1).trim()
+    return range === '*' ? name : `${name}@${range}`
+  })
+}
+
+function isMissing(name: string): boolean {
+  try {
+    import.meta.resolve(name)
+    return false
+  } catch {
+    return true
+  }
+}
 
 await runCommand(async () => {
   const { positionals, values } = parse()
   const [name, ...rest] = positionals
-  if (values.version) return console.log(version())
+  if (values.version) return console.log(version)
   if (name === undefined) return console.log(usage)
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (command === undefined) throw new CommandError(`There is no command ${shown(name)}.\n\n${usage}`)
   if (values.help) return console.log(`trpc-bearer ${name}: ${command.summary}.\n\n${command.help}`)
   if (rest.length > 0) throw new CommandError(`${name} takes no arguments: ${rest.map(shown).join(' ')}`)
-  const needs = `trpc-bearer ${name} needs packages that are not installed: npm install ${command.packages}`
-  const run = await loadOptional(command.load(), needs)
+  const needed = missing(command.packages())
+  if (needed.length > 0)
+    throw new CommandError(
+      `trpc-bearer ${name} needs packages that are not installed: npm install ${needed.join(' ')}`,
+    )
+  const run = await command.load()
   await run()
 })

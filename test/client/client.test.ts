@@ -1,5 +1,7 @@
 import { createTRPCClient, httpBatchLink, TRPCClientError } from '@trpc/client'
-import type { inferRouterOutputs } from '@trpc/server'
+import { type inferRouterOutputs, initTRPC } from '@trpc/server'
+import { createHTTPServer } from '@trpc/server/adapters/standalone'
+import { octetInputParser } from '@trpc/server/http'
 import { afterAll, beforeAll, describe, expect, expectTypeOf, test, vi } from 'vitest'
 import { z } from 'zod'
 import { batchLimits, bearerAuth, createClient, isApiError } from '../../client/index.js'
@@ -13,6 +15,7 @@ import {
 } from '../../shared/index.js'
 import { refusalOf } from '../parts/api-error.js'
 import { startApp } from '../parts/app.js'
+import { listen } from '../parts/listen.js'
 import { startTokenApi } from '../parts/token-api.js'
 
 let app: Awaited<ReturnType<typeof startApp>>
@@ -99,6 +102,28 @@ describe('parallel calls', () => {
   })
 })
 
+test.each([true, false])('a form and a stream of bytes are sent as they are, with cache: %s', async cache => {
+  const uploads = router({
+    form: publicProcedure
+      .input(z.instanceof(FormData))
+      .mutation(({ input, ctx }) => [ctx.user?.id, input.get('title')]),
+    bytes: publicProcedure
+      .input(octetInputParser)
+      .mutation(async ({ input }) => await new Response(input).text()),
+  })
+  await using other = await startTokenApi(uploads)
+  const getToken = () => other.mint({ sub: 'uma' })
+  const api = createClient<typeof uploads>({ url: other.url, cache, getToken })
+  const form = new FormData()
+  form.set('title', 'Holiday')
+  const answers = [
+    api.form.mutate(form),
+    api.bytes.mutate(new Blob(['a blob'])),
+    api.bytes.mutate(new TextEncoder().encode('bytes')),
+  ]
+  expect(await Promise.all(answers)).toEqual([['uma', 'Holiday'], 'a blob', 'bytes'])
+})
+
 describe('errors', () => {
   test('a refusal has a typed reason', async () => {
     const stranger = createClient({ url: `${app.url}/trpc`, getToken: () => null })
@@ -139,6 +164,22 @@ describe('errors', () => {
     const error = await refusalOf(api.health.query())
     expect(error.data).toBeUndefined()
     expect(error.cause).toBeInstanceOf(Error)
+  })
+})
+
+describe('an API with another transformer', () => {
+  const t = initTRPC.create()
+  const plain = t.router({
+    me: t.procedure.query(() => ({ id: 'alice' })),
+    nothing: t.procedure.query(() => {}),
+    fails: t.procedure.query(() => Promise.reject(new Error('It fails.'))),
+  })
+
+  test.each(['me', 'nothing', 'fails'] as const)('is named by the error of %s', async name => {
+    await using other = await listen(createHTTPServer({ router: plain }))
+    const api = createClient<typeof plain>({ url: other.url, cache: true, getToken: () => null })
+    const { message } = await refusalOf<typeof plain>(api[name].query())
+    expect(message).toContain('does not use the transformer of trpc-bearer/shared')
   })
 })
 

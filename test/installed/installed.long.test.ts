@@ -112,14 +112,23 @@ describe('npm', () => {
   )
 
   test('with packages missing, each command says in one line which to install', async () => {
-    await using project = await install([])
-    const command = (name: string) => run('npx', ['trpc-bearer', name], { cwd: project.path })
-    for (const name of ['start', 'migrate', 'fence']) {
-      const { code, stderr } = await command(name)
-      expect([code, stderr]).toEqual([
-        1,
-        expect.stringMatching(/^trpc-bearer \w+ needs packages .+: npm install kysely pg .+\n$/),
-      ])
+    await using project = await install(['pg'])
+    const { PATH, HOME } = process.env
+    const command = (name: string, env = {}) =>
+      run('npx', ['trpc-bearer', name], { cwd: project.path, env: { PATH, HOME, ...env } })
+    const embedded = '@electric-sql/pglite@0.5.14 @electric-sql/pglite-socket@0.2.17'
+    const server = 'hono@^4.8.0 @hono/node-server@^2.0.0 pino@^10.0.0 prom-client@^15.0.0'
+    const urls = { DATABASE_URL: 'postgres://api@db/app', BETTER_AUTH_URL: 'https://auth.example.com' }
+    for (const [name, env, packages] of [
+      ['start', {}, ` ${server} better-auth ${embedded}`],
+      ['start', urls, ` ${server}`],
+      ['migrate', {}, ` ${embedded}`],
+      ['fence', urls, ''],
+    ] as const) {
+      const { code, stderr } = await command(name, env)
+      const install = `npm install kysely@^0.29.0 @trpc/server@^11.22.1${packages}`
+      const line = `trpc-bearer ${name} needs packages that are not installed: ${install}\n`
+      expect([code, stderr]).toEqual([1, line])
     }
     expect(await command('--help')).toMatchObject({ code: 0, stdout: expect.stringContaining('migrate') })
   })
