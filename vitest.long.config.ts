@@ -33,6 +33,7 @@ export default defineConfig({
       LONG_TESTS: 'yes',
       PROPERTY_RUNS: process.env.PROPERTY_RUNS ?? '5000',
       FUZZ_STATEMENTS: process.env.FUZZ_STATEMENTS ?? '30000',
+      OWNER_KINDS: process.env.OWNER_KINDS ?? '.*',
       TURNS: process.env.TURNS ?? '0 1 2 4 7 12',
     },
     exclude: [],

@@ -26,7 +26,7 @@ async function install(packages: readonly string[], options: readonly string[] =
     join(folder.path, 'package.json'),
     '{ "name": "project", "private": true, "type": "module" }',
   )
-  const args = ['install', '--no-audit', '--no-fund', ...options, tarball, ...packages]
+  const args = ['install', '--prefer-offline', '--no-audit', '--no-fund', ...options, tarball, ...packages]
   const { code, stderr } = await run('npm', args, { cwd: folder.path })
   if (code !== 0) throw new Error(stderr)
   const modules = async () => (await readdir(join(folder.path, 'node_modules'))).sort()

@@ -90,10 +90,10 @@ function ofOrganisations(name: OwnerType): OwnerKind {
 /** Every kind of owner. The first has rows of users and of organisations, both text. */
 export const ownerKinds: readonly OwnerKind[] = [...types.map(ofOrganisations), ...types.map(ofUsers)]
 
-/** The kinds of `npm test`; `npm run test:long` tries all. */
-export const ownerKindsOfThisRun = process.env.LONG_TESTS
-  ? ownerKinds
-  : ownerKinds.filter(({ name }) => name === 'organisations, text' || name === 'uuid')
+const kindsOfThisRun = new RegExp(`^(${process.env.OWNER_KINDS ?? 'organisations, text|uuid'})$`)
+
+/** The kinds of `npm test`; `npm run test:long` tries all, unless OWNER_KINDS says otherwise. */
+export const ownerKindsOfThisRun = ownerKinds.filter(({ name }) => kindsOfThisRun.test(name))
 
 /** The owned table of a kind in which callers are most easily mistaken: that of the organisations if there is one. */
 export function lastTable({ tables }: OwnerKind): OwnedTable {
