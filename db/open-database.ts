@@ -53,7 +53,7 @@ export interface OpenDatabase {
    * and those of the `owners` of this user. A text is the id of a user without other values.
    *
    * A stream keeps its connection until it ends, so use another handle inside its loop. It is closed if nobody reads from it for
-   * `statementTimeout` and 5 seconds. A transaction with an open stream does not commit.
+   * `statementTimeout` and 5 seconds, and with its transaction.
    *
    * @param options.signal cancels the running statement (the embedded database finishes it first) and refuses later ones
    * @throws TypeError if the id or a value of `owners` is longer than 255 characters or contains NUL, or if the id is empty
@@ -101,7 +101,7 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
   const prepare = preparedStatements && !embedded
   let facts: SessionFacts = {
     searchPath: 'pg_temp',
-    volatileFunctions: new Set(),
+    functions: new Set(),
     hasSideEffects: true,
     parsesUnderSettings: true,
   }

@@ -1,3 +1,5 @@
+import { wordsOf } from './session-cleanup.js'
+
 /** Thrown for a statement that a scoped handle does not send. */
 export class StatementRefusedError extends Error {
   override name = 'StatementRefusedError'
@@ -5,22 +7,29 @@ export class StatementRefusedError extends Error {
 
 const queries = new Set(['select', 'insert', 'update', 'delete', 'merge', 'with', 'values', 'table'])
 
+/** What EXPLAIN can run besides queries. A name or a text with such a word is refused too. */
+const explained = ['create', 'execute', 'declare', 'refresh']
+
 /**
  * Refuses a statement whose first keyword is not one of a query. Others, such as `set role`, `do`, `commit` or `deallocate`, could
  * end the identity or leave something behind for the next caller.
  *
+ * @returns the keyword
  * @throws StatementRefusedError unless it begins with select, insert, update, delete, merge, with, values, table, or
  * explain of one of these, and if it contains NUL, where the protocol would cut it off
  */
-export function requireQuery(text: string): void {
+export function requireQuery(text: string): string {
   if (text.includes('\0'))
     throw new StatementRefusedError('The text of the statement contains a NUL character: remove it.')
-  const [keyword, rest] = firstWord(text)
-  if (queries.has(keyword) || (keyword === 'explain' && queries.has(explainedKeyword(rest)))) return
+  const keyword = firstKeyword(text)
+  if (queries.has(keyword) || (keyword === 'explain' && explainsQuery(wordsOf(text)))) return keyword
   throw new StatementRefusedError(
     `A scoped handle sends only queries (${[...queries].join(', ')}, and explain of these): use database.admin for other statements.`,
   )
 }
+
+const explainsQuery = (words: ReadonlySet<string>) =>
+  [...queries].some(word => words.has(word)) && !explained.some(word => words.has(word))
 
 /** A digit may stand before a keyword, a letter makes it a name. Keywords have ASCII letters only, and no escapes. */
 const conditionalUpsert = ['conflict', 'do', 'update', 'set', 'where'].map(
@@ -73,15 +82,16 @@ export function requireChunkSize(size: number): void {
     )
 }
 
-/** Skips comments (they nest) and what the pattern matches, as PostgreSQL's scanner does. */
-function skip(text: string, skipped: RegExp): string {
+/** The first word behind white space, brackets and comments, which nest, in lower case. */
+function firstKeyword(text: string): string {
   let rest = text
   for (;;) {
     const before = rest
-    rest = rest.replace(skipped, '').replace(/^--[^\n\r]*/, '')
+    rest = rest.replace(/^[ \t\n\r\f\v(]+|^--[^\n\r]*/, '')
     if (rest.startsWith('/*')) rest = rest.slice(endOfComment(rest))
-    if (rest === before) return rest
+    if (rest === before) break
   }
+  return /^[a-z_\u0080-\uffff][\w$\u0080-\uffff]*/i.exec(rest)?.[0].toLowerCase() ?? ''
 }
 
 function endOfComment(text: string): number {
@@ -92,25 +102,4 @@ function endOfComment(text: string): number {
     if (depth === 0) return delimiter.lastIndex
   }
   return text.length
-}
-
-function firstWord(text: string, skipped = /^[ \t\n\r\f\v(]+/): [word: string, rest: string] {
-  const rest = skip(text, skipped)
-  const [word = ''] = /^[a-z_\u0080-\uffff][\w$\u0080-\uffff]*/i.exec(rest) ?? []
-  return [word.toLowerCase(), rest.slice(word.length)]
-}
-
-/** Finds the keyword of the statement behind `explain`, its options in brackets, `analyze` and `verbose`. */
-function explainedKeyword(text: string): string {
-  const [keyword, rest] = firstWord(text)
-  if (queries.has(keyword)) return keyword
-  const space = /^[ \t\n\r\f\v]+/
-  if (skip(text, space).startsWith('(')) {
-    const options = rest.slice(0, rest.indexOf(')') + 1)
-    // A bracket in a comment or a string does not close the list.
-    return /--|\/\*|'|"/.test(options) ? '' : firstWord(rest.slice(options.length))[0]
-  }
-  return keyword === 'analyze' || keyword === 'analyse' || keyword === 'verbose'
-    ? explainedKeyword(rest)
-    : keyword
 }

@@ -1,12 +1,11 @@
 import type { CompiledQuery, DatabaseConnection, QueryResult, TransactionSettings } from 'kysely'
 import type { PoolClient } from 'pg'
 import { DatabaseUnavailableError } from '../errors.js'
-import { loadCursor } from '../wire/cursor.js'
-import type { Preamble } from '../wire/pipeline.js'
+import type { Frames } from '../wire/pipeline.js'
 import type { Statement, StatementResult } from '../wire/query.js'
 import { requireChunkSize, requireValueCount } from './allowed-statements.js'
 import type { Caller, Identify, Identity } from './identity.js'
-import { Session } from './session.js'
+import { hasEnded, Session } from './session.js'
 import { isStalePlan, isTypeMismatch, type StatementInfo } from './statement-cache.js'
 import { Transaction } from './transaction.js'
 
@@ -32,6 +31,8 @@ export class ScopedConnection implements DatabaseConnection {
   readonly #identity: Identity
   readonly #transaction: Transaction
   readonly #inspect: ScopedConnectionOptions['inspect']
+  /** Cursors that were declared, for their names. */
+  #cursors = 0
   /** Held by a statement that runs in a transaction of its own. */
   readonly #mutex = new Mutex()
 
@@ -46,26 +47,26 @@ export class ScopedConnection implements DatabaseConnection {
     const info = this.#inspect(query.sql)
     while (this.#mutex.isLocked) await this.#mutex.unlocked
     this.#transaction.requireAccepting()
-    if (!info.mayLeaveBehind) return this.#execute(query, info)
-    this.#markUnclean(info)
-    if (this.#transaction.isOpen) return this.#execute(query, info)
+    if (info.mayLeaveBehind) this.#markUnclean(info)
+    if (this.#transaction.isOpen) return this.#execute(query, info, {})
+    if (!info.mayLeaveBehind) return this.#execute(query, info, this.#identityFor(info))
     const unlock = this.#mutex.lock()
     try {
-      return await this.#executeInOwnTransaction<R>(query, info)
+      return await this.#executeAndClean<R>(query, info)
     } finally {
       unlock()
     }
   }
 
+  /** A stream reads from a cursor, so its connection can be used between two chunks. What has no cursor is read at once. */
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
     requireChunkSize(chunkSize)
-    await loadCursor()
     const info = this.#inspect(query.sql)
+    if (!info.hasCursor) return yield await this.executeQuery<R>(query)
     while (this.#mutex.isLocked) await this.#mutex.unlocked
     this.#transaction.requireAccepting()
-    if (!info.mayLeaveBehind) return yield* this.#stream(query, chunkSize)
-    this.#markUnclean(info)
-    if (this.#transaction.isOpen) return yield* this.#stream(query, chunkSize)
+    if (info.mayLeaveBehind) this.#markUnclean(info)
+    if (this.#transaction.isOpen) return yield* this.#streamInTransaction<R>(query, chunkSize)
     const unlock = this.#mutex.lock()
     try {
       yield* this.#streamInOwnTransaction<R>(query, chunkSize)
@@ -93,7 +94,7 @@ export class ScopedConnection implements DatabaseConnection {
   /** Sends a statement of the transaction itself, such as a savepoint. */
   async control({ sql: text }: CompiledQuery) {
     this.#transaction.requireAccepting()
-    await this.#session.send([], { text })
+    await this.#session.send({ text })
   }
 
   async cancelQuery() {
@@ -108,23 +109,24 @@ export class ScopedConnection implements DatabaseConnection {
     })
   }
 
-  /** The statements that set the identity in front of the next statement. */
-  #identityFor({ isPrepared }: { isPrepared: boolean }): Preamble[] {
-    if (this.#transaction.isOpen) return []
-    return [isPrepared ? this.#identity.forPrepared : this.#identity.standard]
+  /** The statement that sets the identity in front of another one. */
+  #identityFor({ name }: Pick<StatementInfo, 'name'>): Frames {
+    return { before: [name === undefined ? this.#identity.standard : this.#identity.forPrepared] }
   }
 
   async #execute<R>(
     { sql: text, parameters: values }: CompiledQuery,
     info: StatementInfo,
+    frames: Frames,
   ): Promise<QueryResult<R>> {
     requireValueCount(values)
     // A statement that is parsed under a caller's own settings would keep them, so it is not prepared under a name.
     const name = this.#transaction.isUnclean ? undefined : info.name
     const statement = { text, values, name, cache: info }
-    const { command, count, rows } = await this.#session
-      .send<R>(this.#identityFor({ isPrepared: name !== undefined }), statement)
-      .catch(error => this.#sendAgain<R>(statement, error))
+    const { command, count, rows } = await this.#session.send<R>(statement, frames).catch(error => {
+      this.#session.isDestroyedOnRelease ||= info.endsConnectionIfItFails
+      return this.#sendAgain<R>(statement, error)
+    })
     this.#transaction.requireStatus()
     return changesRows.has(command) ? { rows, numAffectedRows: BigInt(count) } : { rows }
   }
@@ -137,16 +139,15 @@ export class ScopedConnection implements DatabaseConnection {
     if (isStale) this.#session.isDestroyedOnRelease = true
     if (this.#transaction.isOpen) throw new DatabaseUnavailableError({ cause: error })
     const { name: _, ...identity } = this.#identity.standard
-    const result = await this.#session.send<R>([identity], { ...statement, name: undefined })
+    const result = await this.#session.send<R>({ ...statement, name: undefined }, { before: [identity] })
     this.#session.isDestroyedOnRelease = true
     return result
   }
 
-  async #executeInOwnTransaction<R>(query: CompiledQuery, info: StatementInfo): Promise<QueryResult<R>> {
+  async #executeAndClean<R>(query: CompiledQuery, info: StatementInfo): Promise<QueryResult<R>> {
     try {
-      await this.#transaction.begin()
-      const result = await this.#execute<R>(query, info)
-      await this.#transaction.commit()
+      const result = await this.#execute<R>(query, info, this.#transaction.frames)
+      this.#transaction.isUnclean = false
       return result
     } catch (error) {
       await this.#transaction.rollback()
@@ -154,30 +155,59 @@ export class ScopedConnection implements DatabaseConnection {
     }
   }
 
-  async *#stream<R>(
-    { sql: text, parameters: values }: CompiledQuery,
-    chunkSize: number,
-  ): AsyncGenerator<QueryResult<R>, void> {
-    requireValueCount(values)
-    const preambles = this.#identityFor({ isPrepared: false })
-    for await (const rows of this.#session.stream<R>(preambles, { text, values }, chunkSize)) yield { rows }
-    this.#transaction.requireStatus()
+  async *#streamInTransaction<R>(query: CompiledQuery, chunkSize: number) {
+    const cursor = this.#cursorFor(query)
+    await this.#session.send(cursor.declare)
+    try {
+      yield* this.#fetch<R>(cursor, chunkSize)
+    } finally {
+      if (this.#session.canSend) await this.#session.send({ text: `close ${cursor.name}` })
+    }
   }
 
   async *#streamInOwnTransaction<R>(query: CompiledQuery, chunkSize: number) {
-    await this.#transaction.begin()
+    const cursor = this.#cursorFor(query)
+    await this.#transaction.begin({}, cursor.declare)
+    let hasFailed = false
     try {
-      yield* this.#stream<R>(query, chunkSize)
+      yield* this.#fetch<R>(cursor, chunkSize)
     } catch (error) {
+      hasFailed = true
       await this.#transaction.rollback()
       throw error
     } finally {
       // Commits for a reader who leaves early too.
-      if (this.#transaction.isOpen && !this.#session.isBroken) {
-        await this.#transaction.commit().catch(async error => {
-          await this.#transaction.rollback()
-          throw error
-        })
+      if (!hasFailed) await this.#commitStream()
+    }
+  }
+
+  async #commitStream() {
+    // Its reader took too long.
+    if (this.#session.isBroken) throw new DatabaseUnavailableError({ cause: new Error(hasEnded) })
+    await this.#transaction.commit().catch(async error => {
+      await this.#transaction.rollback()
+      throw error
+    })
+  }
+
+  #cursorFor({ sql: text, parameters: values }: CompiledQuery) {
+    requireValueCount(values)
+    const name = `trpc_bearer_${++this.#cursors}`
+    return { name, declare: { text: `declare ${name} no scroll cursor for ${text}`, values } }
+  }
+
+  async *#fetch<R>({ name }: { name: string }, chunkSize: number): AsyncGenerator<QueryResult<R>, void> {
+    const statement = { text: `fetch ${chunkSize} from ${name}`, cache: {} }
+    for (let count = chunkSize; count === chunkSize; ) {
+      this.#transaction.requireAccepting()
+      const { rows } = await this.#session.send<R>(statement)
+      count = rows.length
+      if (count === 0) return
+      const stopWaiting = this.#session.waitForReader()
+      try {
+        yield { rows }
+      } finally {
+        stopWaiting()
       }
     }
   }

@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto'
 import { LruMap } from '../../shared/lru-map.js'
-import type { Preamble } from '../wire/pipeline.js'
+import type { Frame } from '../wire/pipeline.js'
 import { statementName } from './statement-cache.js'
 
 /** Who a statement runs for, and as which role. */
@@ -16,9 +16,9 @@ export interface Caller {
 
 /** The statement that sets the identity for the rest of a transaction, in two variants. */
 export interface Identity {
-  standard: Preamble
+  standard: Frame
   /** In front of a prepared statement. At the level `signed` PostgreSQL then keeps its plan. */
-  forPrepared: Preamble
+  forPrepared: Frame
 }
 
 /** Makes the identity of a caller. */
@@ -83,7 +83,7 @@ export function createIdentify({ secret, ownerNames = [], prepare, searchPath }:
  * The identity for a transaction of another client, as one statement that needs nothing else. The search path is that of the connection,
  * without `$user`, which would mean the application role, and with `pg_temp` last.
  */
-export function identityStatementOf({ text, values = [] }: Preamble): { text: string; values: unknown[] } {
+export function identityStatementOf({ text, values = [] }: Frame): { text: string; values: unknown[] } {
   const path = `concat_ws(', ', nullif(array_to_string(array(
     select case schema when '"$user"' then quote_ident(session_user) else schema end
     from regexp_split_to_table(current_setting('search_path'), '\\s*,\\s*') schema

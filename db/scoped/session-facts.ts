@@ -6,14 +6,11 @@ import { bodyMayLeaveBehind } from './session-cleanup.js'
 export interface SessionFacts {
   /** Schemas in which statements find tables, with `pg_temp` last. */
   searchPath: string
-  /**
-   * Functions that may change the session: those of the application, and built-in ones that can be called like a field:
-   * `(42).pg_advisory_lock`. Stable functions count too unless they are built in, because some (tablefunc) run any text.
-   */
-  volatileFunctions: ReadonlySet<string>
+  /** Names of functions that may leave something in the session, in lower case. */
+  functions: ReadonlySet<string>
   /**
    * A function that a statement calls without naming it (by a trigger, a default, a view, an operator, a cast, a domain) may leave
-   * something in the session. Then it is cleaned after every statement.
+   * something in the session, or one that has a name of several words. Then it is cleaned after every statement.
    */
   hasSideEffects: boolean
   /**
@@ -23,19 +20,32 @@ export interface SessionFacts {
   parsesUnderSettings: boolean
 }
 
-/** Built-in functions that are volatile and leave nothing. Sequences are cleaned by `forgetSequences`. */
-const harmlessVolatile =
-  'nextval currval lastval random random_normal gen_random_uuid uuidv4 uuidv7 clock_timestamp timeofday pg_sleep'.split(
+/** Built-in functions that are volatile and leave nothing. What `nextval` leaves is forgotten before another function can read it. */
+const harmless =
+  'nextval gen_random_uuid uuidv4 uuidv7 clock_timestamp timeofday pg_sleep current_query system bernoulli'.split(
     ' ',
   )
+/** These tell something about the calls before or after them, which matters only if a caller can choose them. */
+const harmlessInDefaults = [...harmless, 'random', 'random_normal', 'currval', 'lastval']
+
+const plainName = /^[a-z_\u0080-\uffff][\w$\u0080-\uffff]*$/
+
+/** A function that is not built in. */
+interface OwnFunction {
+  name: string
+  /** Null if it cannot be read, as in an extension or in C. */
+  source: string | null
+  /** A trigger, a default, a view, an operator, a cast, a domain calls it, so statements call it without naming it. */
+  isUnnamed: boolean
+}
 
 /** Reads the facts. What a caller left in the session does not change the result. */
 export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFacts> {
   const { rows } = await sql<{
     path: string
-    own: string | null
-    functions: string[]
-    bodies: string[]
+    loginSchema: string | null
+    builtIn: string[]
+    own: OwnFunction[]
     callsBuiltIn: boolean
     parsesUnderSettings: boolean
   }>`
@@ -44,28 +54,32 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
       (
         select pg_catalog.quote_ident(nspname) from pg_catalog.pg_namespace
         where nspname = session_user and pg_catalog.has_schema_privilege(session_user, oid, 'usage')
-      ) as own,
+      ) as "loginSchema",
       array(
         select distinct proname::pg_catalog.text from pg_catalog.pg_proc
-        where (provolatile = 'v' or provolatile = 's' and oid >= 16384)
-          and (oid >= 16384 and pronamespace is distinct from pg_catalog.to_regnamespace('trpc_bearer')
-            or pronargs > 0 and (pronargs - pronargdefaults <= 1 or provariadic <> 0))
-      ) as functions,
-      array(
-        select case when lanname in ('sql', 'plpgsql') then coalesce(pg_catalog.pg_get_function_sqlbody(f.oid), prosrc) else 'execute' end
-        from pg_catalog.pg_proc f join pg_catalog.pg_language l on l.oid = prolang
-        where f.oid >= 16384 and provolatile = 'v' and prokind = 'f' and pronamespace is distinct from pg_catalog.to_regnamespace('trpc_bearer')
-          and exists (
-            select from pg_catalog.pg_depend d
-            where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.refobjid = f.oid
-              and d.classid::pg_catalog.regclass::pg_catalog.text = any (array['pg_trigger', 'pg_attrdef', 'pg_rewrite', 'pg_operator', 'pg_cast',
-                'pg_constraint', 'pg_type', 'pg_proc', 'pg_policy', 'pg_class'])
-          )
-          and not exists (
-            select from pg_catalog.pg_depend e
-            where e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = f.oid and e.deptype = 'e'
-          )
-      ) as bodies,
+        where oid < 16384 and provolatile = 'v' and proname::pg_catalog.text <> all (${harmless}::pg_catalog.text[])
+      ) as "builtIn",
+      coalesce((
+        select pg_catalog.json_agg(pg_catalog.json_build_object('name', proname, 'source', source, 'isUnnamed', not is_extended and is_used)) from (
+          select proname, is_extended, provolatile,
+            case when not is_extended and lanname in ('sql', 'plpgsql') then coalesce(pg_catalog.pg_get_function_sqlbody(f.oid), prosrc) end as source,
+            exists (
+              select from pg_catalog.pg_depend d
+              where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.refobjid = f.oid
+                and d.classid::pg_catalog.regclass::pg_catalog.text = any (array['pg_trigger', 'pg_attrdef', 'pg_rewrite', 'pg_operator', 'pg_cast',
+                  'pg_constraint', 'pg_type', 'pg_proc', 'pg_policy', 'pg_class'])
+            ) as is_used
+          from pg_catalog.pg_proc f join pg_catalog.pg_language l on l.oid = prolang cross join lateral (
+            select exists (
+              select from pg_catalog.pg_depend e
+              where e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = f.oid and e.deptype = 'e'
+            ) as is_extended
+          ) extension
+          where f.oid >= 16384 and prokind in ('f', 'p') and pronamespace is distinct from pg_catalog.to_regnamespace('trpc_bearer')
+        ) f
+        -- Some stable functions of extensions (tablefunc) run any text.
+        where source is not null or provolatile <> 'i'
+      ), '[]') as own,
       exists (
         select from (
           select ev_action::pg_catalog.text from pg_catalog.pg_rewrite where ev_class >= 16384
@@ -82,7 +96,7 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
             from pg_catalog.pg_aggregate where aggfnoid >= 16384
         ) expression (tree), pg_catalog.regexp_matches(tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([0-9]+)', 'g') called
         join pg_catalog.pg_proc f on f.oid = called[1]::pg_catalog.oid
-        where f.oid < 16384 and provolatile = 'v' and proname::pg_catalog.text <> all (${harmlessVolatile}::pg_catalog.text[])
+        where f.oid < 16384 and provolatile = 'v' and proname::pg_catalog.text <> all (${harmlessInDefaults}::pg_catalog.text[])
       ) as "callsBuiltIn",
       exists (
         select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname in ('sql', 'plpgsql')
@@ -98,20 +112,30 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
           and typcategory <> 'A'
         group by typname having pg_catalog.count(*) > 1
       ) as "parsesUnderSettings"`.execute(db)
-  const {
-    path = '',
-    own: loginSchema = null,
-    functions = [],
-    bodies = [],
-    callsBuiltIn = true,
-    parsesUnderSettings = true,
-  } = rows[0] ?? {}
-  const volatileFunctions = new Set(functions)
+  const [row] = rows
+  if (row === undefined) throw new Error('PostgreSQL returned no row.')
+  const functions = findFunctions(row.builtIn, row.own)
   return {
-    searchPath: searchPathOf(path, loginSchema),
-    volatileFunctions,
-    hasSideEffects: callsBuiltIn || bodies.some(body => bodyMayLeaveBehind(body, volatileFunctions)),
-    parsesUnderSettings,
+    searchPath: searchPathOf(row.path, row.loginSchema),
+    functions,
+    hasSideEffects:
+      row.callsBuiltIn ||
+      // Such a name cannot be found among the words of a statement.
+      [...functions].some(name => !plainName.test(name)) ||
+      row.own.some(({ name, isUnnamed }) => isUnnamed && functions.has(name.toLowerCase())),
+    parsesUnderSettings: row.parsesUnderSettings,
+  }
+}
+
+/** Those that may leave something in the session, and those that call one of these, in lower case. */
+function findFunctions(builtIn: readonly string[], own: readonly OwnFunction[]): Set<string> {
+  const names = new Set(builtIn.map(name => name.toLowerCase()))
+  let others = own
+  for (;;) {
+    const found = others.filter(({ source }) => source === null || bodyMayLeaveBehind(source, names))
+    if (found.length === 0) return names
+    for (const { name } of found) names.add(name.toLowerCase())
+    others = others.filter(({ name }) => !names.has(name.toLowerCase()))
   }
 }
 

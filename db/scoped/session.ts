@@ -1,8 +1,7 @@
 import pg, { type PoolClient } from 'pg'
 import { DatabaseUnavailableError, wrapStatementError } from '../errors.js'
 import { abortable, cancelStatement } from '../wire/cancel.js'
-import { RowCursor } from '../wire/cursor.js'
-import { PipelinedQuery, type Preamble } from '../wire/pipeline.js'
+import { type Frames, PipelinedQuery } from '../wire/pipeline.js'
 import { unexpectedMessage } from '../wire/protocol.js'
 import { ExtendedQuery, type Statement, type StatementResult } from '../wire/query.js'
 
@@ -13,6 +12,9 @@ export interface SessionOptions {
   /** Cancels the running statement and refuses later ones. */
   signal: AbortSignal | undefined
 }
+
+/** How long a statement may run on after its caller has left, in milliseconds. */
+const abandonAfter = 100
 
 /** Error message for a statement that comes after the end of its transaction or connection. */
 export const hasEnded =
@@ -27,7 +29,6 @@ export class Session {
   #lastAnswer: Promise<unknown> = Promise.resolve()
   /** Settles when the last cancel request has ended. */
   #cancelling: Promise<void> | null = null
-  #openStreams = 0
   #isClientReleased = false
   /** The caller has released it. Only the cleaning may still send something. */
   isReleased = false
@@ -47,25 +48,23 @@ export class Session {
     return this.#client.getTransactionStatus()
   }
 
-  /** True while a stream is neither read to its end nor left: later statements would wait behind its rows. */
-  get hasOpenStream() {
-    return this.#openStreams > 0
+  /** True if the caller has left. */
+  get isAborted() {
+    return this.#signal?.aborted ?? false
   }
 
-  /** @throws if a stream is open: the end of the transaction would wait for a reader who may never come */
-  requireNoOpenStream() {
-    if (!this.hasOpenStream) return
-    this.isBroken = true
-    throw new Error(
-      'A stream is still open, so its transaction is rolled back: read the stream to its end, or leave it (break, return()), first.',
+  /** True if a transaction is open and a statement may be sent in it. */
+  get canSend() {
+    return (
+      this.status === 'T' && !this.isBroken && !this.isReleased && !this.#isClientReleased && !this.isAborted
     )
   }
 
-  /** Sends a statement behind its preambles, in one round trip. */
-  async send<R>(preambles: readonly Preamble[], statement: Statement): Promise<StatementResult<R>> {
+  /** Sends a statement with its frames, in one round trip. */
+  async send<R>(statement: Statement, frames: Frames = {}): Promise<StatementResult<R>> {
     this.#requireUsable()
     const query = new ExtendedQuery<R>(statement, this.#client)
-    const pipeline = new PipelinedQuery(preambles, query)
+    const pipeline = new PipelinedQuery(frames, query)
     this.#client.query(pipeline)
     try {
       const result = await this.#waitForAnswer(query.result)
@@ -78,44 +77,9 @@ export class Session {
     }
   }
 
-  /** Sends a statement behind its preambles and fetches its rows in chunks while somebody reads. */
-  async *stream<R>(
-    preambles: readonly Preamble[],
-    { text, values = [] }: Statement,
-    chunkSize: number,
-  ): AsyncGenerator<R[], void> {
-    this.#requireUsable()
-    this.#openStreams++
-    const cursor = new RowCursor<R>(text, values, this.#client)
-    const pipeline = new PipelinedQuery(preambles, cursor.handler)
-    this.#client.query(pipeline)
-    const read = async () => {
-      // After an abort the read would be sent after the cancel request that is meant to stop it.
-      this.#requireUsable()
-      return this.#waitForAnswer(cursor.read(chunkSize))
-    }
-    try {
-      for (let rows = await read(); rows.length > 0; rows = await read()) {
-        const stopWaiting = this.#waitForReader()
-        try {
-          yield rows
-        } finally {
-          stopWaiting()
-        }
-      }
-    } catch (error) {
-      throw this.#recordFailure(error)
-    } finally {
-      this.#openStreams--
-      this.isDestroyedOnRelease ||= pipeline.hasCreatedTable
-      if (!this.isBroken) await this.#close(cursor)
-    }
-  }
-
   /** Sends statements without values in one message, after the last statement is answered. For this package's own SQL only. */
   async run(statements: readonly string[]): Promise<void> {
     const answer = this.#lastAnswer.then(() => {
-      // An aborted stream is not closed, so nothing behind it would be answered.
       if (this.#isClientReleased || this.isBroken) throw new Error(hasEnded)
       return this.#withTimeout(
         this.#client.query(statements.join('; ')).then(requireResults(statements.length)),
@@ -139,7 +103,6 @@ export class Session {
    */
   async release(clean: () => Promise<void>) {
     this.isReleased = true
-    if (this.hasOpenStream) this.isBroken = true
     const released = this.#lastAnswer
       .then(async () => {
         if (!this.isBroken) await clean()
@@ -149,13 +112,13 @@ export class Session {
       })
       .then(() => this.#cancelling)
       .then(() => this.#releaseClient())
-    if (!this.#signal?.aborted) return released
+    if (!this.isAborted) return released
   }
 
-  #releaseClient(isDestroyed = this.isBroken || this.isDestroyedOnRelease) {
+  #releaseClient() {
     if (this.#isClientReleased) return
     this.#isClientReleased = true
-    this.#client.release(isDestroyed)
+    this.#client.release(this.isBroken || this.isDestroyedOnRelease)
   }
 
   #requireUsable() {
@@ -170,7 +133,14 @@ export class Session {
   #waitForAnswer<T>(work: Promise<T>): Promise<T> {
     const answer = this.#withTimeout(work)
     this.#lastAnswer = answer.catch(() => {})
-    return abortable(answer, this.#signal, () => this.cancel())
+    return abortable(answer, this.#signal, () => this.#abandon(answer))
+  }
+
+  /** Most statements end soon, and then their connection can be used again. */
+  #abandon(answer: Promise<unknown>) {
+    const timer = setTimeout(() => this.cancel(), abandonAfter)
+    const stop = () => clearTimeout(timer)
+    answer.then(stop, stop)
   }
 
   /** PostgreSQL enforces `statement_timeout` itself: a server that is silent for longer counts as lost. */
@@ -185,30 +155,22 @@ export class Session {
   }
 
   /**
-   * Destroys the connection if the reader does not read on in time or the caller aborts. Kysely queues a statement that is awaited in
-   * the loop behind the stream, so such a reader would wait forever.
+   * Destroys the connection if the reader of a stream does not read on in time or the caller aborts. Kysely queues a statement that is
+   * awaited in the loop behind the stream, so such a reader would wait forever.
+   *
+   * @returns a function that stops this, when the reader reads on
    */
-  #waitForReader(): () => void {
-    const destroy = () => this.#releaseClient(true)
-    const abort = () => {
+  waitForReader(): () => void {
+    const destroy = () => {
       this.isBroken = true
-      destroy()
+      this.#releaseClient()
     }
     const timer = setTimeout(destroy, this.#timeout)
-    this.#signal?.addEventListener('abort', abort)
+    this.#signal?.addEventListener('abort', destroy)
     return () => {
       clearTimeout(timer)
-      this.#signal?.removeEventListener('abort', abort)
+      this.#signal?.removeEventListener('abort', destroy)
     }
-  }
-
-  /** Reports errors that only show at the end of a statement, such as deferred constraints, to a reader who leaves early too. */
-  async #close(cursor: RowCursor<unknown>) {
-    const closed = this.#withTimeout(cursor.close())
-    this.#lastAnswer = closed.catch(() => {})
-    await closed.catch(error => {
-      throw this.#recordFailure(error)
-    })
   }
 
   /**

@@ -3,7 +3,7 @@ import pg from 'pg'
 import { LruMap } from '../../shared/lru-map.js'
 import type { RowReader } from '../wire/rows.js'
 import { refuseConditionalUpsert, requireQuery } from './allowed-statements.js'
-import { mayCreateTable, mayLeaveBehind } from './session-cleanup.js'
+import { mayCreateTable, mayLeaveBehind, wordsOf } from './session-cleanup.js'
 import type { SessionFacts } from './session-facts.js'
 
 /** What is known about a statement from its text. */
@@ -14,6 +14,10 @@ export interface StatementInfo {
   mayLeaveBehind: boolean
   /** Cleaning is not enough after it: the connection is destroyed. */
   endsConnection: boolean
+  /** The same if it fails. If it succeeds, the answer tells whether it has created a table. */
+  endsConnectionIfItFails: boolean
+  /** A cursor can be declared for it. */
+  hasCursor: boolean
   /** Reads its rows. Set by the first execution. */
   reader?: RowReader
 }
@@ -42,19 +46,26 @@ export function createStatementCache({
   isSigned,
   facts,
 }: StatementCacheOptions): (text: string) => StatementInfo {
-  const cache = new LruMap<string, StatementInfo & { facts: SessionFacts }>({ maxEntries: maxStatements })
+  const cache = new LruMap<string, StatementInfo & { facts: SessionFacts; keyword: string }>({
+    maxEntries: maxStatements,
+  })
   let names = 0
   return text => {
     const current = facts()
     const cached = cache.get(text)
     if (cached === undefined) {
-      requireQuery(text)
+      const keyword = requireQuery(text)
       if (isSigned) refuseConditionalUpsert(text)
-      const info = { name: undefined, ...classify(text, current) }
+      const info = {
+        name: undefined,
+        keyword,
+        hasCursor: hasCursor(text, keyword),
+        ...classify(text, keyword, current),
+      }
       cache.set(text, info)
       return info
     }
-    if (cached.facts !== current) Object.assign(cached, classify(text, current))
+    if (cached.facts !== current) Object.assign(cached, classify(text, cached.keyword, current))
     if (cached.name === undefined && prepare && names < maxNames) {
       names++
       cached.name = statementName(text)
@@ -70,11 +81,26 @@ export function createStatementCache({
 export const statementName = (text: string) =>
   `trpc_bearer_${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
 
-function classify(text: string, facts: SessionFacts) {
-  const isUnclean = facts.hasSideEffects || mayLeaveBehind(text, facts.volatileFunctions)
+function classify(text: string, keyword: string, facts: SessionFacts) {
+  const isUnclean = facts.hasSideEffects || mayLeaveBehind(text, facts.functions)
   // A temporary table may have changed what a function means that was parsed beside it, even if the statement has failed.
-  const endsConnection = isUnclean && (facts.parsesUnderSettings || mayCreateTable(text))
-  return { mayLeaveBehind: isUnclean, endsConnection, facts }
+  const mayCreate = mayCreateTable(text)
+  return {
+    mayLeaveBehind: isUnclean,
+    // The answer to EXPLAIN does not tell what it has created.
+    endsConnection: (isUnclean && facts.parsesUnderSettings) || (mayCreate && keyword === 'explain'),
+    endsConnectionIfItFails: mayCreate,
+    facts,
+  }
+}
+
+const changes = ['insert', 'update', 'delete', 'merge']
+
+/** PostgreSQL has cursors for statements that only read. */
+function hasCursor(text: string, keyword: string): boolean {
+  if (keyword !== 'with') return ['select', 'values', 'table'].includes(keyword) && !mayCreateTable(text)
+  const words = wordsOf(text)
+  return !changes.some(word => words.has(word)) && !mayCreateTable(text)
 }
 
 /** True if a prepared statement no longer exists (26000) or now returns other columns (0A000). It has not run then. */

@@ -1,6 +1,8 @@
 import * as kysely from 'kysely'
 import pg from 'pg'
-import { DatabaseUnavailableError, wrapIdentityError } from '../errors.js'
+import { DatabaseUnavailableError } from '../errors.js'
+import type { Frames } from '../wire/pipeline.js'
+import type { Statement } from '../wire/query.js'
 import type { Identity } from './identity.js'
 import { hasEnded, type Session } from './session.js'
 import { cleanSession, forgetSequences } from './session-cleanup.js'
@@ -31,25 +33,39 @@ export class Transaction {
     this.#identity = identity
   }
 
-  /** Begins, sets the identity and forgets the last caller's sequence numbers, in one round trip. */
-  async begin({ isolationLevel, accessMode }: kysely.TransactionSettings = {}) {
+  /**
+   * Begins, sets the identity and forgets the last caller's sequence numbers, in one round trip.
+   *
+   * @param first a statement to send in the same round trip
+   */
+  async begin({ isolationLevel, accessMode }: kysely.TransactionSettings = {}, first?: Statement) {
     const level = isolationLevel ? ` isolation level ${isolationLevel}` : ''
-    const begin = `begin${level}${accessMode ? ` ${accessMode}` : ''}`
+    const begin = { text: `begin${level}${accessMode ? ` ${accessMode}` : ''}` }
     try {
-      await this.#session.send([{ text: begin }, this.#identity.standard], forgetSequences)
+      const before = [begin, this.#identity.standard]
+      if (first === undefined) await this.#session.send(forgetSequences, { before })
+      else await this.#session.send(first, { before: [...before, forgetSequences] })
       this.isOpen = true
     } catch (error) {
       await this.rollback()
       if (isStalePlan(error)) throw new DatabaseUnavailableError({ cause: error })
-      throw wrapIdentityError(error)
+      throw error
     }
     this.requireStatus()
+  }
+
+  /** A transaction around one statement that may leave something in the session: all in one round trip, with the cleaning. */
+  get frames(): Frames {
+    const { name: _, ...identity } = this.#identity.standard
+    return {
+      before: [{ text: 'begin' }, identity, forgetSequences],
+      after: [...cleanSession.map(text => ({ text })), { text: 'commit' }],
+    }
   }
 
   /** If it fails, everything is rolled back and later statements are refused until the caller rolls back too. */
   async commit() {
     this.requireAccepting()
-    this.#session.requireNoOpenStream()
     this.#refusal = hasEnded
     const command = await this.#cleanAndCommit().catch(async error => {
       await this.rollback()
@@ -63,28 +79,34 @@ export class Transaction {
   }
 
   async #cleanAndCommit(): Promise<string> {
-    if (this.isUnclean) await this.clean()
-    return (await this.#session.send([], { text: 'commit' })).command
+    const cleaning = this.isUnclean ? cleanSession.map(text => ({ text })) : []
+    const { command } = await this.#session.send({ text: 'commit' }, { before: cleaning })
+    this.isUnclean = false
+    return command
   }
 
   /** Never throws, so that the caller sees the first error. A connection that cannot roll back is destroyed. */
   async rollback() {
-    if (this.#session.hasOpenStream) this.#session.isBroken = true
     if (this.#session.isBroken) {
       // The transaction stays open on the server until the connection is destroyed, and what is sent now would be lost.
       this.#refusal = hasEnded
       return
     }
     if (this.#refusal === commitFailed) return this.#end()
+    this.isOpen = false
     this.#refusal = hasEnded
-    try {
-      // Locks and prepared statements survive a rollback. One message, so that a pooler runs both in the same session.
-      await this.#session.run(this.isUnclean ? ['rollback', ...cleanSession] : ['rollback'])
-      this.isUnclean = false
-      this.#end()
-    } catch {
-      this.#session.isBroken = true
-    }
+    // Locks and prepared statements survive a rollback. One message, so that a pooler runs both in the same session.
+    const rolledBack = this.#session.run(this.isUnclean ? ['rollback', ...cleanSession] : ['rollback']).then(
+      () => {
+        this.isUnclean = false
+        this.#end()
+      },
+      () => {
+        this.#session.isBroken = true
+      },
+    )
+    // A caller who has left does not wait for the statement that still runs. The release of the connection does.
+    if (!this.#session.isAborted) await rolledBack
   }
 
   async clean() {

@@ -5,55 +5,67 @@ import {
   type DataRow,
   parseOnce,
   type RowDescription,
-  type Submittable,
   unexpectedMessage,
   type Wire,
   wireOf,
 } from './protocol.js'
+import type { ExtendedQuery } from './query.js'
 
-/** A statement that is sent before the main one, such as the one that sets the identity. Its rows are dropped. */
-export interface Preamble {
+/** A statement of this package around the main one, such as the one that sets the identity. Its rows are dropped. */
+export interface Frame {
   text: string
   values?: readonly string[]
   /** Keeps the statement prepared on the connection under this name. */
   name?: string
-  /** Its row must begin with its first value. If not, the answer is for another caller and is refused. */
+  /** It sets the identity. Its row must begin with its first value: if not, the answer is for another caller and is refused. */
   isEchoed?: boolean
 }
 
+/** Statements to send with the main one. */
+export interface Frames {
+  before?: readonly Frame[]
+  after?: readonly Frame[]
+}
+
 /**
- * Sends preambles and a main statement in one round trip. One Sync ends them all, so they run in one implicit transaction
- * (PostgreSQL manual, 54.2.4 Pipelining).
+ * Sends a main statement and those around it in one round trip. One Sync ends them all: they run in one implicit transaction
+ * (PostgreSQL manual, 54.2.4 Pipelining), and after an error the server skips the rest.
  */
-export class PipelinedQuery implements PgSubmittable {
-  readonly #preambles: readonly Preamble[]
-  readonly #main: Submittable
-  #completedPreambles = 0
+export class PipelinedQuery<R> implements PgSubmittable {
+  readonly #before: readonly Frame[]
+  readonly #after: readonly Frame[]
+  readonly #main: ExtendedQuery<R>
+  /** Statements that are completely answered. */
+  #completed = 0
   #wire: Wire | undefined
   #isEchoSeen = false
   #isDescribed = false
-  #isComplete = false
   /** True if the main statement was `select … into`, which creates a table. */
   hasCreatedTable = false
 
-  constructor(preambles: readonly Preamble[], main: Submittable) {
-    this.#preambles = preambles
+  constructor({ before = [], after = [] }: Frames, main: ExtendedQuery<R>) {
+    this.#before = before
+    this.#after = after
     this.#main = main
   }
 
   // pg reads name and text when a ParseComplete arrives, so they must be those of the current statement.
   get name() {
-    const preamble = this.#currentPreamble
-    return preamble === undefined ? this.#main.name : preamble.name
+    const frame = this.#frame
+    return frame === undefined ? this.#main.name : frame.name
   }
 
   get text() {
-    return (this.#currentPreamble ?? this.#main).text
+    return (this.#frame ?? this.#main).text
   }
 
-  /** The preamble that is being answered. Undefined once the main statement is. */
-  get #currentPreamble(): Preamble | undefined {
-    return this.#preambles[this.#completedPreambles]
+  /** The frame that is being answered. Undefined while the main statement is, and when all are. */
+  get #frame(): Frame | undefined {
+    return this.#before[this.#completed] ?? this.#after[this.#completed - this.#before.length - 1]
+  }
+
+  get #isMain() {
+    return this.#completed === this.#before.length
   }
 
   submit(connection: Connection) {
@@ -61,62 +73,54 @@ export class PipelinedQuery implements PgSubmittable {
     this.#wire = wire
     wire.stream.cork()
     try {
-      for (const preamble of this.#preambles) {
-        parseOnce(wire, preamble)
-        wire.bind({ statement: preamble.name ?? '', values: preamble.values ?? [] })
-        wire.execute({})
-      }
-      return this.#main.submit(wire)
+      for (const frame of this.#before) submitFrame(wire, frame)
+      this.#main.submit(wire)
+      for (const frame of this.#after) submitFrame(wire, frame)
+      wire.sync()
     } finally {
       wire.stream.uncork()
     }
   }
 
   handleRowDescription(message: RowDescription) {
-    if (this.#currentPreamble !== undefined || this.#isDescribed) return this.#refuse()
+    if (!this.#isMain || this.#isDescribed) return this.#refuse()
     this.#isDescribed = true
     this.#main.handleRowDescription(message)
   }
 
   handleDataRow(message: DataRow) {
-    const preamble = this.#currentPreamble
-    if (preamble !== undefined) {
-      this.#isEchoSeen = true
-      if (preamble.isEchoed && message.fields[0] !== preamble.values?.[0]) this.#refuse()
-      return
-    }
-    if (this.#isDescribed && !this.#isComplete) this.#main.handleDataRow(message)
-    else this.#refuse()
+    if (this.#isMain && this.#isDescribed) return this.#main.handleDataRow(message)
+    const frame = this.#frame
+    if (frame === undefined) return this.#refuse()
+    this.#isEchoSeen = true
+    if (frame.isEchoed && message.fields[0] !== frame.values?.[0]) this.#refuse()
   }
 
-  handleCommandComplete(message: CommandComplete, wire: Wire) {
-    const preamble = this.#currentPreamble
-    if (preamble !== undefined) {
-      if (preamble.isEchoed && !this.#isEchoSeen) return this.#refuse()
+  handleCommandComplete(message: CommandComplete) {
+    if (this.#isMain) {
+      // SELECT INTO is the only SELECT that returns no columns.
+      this.hasCreatedTable = !this.#isDescribed && message.text.startsWith('SELECT')
+      this.#main.handleCommandComplete(message)
+    } else {
+      const frame = this.#frame
+      if (frame === undefined || (frame.isEchoed && !this.#isEchoSeen)) return this.#refuse()
       this.#isEchoSeen = false
-      this.#completedPreambles++
-      return
     }
-    if (this.#isComplete) return this.#refuse()
-    this.#isComplete = true
-    // SELECT INTO is the only SELECT that returns no columns.
-    this.hasCreatedTable = !this.#isDescribed && message.text.startsWith('SELECT')
-    this.#main.handleCommandComplete(message, wire)
+    this.#completed++
   }
 
-  handlePortalSuspended(wire: Wire) {
-    if (this.#isDescribed && !this.#isComplete) this.#main.handlePortalSuspended(wire)
+  handleReadyForQuery() {
+    if (this.#completed === this.#before.length + 1 + this.#after.length) this.#main.handleReadyForQuery()
     else this.#refuse()
+  }
+
+  handlePortalSuspended() {
+    this.#refuse()
   }
 
   /** Empty statements are refused before they are sent. */
   handleEmptyQuery() {
     this.#refuse()
-  }
-
-  handleReadyForQuery(wire: Wire) {
-    if (this.#isComplete || this.#main.isClosedEarly) this.#main.handleReadyForQuery(wire)
-    else this.#refuse()
   }
 
   handleCopyInResponse() {
@@ -130,16 +134,21 @@ export class PipelinedQuery implements PgSubmittable {
   /** Destroys the connection: what comes after an unexpected message may be the rows of another caller. */
   #refuse() {
     const error = unexpectedMessage()
-    if (this.#wire === undefined) throw error
-    this.#main.handleError(error, this.#wire)
-    this.#wire.stream.destroy(error)
+    this.#main.handleError(error)
+    this.#wire?.stream.destroy(error)
   }
 
   handleError(error: Error, wire: Wire) {
-    // After an error the server skips the rest up to the Sync, so those statements were never parsed.
-    for (const { name } of [...this.#preambles.slice(this.#completedPreambles), this.#main]) {
+    // The server skips the rest up to the Sync, so those statements were never parsed.
+    for (const { name } of [...this.#before, this.#main, ...this.#after].slice(this.#completed)) {
       if (name) delete wire.submittedNamedStatements[name]
     }
-    this.#main.handleError(this.#currentPreamble === undefined ? error : wrapIdentityError(error), wire)
+    this.#main.handleError(this.#frame?.isEchoed ? wrapIdentityError(error) : error)
   }
+}
+
+function submitFrame(wire: Wire, frame: Frame) {
+  parseOnce(wire, frame)
+  wire.bind({ statement: frame.name ?? '', values: frame.values ?? [] })
+  wire.execute({})
 }

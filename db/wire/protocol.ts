@@ -1,31 +1,16 @@
 import type { Duplex } from 'node:stream'
-import type { Connection, Submittable as PgSubmittable } from 'pg'
+import type { Connection } from 'pg'
 
 /** The part of pg's connection that sends messages: what a query uses to submit itself. */
 export interface Wire {
   stream: Duplex
   parse(statement: { text: string; name?: string }): void
   bind(portal: { statement?: string; values?: readonly (string | Buffer | null)[] }): void
-  describe(portal: { type: 'P'; name?: string }): void
+  describe(portal: { type: 'P' }): void
   execute(portal: object): void
   sync(): void
   parsedStatements: Record<string, string>
   submittedNamedStatements: Record<string, string>
-}
-
-/** A query that can be submitted to a connection and handles the server's messages. */
-export interface Submittable {
-  name?: string | undefined
-  text?: string
-  submit(wire: Wire): void
-  handleRowDescription(message: RowDescription): void
-  handleDataRow(message: DataRow): void
-  handleCommandComplete(message: CommandComplete, wire: Wire): void
-  handlePortalSuspended(wire: Wire): void
-  handleReadyForQuery(wire: Wire): void
-  handleError(error: unknown, wire: Wire): void
-  /** True if it was closed before its last row, so that it ends without a CommandComplete. */
-  isClosedEarly?: boolean
 }
 
 /** A column of a result. */
@@ -62,13 +47,6 @@ export function parseOnce(
   if (name in wire.parsedStatements || name in wire.submittedNamedStatements) return
   wire.parse({ text, name })
   if (name) wire.submittedNamedStatements[name] = text
-}
-
-/** Gives access to the message handlers of a pg query, which pg's types leave out. @throws TypeError if it has none */
-export function handlerOf(query: PgSubmittable): Submittable {
-  if (!('handleCommandComplete' in query))
-    throw new TypeError('This version of pg is not supported: its queries do not handle messages.')
-  return query as PgSubmittable & Submittable
 }
 
 /** Gives access to the sending methods of a pg connection, which pg's types leave out. @throws TypeError if it has none */

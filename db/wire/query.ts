@@ -4,7 +4,6 @@ import {
   type DataRow,
   parseOnce,
   type RowDescription,
-  type Submittable,
   unexpectedMessage,
   type Wire,
 } from './protocol.js'
@@ -29,8 +28,8 @@ export interface StatementResult<R> {
   rows: R[]
 }
 
-/** Runs one statement by the extended protocol, in which PostgreSQL refuses a second statement behind a semicolon. */
-export class ExtendedQuery<R> implements Submittable {
+/** One statement by the extended protocol, in which PostgreSQL refuses a second statement behind a semicolon. */
+export class ExtendedQuery<R> {
   readonly text: string
   readonly name: string | undefined
   readonly result: Promise<StatementResult<R>>
@@ -66,7 +65,6 @@ export class ExtendedQuery<R> implements Submittable {
     // Always described: behind a pooler the statement may have been prepared again after its table changed.
     wire.describe({ type: 'P' })
     wire.execute({})
-    wire.sync()
   }
 
   handleRowDescription({ fields }: RowDescription) {
@@ -87,14 +85,12 @@ export class ExtendedQuery<R> implements Submittable {
     this.#tag = text.split(' ')
   }
 
-  handlePortalSuspended() {}
-
   handleReadyForQuery() {
     if (this.#parseError !== undefined) return this.#reject(this.#parseError)
     const [command = ''] = this.#tag
     const count = Number(this.#tag.at(-1)) || 0
     // A pooler may have lost a row or sent one twice.
-    if (command === 'SELECT' && this.#reader !== undefined && this.#rows.length !== count)
+    if (/^(SELECT|FETCH)$/.test(command) && this.#reader !== undefined && this.#rows.length !== count)
       return this.#reject(unexpectedMessage())
     this.#resolve({ command, count, rows: this.#rows })
   }

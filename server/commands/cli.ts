@@ -1,14 +1,14 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
-import { env } from 'node:process'
 import { parseArgs } from 'node:util'
+import { type Config, readConfig } from '../app/config.js'
 import { CommandError, runCommand } from './command.js'
 
 interface Command {
   summary: string
   help: string
-  /** What it needs beside the package, with these variables. */
-  packages: () => string[]
+  /** What it needs beside the package. */
+  packages(config: Config): string[]
   load(): Promise<() => Promise<void>>
 }
 
@@ -24,12 +24,11 @@ const commands: Record<string, Command> = {
   DATABASE_URL      your PostgreSQL. Not set: an embedded one in DATA_DIR (.data)
   BETTER_AUTH_URL   your Better Auth. Not set: one in this process
   CORS_ORIGINS      the origins of the pages that may call it, with commas between`,
-    packages: () => {
+    packages({ issuer, databaseUrl }) {
       const server = ['hono', '@hono/node-server', 'pino', 'prom-client']
-      const hasIssuer = Boolean(env.BETTER_AUTH_URL || env.JWKS_URL)
       // The issuer of this process keeps its users in the embedded database.
-      if (!hasIssuer) return [...database, ...server, 'better-auth', ...embedded]
-      return [...database, ...server, ...(env.DATABASE_URL ? [] : embedded)]
+      if (issuer.kind === 'in-process') return [...database, ...server, 'better-auth', ...embedded]
+      return [...database, ...server, ...(databaseUrl === undefined ? embedded : [])]
     },
     load: async () => (await import('./start.js')).start,
   },
@@ -41,7 +40,10 @@ const commands: Record<string, Command> = {
   MIGRATION_DATABASE_URL   the login that owns the tables, if it is another one
   DATABASE_ROLE            the role that statements of callers run as: app_user
   FENCE_SECRET             signs the ids of callers: the level signed`,
-    packages: () => [...database, ...(env.DATABASE_URL || env.MIGRATION_DATABASE_URL ? [] : embedded)],
+    packages: ({ databaseUrl, migrationDatabaseUrl }) => [
+      ...database,
+      ...((databaseUrl ?? migrationDatabaseUrl) === undefined ? embedded : []),
+    ],
     load: async () => (await import('./migrate.js')).migrate,
   },
   fence: {
@@ -51,7 +53,7 @@ const commands: Record<string, Command> = {
   DATABASE_URL    the database and the login of the server
   DATABASE_ROLE   the role that statements of callers run as: app_user
   FENCE_SECRET    the secret of the server, for the level signed`,
-    packages: () => [...database, ...(env.DATABASE_URL ? [] : embedded)],
+    packages: ({ databaseUrl }) => [...database, ...(databaseUrl === undefined ? embedded : [])],
     load: async () => (await import('./fence.js')).fence,
   },
 }
@@ -109,7 +111,7 @@ await runCommand(async () => {
   if (command === undefined) throw new CommandError(`There is no command ${shown(name)}.\n\n${usage}`)
   if (values.help) return console.log(`trpc-bearer ${name}: ${command.summary}.\n\n${command.help}`)
   if (rest.length > 0) throw new CommandError(`${name} takes no arguments: ${rest.map(shown).join(' ')}`)
-  const needed = missing(command.packages())
+  const needed = missing(command.packages(readConfig()))
   if (needed.length > 0)
     throw new CommandError(
       `trpc-bearer ${name} needs packages that are not installed: npm install ${needed.join(' ')}`,

@@ -118,7 +118,7 @@ describe('a connection that PostgreSQL ends between the rows of an answer', () =
         pid = await vi.waitFor(async () => {
           const { rows } = await sql<{ pid: number }>`
             select pid from pg_stat_activity
-            where datname = current_database() and pid <> pg_backend_pid() and query like '%for update%'`.execute(
+            where datname = current_database() and pid <> pg_backend_pid() and query like 'fetch%'`.execute(
             admin.admin,
           )
           expect(rows).toHaveLength(1)

@@ -19,8 +19,8 @@ async function connect(url: string | null) {
 test('no generated statement that leaves something in its session counts as harmless', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await using connection = await connect(database.url)
-  const { volatileFunctions } = await readSessionFacts(database.admin)
-  const judge = (text: string) => mayLeaveBehind(text, volatileFunctions)
+  const { functions } = await readSessionFacts(database.admin)
+  const judge = (text: string) => mayLeaveBehind(text, functions)
   const { ran, left, misjudged } = await findMissedCleanups(connection.client, { seed, count, judge })
   expect(misjudged).toEqual([])
   expect(Math.min(ran, left)).toBeGreaterThan(count / 10)

@@ -1,7 +1,6 @@
 import pg from 'pg'
-import { beforeAll, expect, inject, onTestFinished, test } from 'vitest'
+import { expect, inject, onTestFinished, test } from 'vitest'
 import { Session } from '../../../db/scoped/session.js'
-import { loadCursor } from '../../../db/wire/cursor.js'
 
 async function openSession() {
   const pool = new pg.Pool({ connectionString: inject('postgresUrl'), max: 1 })
@@ -10,17 +9,14 @@ async function openSession() {
   return { pool, session: new Session(client, { timeout: 5_000, signal: undefined }) }
 }
 
-beforeAll(loadCursor)
-
 const one = { text: 'select 1 as one' }
 const ended = 'has ended: await each statement'
 
 test('a released session sends nothing more', async () => {
   const { pool, session } = await openSession()
-  expect((await session.send([], one)).rows).toEqual([{ one: 1 }])
+  expect((await session.send(one)).rows).toEqual([{ one: 1 }])
   await session.release(async () => {})
-  await expect(session.send([], one)).rejects.toThrow(ended)
-  await expect(session.stream([], one, 1).next()).rejects.toThrow(ended)
+  await expect(session.send(one)).rejects.toThrow(ended)
   await expect(session.run(['select 1'])).rejects.toThrow(ended)
   expect(pool.totalCount).toBe(1)
 })
@@ -29,8 +25,7 @@ test('a session is cleaned while it is released, and accepts nothing else', asyn
   const { session } = await openSession()
   let isCleaned = false
   await session.release(async () => {
-    await expect(session.send([], one)).rejects.toThrow(ended)
-    await expect(session.stream([], one, 1).next()).rejects.toThrow(ended)
+    await expect(session.send(one)).rejects.toThrow(ended)
     await session.run(['select 1', 'select 2'])
     isCleaned = true
   })
@@ -46,7 +41,7 @@ test('a broken session is not cleaned, and its connection is destroyed', async (
 
 test('a session that has created a table is cleaned, and its connection is destroyed', async () => {
   const { pool, session } = await openSession()
-  await session.send([], { text: 'select 1 as one into temp made' })
+  await session.send({ text: 'select 1 as one into temp made' })
   let isCleaned = false
   await session.release(async () => {
     isCleaned = true

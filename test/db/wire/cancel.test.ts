@@ -7,7 +7,7 @@ import { startPostgresProxy } from '../../parts/postgres-proxy.js'
 type Handle = ReturnType<OpenDatabase['forUser']>
 
 const running = sql<{ count: number }>`
-  select count(*)::int from pg_stat_activity where datname = current_database() and state = 'active' and query like '%pg_sleep(%'
+  select count(*)::int from pg_stat_activity where datname = current_database() and state = 'active' and query ~ 'pg_sleep\\(|^fetch'
     and pid <> pg_backend_pid()`
 
 describe('when a caller aborts, on PostgreSQL', () => {

@@ -102,7 +102,7 @@ describe('a stream ends with UNAUTHORIZED', () => {
   async function advance(milliseconds: number) {
     for (let passed = 0; passed < milliseconds; passed += 500) {
       await vi.advanceTimersByTimeAsync(500)
-      await sleep(1)
+      await sleep(4)
     }
   }
 
