@@ -68,6 +68,9 @@ const callNumber = 'trpc-bearer.call'
 /** How long to wait for a token that is not valid yet, because the clock of the issuer is ahead of the clock of the API. */
 const notYetValidMs = [1_000, 2_000, 4_000, 8_000]
 
+/** A subscription that is refused sooner after its token was renewed is refused for good. */
+const minSubscriptionMs = 5_000
+
 let lastNumber = 0
 
 type CallError = TRPCClientError<AnyTRPCRouter>
@@ -257,7 +260,11 @@ export function bearerAuth({
           fail(TRPCClientError.from(Object.assign(error, { name: 'AbortError' })))
           close()
         }
-        let mayRenew = true
+        let isRenewed = false
+        let sentAt = Date.now()
+        /** Once, and a subscription each time that it has lasted for a while. */
+        const mayRenew = () =>
+          !isRenewed || (op.type === 'subscription' && Math.abs(Date.now() - sentAt) >= minSubscriptionMs)
         const attempt = (refusal: CallError | null) => {
           call.isWaiting = true
           currentToken(number)
@@ -274,14 +281,14 @@ export function bearerAuth({
         let lastEventId: string | undefined
         const send = () => {
           const input = inputAfter(lastEventId, op.input)
+          sentAt = Date.now()
           subscription = next({ ...ownOp, input }).subscribe({
             next(value) {
               const { result } = value
-              // A subscription lives longer than its token, and is answered before it has any data.
-              if (result.type !== 'state') {
-                mayRenew = true
-                if (call.sent !== null && call.sent.token !== lastRefused) signedOut = false
-              }
+              call.isWaiting = false
+              // The server reports that a subscription has started before it refuses its token.
+              const isAnswer = result.type === undefined || result.type === 'data'
+              if (isAnswer && call.sent !== null && call.sent.token !== lastRefused) signedOut = false
               if ('id' in result && typeof result.id === 'string') lastEventId = result.id
               observer.next(value)
             },
@@ -291,9 +298,9 @@ export function bearerAuth({
               if (reason === 'not_yet_valid') return retryLater(error)
               tokens.forget(call.sent?.token)
               // Who has signed in meanwhile did not make a call of nobody.
-              if (!mayRenew || reason === 'revoked' || call.sent === null || !calls.has(number))
+              if (!mayRenew() || reason === 'revoked' || call.sent === null || !calls.has(number))
                 return failSignedOut(error)
-              mayRenew = false
+              isRenewed = true
               attempt(error)
             },
             complete: () => observer.complete(),

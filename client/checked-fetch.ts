@@ -65,8 +65,11 @@ interface TrpcAnswer {
   error?: object | null
 }
 
+/** A proxy, or this server while it starts, answers `{ "error": "a text" }`. */
 const isAnswerOfTrpc = (value: unknown): value is TrpcAnswer =>
-  typeof value === 'object' && value !== null && ('result' in value || 'error' in value)
+  typeof value === 'object' &&
+  value !== null &&
+  ('result' in value || ('error' in value && typeof value.error === 'object'))
 
 /** What superjson writes is in `json`. Without it every call would return `undefined`. */
 function isOfTransformer({ result, error }: TrpcAnswer): boolean {

@@ -16,11 +16,10 @@ export function createLiveClient(url: string, getToken: GetToken) {
           url,
           transformer,
           EventSource,
-          eventSourceOptions: {
-            // Called for each connection: after an interruption the token may be another one.
+          eventSourceOptions: ({ op }) => ({
             fetch: async (input: string | URL, init: RequestInit) =>
-              fetch(input, { ...init, headers: { ...init.headers, ...(await auth.headers()) } }),
-          },
+              fetch(input, { ...init, headers: { ...init.headers, ...(await auth.headers({ op })) } }),
+          }),
         }),
         false: httpBatchLink({ url, transformer, headers: auth.headers, ...batchLimits }),
       }),

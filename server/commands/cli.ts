@@ -73,8 +73,9 @@ function parse() {
       allowPositionals: true,
       options: { help: { type: 'boolean', short: 'h' }, version: { type: 'boolean', short: 'v' } },
     })
-  } catch (error) {
-    throw new CommandError(`${error instanceof Error ? error.message : error}\n\n${usage}`)
+  } catch {
+    // Node's message shows the option, which may be a URL with a password.
+    throw new CommandError(`The only options are --help and --version.\n\n${usage}`)
   }
 }
 

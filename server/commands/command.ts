@@ -38,7 +38,8 @@ export function loadEnvFile(): void {
   try {
     loadNodeEnvFile()
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
+    throw new CommandError('.env cannot be read: it must be a file of lines such as PORT=4000.')
   }
 }
 

@@ -95,15 +95,18 @@ export function createEndpoint({
           message: 'No procedure at this path. Use <basePath>/<procedure>, such as /trpc/health.',
         })
       checkMethod(request)
+      const req = await readRequest(request, source, maxBodySize)
       return resolveResponse({
         router,
-        req: await readRequest(request, source, maxBodySize),
+        req,
         path,
         error: null,
         maxBatchSize,
         allowMethodOverride: true,
         async createContext({ info }) {
-          const context = await createContext({ req: source, info, requestId }).catch(cause => {
+          const stream =
+            info.type === 'subscription' || info.accept === 'application/jsonl' ? endableBy(req) : {}
+          const context = await createContext({ req: source, info, requestId, ...stream }).catch(cause => {
             throw new RequestFailure(requestId, { cause })
           })
           outcome.userId = context.user?.id ?? null
@@ -132,6 +135,14 @@ export function createEndpoint({
     )
     return response
   }
+}
+
+/** Replaces the signal of a request, which tRPC reads after it has created the context. */
+function endableBy(req: Request) {
+  const controller = new AbortController()
+  const signal = AbortSignal.any([req.signal, controller.signal])
+  Object.defineProperty(req, 'signal', { value: signal })
+  return { abort: (reason: unknown) => controller.abort(reason) }
 }
 
 const logHookError = (option: string, requestId: string) => (error: unknown) =>

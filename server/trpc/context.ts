@@ -10,8 +10,11 @@ import { TokenError } from '../verifier/token-error.js'
 import { type BatchAnswer, emptyBatchAnswer } from './batch-answer.js'
 import { type Refusal, reportedRefusal, warnOnce } from './refusal.js'
 
-/** Key of the guards' own data in a context. It is a symbol so that no procedure reaches the database without a guard. */
-export const guardState: unique symbol = Symbol('trpc-bearer.guard')
+/**
+ * Key of the guards' own data in a context. It is a symbol so that no procedure reaches the database without a guard, and the same one in
+ * two copies of the package.
+ */
+export const guardState: unique symbol = Symbol.for('trpc-bearer.guard')
 
 /** Milliseconds since the epoch, by the `exp` of a verified token. */
 export type TokenExpiry = () => number
@@ -34,6 +37,8 @@ interface GuardState {
   verify?: () => Promise<void>
   /** When the token expires. Undefined without a token. */
   expiry?: TokenExpiry
+  /** Aborts the signal of the procedures. Undefined if the adapter has no way to do it. */
+  abort?: ((reason: unknown) => void) | undefined
   /** When the token was last verified, or refused because of an outage, by `performance.now()`. */
   verifiedAt: number
 }
@@ -102,11 +107,14 @@ export function createContextFactory({ verifier, database, onRefusal = warnOnce(
     req,
     info,
     requestId = crypto.randomUUID(),
+    abort,
   }: {
     req: RequestLike
     /** From tRPC. When its signal aborts, the statements of this call are cancelled. */
     info?: ConnectionInfo & { signal: AbortSignal; calls?: readonly unknown[] }
     requestId?: string
+    /** Aborts the request of a stream whose token has been refused. */
+    abort?: (reason: unknown) => void
   }): Promise<Context> {
     const state: GuardState = {
       refusal: null,
@@ -115,6 +123,7 @@ export function createContextFactory({ verifier, database, onRefusal = warnOnce(
       db: null,
       batch: (info?.calls?.length ?? 0) > 1 ? emptyBatchAnswer() : undefined,
       requestId,
+      abort,
       verifiedAt: 0,
     }
     try {

@@ -2,29 +2,30 @@ import { isObservable, observableToAsyncIterable } from '@trpc/server/observable
 import type { TokenExpiry } from './context.js'
 
 const checkEveryMs = 15_000
+const abortAfterMs = 1_000
+
+interface EndOptions {
+  /** Rejects with the error that the stream shall end with. */
+  verify: () => Promise<void>
+  expiry: TokenExpiry
+  /** Aborts the signal of the procedure, which may wait for its next value. */
+  abort: ((reason: unknown) => void) | undefined
+}
 
 /**
  * Ends a stream or subscription when the token of its caller is refused: it has expired, or was revoked. The token is verified again every
  * 15 seconds, and each second after its `exp` until the tolerance for clocks is over.
  *
  * @param data what a procedure returned; anything but a stream is returned as it is
- * @param verify rejects with the error that the stream shall end with
  */
 export function endWithToken(
   data: unknown,
-  {
-    verify,
-    expiry,
-    signal,
-  }: { verify: () => Promise<void>; expiry: TokenExpiry; signal: AbortSignal | undefined },
+  { signal, ...options }: EndOptions & { signal: AbortSignal | undefined },
 ): unknown {
+  // It is subscribed to when it is read, because tRPC does not read what it cannot answer with.
   if (isObservable(data))
-    return endIterable(
-      observableToAsyncIterable(data, signal ?? new AbortController().signal),
-      verify,
-      expiry,
-    )
-  return isAsyncIterable(data) ? endIterable(data, verify, expiry) : data
+    return endIterable(() => observableToAsyncIterable(data, signal ?? new AbortController().signal), options)
+  return isAsyncIterable(data) ? endIterable(() => data, options) : data
 }
 
 /** Whether {@link endWithToken} has something to do. */
@@ -34,9 +35,8 @@ const isAsyncIterable = (data: unknown): data is AsyncIterable<unknown> =>
   typeof data === 'object' && data !== null && Symbol.asyncIterator in data
 
 async function* endIterable(
-  stream: AsyncIterable<unknown>,
-  verify: () => Promise<void>,
-  expiry: TokenExpiry,
+  open: () => AsyncIterable<unknown>,
+  { verify, expiry, abort }: EndOptions,
 ): AsyncGenerator {
   let timer: ReturnType<typeof setTimeout> | undefined
   let refusal: { error: unknown } | undefined
@@ -57,7 +57,7 @@ async function* endIterable(
     )
   }
   schedule()
-  const iterator = stream[Symbol.asyncIterator]()
+  const iterator = open()[Symbol.asyncIterator]()
   try {
     for (;;) {
       const { done, value } = await new Promise<IteratorResult<unknown>>((resolve, reject) => {
@@ -73,5 +73,7 @@ async function* endIterable(
     clearTimeout(timer)
     // Not awaited: a stream that waits for its next value would keep the caller here.
     Promise.resolve(iterator.return?.()).catch(() => {})
+    // Such a stream ends only by its signal. The error is sent first.
+    if (refusal !== undefined && abort !== undefined) setTimeout(abort, abortAfterMs, refusal.error)
   }
 }

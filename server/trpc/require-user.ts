@@ -139,11 +139,16 @@ export function finishGuardedCall<T extends CallResult>(
   options: { type: ProcedureType; signal: AbortSignal | undefined },
 ): T {
   finishCall(ctx, result, options)
-  const { verify, expiry } = guardStateOf(ctx) ?? {}
+  const { verify, expiry, abort } = guardStateOf(ctx) ?? {}
   if (!result.ok || !isStream(result.data) || verify === undefined || expiry === undefined) return result
   return {
     ...result,
-    data: endWithToken(result.data, { verify: () => verifyAgain(verify), expiry, signal: options.signal }),
+    data: endWithToken(result.data, {
+      verify: () => verifyAgain(verify),
+      expiry,
+      abort,
+      signal: options.signal,
+    }),
   }
 }
 

@@ -244,6 +244,8 @@ describe('an answer that is not of tRPC names its status', () => {
     [429, 'application/json', '{"message":"rate limit"}', /HTTP 429/],
     [502, 'text/html', page, /answers HTTP 502: the API, or a proxy before it/],
     [503, 'application/json', '{"error_code":1}', /answers HTTP 503/],
+    [503, 'application/json', '{"error":"Starting."}', /answers HTTP 503/],
+    [429, 'application/json', '{"error":"Too many requests"}', /HTTP 429/],
   ])('%i, %s, %s', async (status, type, body, message) => {
     await using api = await startWeb((req, res) => {
       req.resume()

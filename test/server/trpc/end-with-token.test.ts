@@ -9,7 +9,12 @@ const collectGarbage: () => void = runInNewContext('gc')
 
 const inAMinute = () => Date.now() + 60_000
 const guarded = (stream: AsyncIterable<unknown>, verify: () => Promise<void> = async () => {}) =>
-  endWithToken(stream, { verify, expiry: inAMinute, signal: undefined }) as AsyncIterable<object>
+  endWithToken(stream, {
+    verify,
+    expiry: inAMinute,
+    abort: undefined,
+    signal: undefined,
+  }) as AsyncIterable<object>
 
 afterEach(() => void vi.useRealTimers())
 
