@@ -1,7 +1,7 @@
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { openDatabase } from '../db/index.js'
 import { createFetchHandler } from '../server/http/handlers.js'
-import { type Context, createContextFactory, guardState } from '../server/trpc/context.js'
+import { type Context, createContextFactory } from '../server/trpc/context.js'
 import {
   createCallerFactory,
   protectedProcedure,
@@ -38,18 +38,7 @@ const authorization = `Bearer ${tokenOf('EdDSA')}`
 const createContext = createContextFactory({ verifier, database })
 const createCaller = createCallerFactory(appRouter)
 const req = { headersDistinct: { authorization: [authorization] } }
-const nobody: Context = {
-  user: null,
-  [guardState]: {
-    refusal: null,
-    user: null,
-    firstUser: null,
-    db: null,
-    batch: undefined,
-    requestId: '',
-    verifiedAt: 0,
-  },
-}
+const nobody: Context = { user: null }
 const handle = createFetchHandler({ verifier, database, router: appRouter })
 const ask = (procedure: string, headers: Record<string, string> = {}) =>
   handle(new Request(`http://api/trpc/${procedure}`, { headers })).then(answer => answer.text())

@@ -8,7 +8,8 @@ interface TokenAnswer {
 
 /** What is used of Better Auth's client. */
 interface AuthClient {
-  token: () => Promise<TokenAnswer>
+  /** Resolves to a {@link TokenAnswer}. Its type depends on the options of Better Auth's client, and on `strict` of TypeScript. */
+  token: (...none: never[]) => Promise<unknown>
   $store?: { atoms: Record<string, SessionAtom | undefined> } | undefined
 }
 
@@ -31,14 +32,16 @@ interface SessionAtom {
  */
 export function betterAuthToken(authClient: AuthClient): GetToken & (() => Promise<string | null>) {
   const getToken = async () => {
-    const { data, error } = await authClient.token()
+    const { data, error } = { ...((await authClient.token()) as Partial<TokenAnswer> | null) }
     // A proxy may answer 200 with a page of its own, whatever the types say.
     const token: unknown = data?.token
     if (typeof token === 'string' && token !== '') return token
     if (error?.status === 401) return null
-    const answer = error ? `${error.status} ${error.statusText}` : 'an answer without a token'
+    const found = error
+      ? `${error.status} ${error.statusText}`
+      : `an answer with ${kindOf(data)} and no token`
     throw new Error(
-      `Better Auth returned no token (${answer}). Check that its server runs and has the jwt plugin, and that no proxy answers in its place.`,
+      `Better Auth returned no token (${found}). Check that its server runs and has the jwt plugin, and that no proxy answers in its place.`,
     )
   }
   const session = authClient.$store?.atoms.session
@@ -61,6 +64,14 @@ export function betterAuthToken(authClient: AuthClient): GetToken & (() => Promi
     },
   })
 }
+
+/** What was answered in place of a token, without its values. */
+const kindOf = (data: unknown) =>
+  typeof data === 'object' && data !== null
+    ? 'an object'
+    : data === null || data === undefined
+      ? 'no data'
+      : `a ${typeof data}`
 
 /**
  * Calls `listen` when the session has changed. Better Auth reads its signal before a sign-in resolves, and changes it 10 ms later: what the

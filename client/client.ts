@@ -1,18 +1,23 @@
+import * as trpc from '@trpc/client'
 import {
   createTRPCClient,
   httpBatchLink,
   httpLink,
-  isNonJsonSerializable,
   splitLink,
   type TRPCClient,
   TRPCClientError,
   type TRPCLink,
 } from '@trpc/client'
 import type { AnyTRPCRouter } from '@trpc/server'
-import type { AppRouter } from '../server/routers/app.js'
+import type { AppRouter } from '../shared/router-types.js'
 import { transformer } from '../shared/transformer.js'
 import { type BearerAuth, type BearerAuthOptions, bearerAuth } from './bearer-auth.js'
 import { checkedFetch } from './checked-fetch.js'
+
+// A namespace, because a named import that is missing fails before any message.
+const { isNonJsonSerializable } = trpc
+if (isNonJsonSerializable === undefined)
+  throw new Error('trpc-bearer needs @trpc/client 11.22.1 or later: npm install @trpc/client@^11.22.1')
 
 interface Endpoint {
   /** URL of the procedures, such as `https://api.example.com/trpc`, or a path on the page's own origin, such as `/api/trpc`. */

@@ -1,3 +1,7 @@
+export type { ErrorData, ErrorShape } from '../shared/error-data.js'
+export type { AppRouter } from '../shared/router-types.js'
+export type { Task } from '../shared/task.js'
+export type { User } from '../shared/user.js'
 export { type BearerAuth, type BearerAuthOptions, bearerAuth, UserChangedError } from './bearer-auth.js'
 export { betterAuthToken } from './better-auth-token.js'
 export { batchLimits, type ClientOptions, createClient, isApiError } from './client.js'

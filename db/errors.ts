@@ -101,6 +101,13 @@ const networkCodes = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
 const brokenConnection =
   /^(Connection terminated|Client has encountered a connection error|Client was closed)/
 
+/** The last one: the package is there, but another version, without the path. */
+const missingCodes = new Set<unknown>([
+  'ERR_MODULE_NOT_FOUND',
+  'MODULE_NOT_FOUND',
+  'ERR_PACKAGE_PATH_NOT_EXPORTED',
+])
+
 /** Thrown if an optional package is not installed. The message says which. */
 export class MissingPackageError extends Error {
   override name = 'MissingPackageError'
@@ -117,7 +124,7 @@ export async function loadOptional<T>(loading: Promise<T>, message: string): Pro
     return await loading
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
-    if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') throw cause
+    if (!missingCodes.has(code)) throw cause
     throw new MissingPackageError(message, { cause })
   }
 }

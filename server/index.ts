@@ -2,6 +2,11 @@ import { loadOptional } from '../db/errors.js'
 import type { Config } from './app/config.js'
 import type { RunningServer } from './app/start.js'
 
+export type { OpenDatabase } from '../db/open-database.js'
+export type { Database } from '../db/schema.js'
+export type { ErrorData, ErrorShape } from '../shared/error-data.js'
+export type { AppRouter } from '../shared/router-types.js'
+export type { Task } from '../shared/task.js'
 export { type Config, ConfigError, readConfig } from './app/config.js'
 export type { RunningServer } from './app/start.js'
 export type { HandlerOptions } from './http/endpoint.js'
@@ -13,7 +18,7 @@ export {
 } from './http/handlers.js'
 export type { RequestReport } from './http/request-report.js'
 export { responseMeta } from './http/response-headers.js'
-export { type AppRouter, appRouter } from './routers/app.js'
+export { appRouter } from './routers/app.js'
 export { tasksRouter } from './routers/tasks.js'
 export {
   type ConnectionInfo,
@@ -21,7 +26,7 @@ export {
   type ContextOptions,
   createContextFactory,
 } from './trpc/context.js'
-export { type ErrorData, reasonOf } from './trpc/errors.js'
+export { reasonOf } from './trpc/errors.js'
 export {
   createCallerFactory,
   mergeRouters,

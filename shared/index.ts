@@ -1,5 +1,6 @@
+export type { ErrorData, ErrorShape } from './error-data.js'
 export { isOutage, type Reason, reasons } from './reasons.js'
-export type { RouterInputs, RouterOutputs } from './router-types.js'
+export type { AppRouter, RouterInputs, RouterOutputs } from './router-types.js'
 export * from './task.js'
 export { transformer } from './transformer.js'
 export * from './user.js'

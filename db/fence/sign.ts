@@ -126,3 +126,13 @@ function hmacPads(secret: string): { inner: Buffer; outer: Buffer } {
     outer: Buffer.from(key.map(byte => byte ^ 0x5c)),
   }
 }
+
+/** Fingerprint of the current signing key, or null if the database has none. Only the owner of the schema may ask. */
+export async function findKeyFingerprint(db: AnyKysely): Promise<string | null> {
+  const { rows: found } = await sql<{ exists: boolean }>`
+    select to_regclass('trpc_bearer.fence_key') is not null as exists`.execute(db)
+  if (!found[0]?.exists) return null
+  const { rows } = await sql<{ key: string }>`
+    select md5(fence_key::text) as key from trpc_bearer.fence_key where is_current`.execute(db)
+  return rows[0]?.key ?? null
+}

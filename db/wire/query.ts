@@ -104,6 +104,6 @@ const { prepareValue } = utilsOf(pg)
 
 /** pg exports `prepareValue`, but its types leave it out. */
 function utilsOf(module: object) {
-  if (!('utils' in module)) throw new TypeError('This version of pg is not supported: it exports no utils.')
+  if (!('utils' in module)) throw new TypeError('trpc-bearer needs pg 8.23: npm install pg@~8.23.1')
   return module.utils as { prepareValue(value: unknown): string | Buffer | null }
 }

@@ -27,7 +27,7 @@ export interface IssuerOptions {
 export async function startIssuer({ db, dataDir, origin, trustedOrigins }: IssuerOptions) {
   const [{ betterAuth }, { bearer, jwt }, { getMigrations }] = await loadOptional(
     Promise.all([import('better-auth'), import('better-auth/plugins'), import('better-auth/db/migration')]),
-    'The package better-auth is not installed. Run npm install better-auth, or set BETTER_AUTH_URL or JWKS_URL.',
+    'The package better-auth is missing or too old. Run npm install better-auth@latest, or set BETTER_AUTH_URL or JWKS_URL.',
   )
   const auth = betterAuth({
     baseURL: origin,

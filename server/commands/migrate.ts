@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
-import { findKeyFingerprint } from '../../db/fence/secret.js'
 import { findLogin } from '../../db/fence/serving-login.js'
+import { findKeyFingerprint } from '../../db/fence/sign.js'
 import {
   migrateTasks,
   migrateToLatest,

@@ -1,16 +1,22 @@
-import { type AnyTRPCRouter, getTRPCErrorShape, TRPCError, transformTRPCResponse } from '@trpc/server'
-import { getHTTPStatusCodeFromError, resolveResponse } from '@trpc/server/http'
+import * as trpc from '@trpc/server'
+import { type AnyTRPCRouter, TRPCError, transformTRPCResponse } from '@trpc/server'
+import * as trpcHttp from '@trpc/server/http'
+import { getHTTPStatusCodeFromError } from '@trpc/server/http'
 import { callHook } from '../../shared/error-handling.js'
 import { appRouter } from '../routers/app.js'
 import { type ContextOptions, createContextFactory, guardStateOf } from '../trpc/context.js'
 import { formatError, RequestFailure } from '../trpc/errors.js'
 import { reportedRefusal } from '../trpc/refusal.js'
+import { requireTrpc } from '../trpc/trpc-version.js'
 import type { RequestLike } from '../verifier/bearer-token.js'
 import { type BodySource, readRequest } from './body.js'
 import { callsOf, type RequestReport, reportOf } from './request-report.js'
 import { isPlainTarget, pathNotPlain, pathOf, requestIdOf } from './request-target.js'
 import { type ResponseMeta, setAnswerHeaders } from './response-headers.js'
 import { serializeError } from './serialize-error.js'
+
+const getTRPCErrorShape = requireTrpc(trpc.getTRPCErrorShape)
+const resolveResponse = requireTrpc(trpcHttp.resolveResponse)
 
 /** Options of `createNodeHandler` and `createFetchHandler`. */
 export interface HandlerOptions extends ContextOptions {

@@ -9,5 +9,3 @@ export const appRouter = router({
   me: protectedProcedure.query(({ ctx }) => ctx.user),
   tasks: tasksRouter,
 })
-
-export type AppRouter = typeof appRouter

@@ -12,9 +12,9 @@ import { type Refusal, reportedRefusal, warnOnce } from './refusal.js'
 
 /**
  * Key of the guards' own data in a context. It is a symbol so that no procedure reaches the database without a guard, and the same one in
- * two copies of the package.
+ * two copies of the package. No type has it, because TypeScript could not declare the type of a context that is exported.
  */
-export const guardState: unique symbol = Symbol.for('trpc-bearer.guard')
+const guardState = Symbol.for('trpc-bearer.guard')
 
 /** Milliseconds since the epoch, by the `exp` of a verified token. */
 export type TokenExpiry = () => number
@@ -43,12 +43,10 @@ interface GuardState {
   verifiedAt: number
 }
 
-/** Context of every procedure. */
+/** Context of every procedure. It also carries the guards' own data, which is copied with it (`{ ...context }`). */
 export interface Context {
   /** The caller, or null if the request has no valid token. */
   user: User | null
-  /** Missing in a context that you write yourself, such as `createCaller({ user })` in a test. */
-  readonly [guardState]?: GuardState
 }
 
 const unchanged = new WeakSet<object>()
@@ -57,9 +55,8 @@ const unchanged = new WeakSet<object>()
 export const isUnchanged = (ctx: object) => unchanged.has(ctx)
 
 /** The guards' data of a context; undefined if `createContext` did not make the context. */
-export function guardStateOf(ctx: object | undefined): GuardState | undefined {
-  return ctx !== undefined && guardState in ctx ? (ctx as Context)[guardState] : undefined
-}
+export const guardStateOf = (ctx: object | undefined): GuardState | undefined =>
+  ctx === undefined ? undefined : Reflect.get(ctx, guardState)
 
 /** The part of tRPC's info about a request that is used. */
 export interface ConnectionInfo {

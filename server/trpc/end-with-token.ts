@@ -1,5 +1,9 @@
-import { isObservable, observableToAsyncIterable } from '@trpc/server/observable'
+import * as trpc from '@trpc/server/observable'
+import { isObservable } from '@trpc/server/observable'
 import type { TokenExpiry } from './context.js'
+import { requireTrpc } from './trpc-version.js'
+
+const observableToAsyncIterable = requireTrpc(trpc.observableToAsyncIterable)
 
 const checkEveryMs = 15_000
 const abortAfterMs = 1_000

@@ -1,27 +1,16 @@
-import { type TRPCDefaultErrorData, type TRPCDefaultErrorShape, TRPCError } from '@trpc/server'
+import { type TRPCDefaultErrorShape, TRPCError } from '@trpc/server'
 import {
   DatabaseUnavailableError,
   isDatabaseUnavailable,
   isRefusedByPolicy,
   isStatementTimeout,
 } from '../../db/errors.js'
+import type { ErrorShape } from '../../shared/error-data.js'
 import { causesOf } from '../../shared/error-handling.js'
 import { type Reason, reasons } from '../../shared/reasons.js'
 import type { Task } from '../../shared/task.js'
 import { TokenError } from '../verifier/token-error.js'
 import { guardStateOf } from './context.js'
-
-/** `error.data` on the client: tRPC's own fields and these. */
-export interface ErrorData extends TRPCDefaultErrorData {
-  /** Why the caller was refused (UNAUTHORIZED, FORBIDDEN) or what is down (SERVICE_UNAVAILABLE). */
-  reason?: Reason
-  /** Messages by field (BAD_REQUEST). Problems of the input as a whole are under `root`. */
-  fields?: Record<string, string[]>
-  /** The current task (CONFLICT). */
-  current?: Task
-  /** Id of the request in the server's log (INTERNAL_SERVER_ERROR). */
-  requestId?: string
-}
 
 /** Cause of a CONFLICT: the task has a newer version. */
 export class VersionConflict extends Error {
@@ -89,7 +78,7 @@ export function formatError({
   error: TRPCError
   shape: TRPCDefaultErrorShape
   ctx: object | undefined
-}): Omit<TRPCDefaultErrorShape, 'data'> & { data: ErrorData } {
+}): ErrorShape {
   const { stack: _, ...data } = shape.data
   if (error.code === 'INTERNAL_SERVER_ERROR') {
     const requestId = guardStateOf(ctx)?.requestId ?? causesOf(error).find(isRequestFailure)?.requestId

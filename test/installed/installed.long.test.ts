@@ -36,12 +36,15 @@ async function install(packages: readonly string[], options: readonly string[] =
 }
 
 const api = ['@trpc/server', '@trpc/client', 'kysely', 'pg', '@types/pg', '@types/node@20']
+const entries = (await readdir(join(root, 'test/installed/exported'))).sort()
 
 describe('the inferred type of everything exported', () => {
   let project: Awaited<ReturnType<typeof install>>
   beforeAll(async () => {
     project = await install([...api, 'ts5@npm:typescript@~5.9.3', 'ts7@npm:typescript@^7.0.0'])
-    await copyFile(join(root, 'test/installed/exported-values.ts'), join(project.path, 'exported-values.ts'))
+    for (const entry of entries)
+      await copyFile(join(root, 'test/installed/exported', entry), join(project.path, entry))
+    await copyFile(join(root, 'test/installed/declare-all.mjs'), join(project.path, 'declare-all.mjs'))
   })
   afterAll(() => project[Symbol.asyncDispose]())
 
@@ -49,18 +52,27 @@ describe('the inferred type of everything exported', () => {
     ['nodenext', ['--module', 'nodenext']],
     ['bundler', ['--module', 'esnext', '--moduleResolution', 'bundler']],
   ] as const
-  const cases = ['ts5', 'ts7'].flatMap(compiler =>
-    resolutions.flatMap(([name, module]) =>
-      ['true', 'false'].map(skipLibCheck => [compiler, name, skipLibCheck, module] as const),
-    ),
+  const cases = resolutions.flatMap(([name, module]) =>
+    ['true', 'false'].map(skipLibCheck => [name, skipLibCheck, module] as const),
   )
-  test.each(cases)('can be declared by %s with %s and skipLibCheck %s', async (compiler, _, skip, module) => {
-    const tsc = join(project.path, 'node_modules', compiler, 'bin/tsc')
+  const declared = (entry: string) =>
+    readFile(join(project.path, 'out', entry.replace('.ts', '.d.ts')), 'utf8')
+
+  // Each file alone: another one could import what it lacks. The check of libraries is the same for all.
+  test.each(cases)('can be declared by TypeScript 7 with %s and skipLibCheck %s', async (_, skip, module) => {
+    const tsc = join(project.path, 'node_modules/ts7/bin/tsc')
     const options = ['--strict', '--target', 'es2023', '--types', 'node', '--declaration', '--outDir', 'out']
-    const args = [tsc, 'exported-values.ts', ...options, '--skipLibCheck', skip, ...module]
+    for (const files of skip === 'true' ? entries.map(entry => [entry]) : [entries]) {
+      const args = [tsc, ...files, ...options, '--skipLibCheck', skip, ...module]
+      expect(await run(process.execPath, args, { cwd: project.path })).toMatchObject({ code: 0, stdout: '' })
+    }
+    for (const entry of entries) expect(await declared(entry)).not.toMatch(/: any\b|<any>/)
+  })
+
+  test('can be declared by TypeScript 5.9 in each of these ways', async () => {
+    const args = ['declare-all.mjs', ...entries]
     expect(await run(process.execPath, args, { cwd: project.path })).toMatchObject({ code: 0, stdout: '' })
-    const declared = await readFile(join(project.path, 'out/exported-values.d.ts'), 'utf8')
-    expect(declared).not.toMatch(/: any\b|<any>/)
+    for (const entry of entries) expect(await declared(entry)).not.toMatch(/: any\b|<any>/)
   })
 })
 
@@ -73,6 +85,15 @@ describe('npm', () => {
     expect(modules.filter(name => !/typescript/.test(name))).toEqual(own)
     const names = "import * as all from 'trpc-bearer/client'; console.log(typeof all.createClient)"
     expect(await project.evaluate(names)).toMatchObject({ stdout: 'function\n', stderr: '' })
+    await copyFile(join(root, 'test/installed/exported/client.ts'), join(project.path, 'client.ts'))
+    // The types of tRPC itself need `Disposable`.
+    const lib = 'es2023,dom,dom.iterable,esnext.disposable'
+    const tsc = ['node_modules/typescript/bin/tsc', 'client.ts', '--noEmit', '--strict', '--lib', lib]
+    const module = ['--target', 'es2023', '--module', 'nodenext', '--types', '']
+    expect(await run(process.execPath, [...tsc, ...module], { cwd: project.path })).toMatchObject({
+      code: 0,
+      stdout: '',
+    })
   })
 
   test('installs for the verifier alone nothing that it does not use', async () => {
@@ -102,6 +123,19 @@ describe('npm', () => {
       'needs kysely 0.28.19 or later: npm install kysely@^0.29.9',
     ],
     ['zod', ['zod@3.25.76'], 'verifier', 'needs zod 4: npm install zod@^4'],
+    [
+      '@trpc/client',
+      ['@trpc/client@10.45.2', '@trpc/server@10.45.2'],
+      'client',
+      'needs @trpc/client 11.22.1 or later: npm install @trpc/client@^11.22.1',
+    ],
+    [
+      '@trpc/server',
+      ['@trpc/server@11.0.0', 'kysely', 'pg', 'zod'],
+      'server',
+      'needs @trpc/server 11.22.1 or later: npm install @trpc/server@^11.22.1',
+    ],
+    ['pg', ['@trpc/server', 'kysely', 'pg@8.11.0', 'zod'], 'db', 'needs pg 8.23: npm install pg@~8.23.1'],
   ])(
     'with --legacy-peer-deps a too old %s is named in one line at import',
     async (_, packages, entry, message) => {

@@ -1,12 +1,12 @@
-import type { inferRouterInputs, inferRouterOutputs } from '@trpc/server'
+import type { inferRouterError, inferRouterInputs, inferRouterOutputs } from '@trpc/server'
 import type { Kysely } from 'kysely'
 import { expect, expectTypeOf, test } from 'vitest'
 import type { Database } from '../../../db/index.js'
 import { type AppRouter, appRouter, protectedProcedure } from '../../../server/index.js'
 import type { RouterInputs, RouterOutputs, Task, TaskPatch, User } from '../../../shared/index.js'
 
-type Inputs = inferRouterInputs<AppRouter>
-type Outputs = inferRouterOutputs<AppRouter>
+type Inputs = inferRouterInputs<typeof appRouter>
+type Outputs = inferRouterOutputs<typeof appRouter>
 
 test('the types of trpc-bearer/shared equal those of the router, without importing it', () => {
   const shared: Record<keyof Outputs | `tasks.${keyof Outputs['tasks']}`, true> = {
@@ -23,6 +23,9 @@ test('the types of trpc-bearer/shared equal those of the router, without importi
   const names = Object.keys(appRouter._def.procedures)
   expect([...names, 'tasks'].sort()).toEqual(Object.keys(shared).sort())
   expectTypeOf<RouterOutputs>().toEqualTypeOf<Outputs>()
+  expectTypeOf<inferRouterInputs<AppRouter>>().toEqualTypeOf<Inputs>()
+  expectTypeOf<inferRouterOutputs<AppRouter>>().toEqualTypeOf<Outputs>()
+  expectTypeOf<inferRouterError<AppRouter>>().toEqualTypeOf<inferRouterError<typeof appRouter>>()
   expectTypeOf<Omit<RouterInputs, 'tasks'>>().toEqualTypeOf<Omit<Inputs, 'tasks'>>()
   expectTypeOf<Omit<RouterInputs['tasks'], 'list'>>().toEqualTypeOf<Omit<Inputs['tasks'], 'list'>>()
   // No input is undefined for zod and void for tRPC.

@@ -1,0 +1,3 @@
+import { router, tasksRouter } from 'trpc-bearer/server'
+
+export const appRouter = router({ tasks: tasksRouter })
