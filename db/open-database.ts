@@ -6,7 +6,7 @@ import { defaultRole } from './application-role.js'
 import { databaseProblem } from './database-problem.js'
 import { joinEmbedded, startEmbedded } from './embedded/pglite.js'
 import { DatabaseUnavailableError, wrapAuditError } from './errors.js'
-import { auditFence, type FenceReport } from './fence/audit.js'
+import { auditFence, checkFence, type FenceReport } from './fence/audit.js'
 import { createFenceGate } from './fence/gate.js'
 import type { FenceLevel } from './fence/level.js'
 import { requireFenceSecret } from './fence/secret.js'
@@ -67,8 +67,13 @@ export interface OpenDatabase {
    * @throws TypeError as `forUser` does
    */
   identityStatement(user: User | string): { text: string; values: unknown[] }
-  /** Checks that users are kept apart, and returns the gaps. Scoped statements are refused while there is a gap. */
+  /** Checks completely that users are kept apart, and returns the gaps. Scoped statements are refused while there is a gap. */
   fence(): Promise<FenceReport>
+  /**
+   * The report of the check that runs at the first call and every minute: the last one, if it is at most ten seconds old. It has the gaps
+   * and the level, and no notes. For health checks.
+   */
+  gate(): Promise<FenceReport>
   /** Numbers of the pool: open connections, idle connections, and callers that wait for one. */
   pool(): { total: number; idle: number; waiting: number }
   /** Closes all connections, and the embedded database. */
@@ -147,29 +152,32 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
     const caller = callerOf(user)
     return new Kysely<Database>({ dialect: scopedDialect(pool, { caller, identify, inspect, ...options }) })
   }
-  const gate = createFenceGate(
-    async () => {
-      const found = await readSessionFacts(db)
-      // The same object while nothing changes, so that known statements need no new check.
-      if (!isDeepStrictEqual(found, facts)) facts = found
-      return auditFence({
-        db,
-        role,
-        withoutRows: scoped({ id: randomUUID() }, { beforeConnect: async () => {} }),
-        timeout: statementTimeout * 1000,
-        required: requiredFence,
-        ownerNames,
-      }).catch(error => {
-        throw wrapAuditError(error)
-      })
-    },
-    { onProblem },
-  )
+  const check = async (run: typeof auditFence) => {
+    const found = await readSessionFacts(db)
+    // The same object while nothing changes, so that known statements need no new check.
+    if (!isDeepStrictEqual(found, facts)) facts = found
+    return run({
+      db,
+      role,
+      withoutRows: scoped({ id: randomUUID() }, { beforeConnect: async () => {} }),
+      timeout: statementTimeout * 1000,
+      required: requiredFence,
+      ownerNames,
+    }).catch(error => {
+      throw wrapAuditError(error)
+    })
+  }
+  const gate = createFenceGate({
+    runCheck: () => check(checkFence),
+    runAudit: () => check(auditFence),
+    onProblem,
+  })
   return {
     admin: db,
     forUser: (user, { signal } = {}) => scoped(requireUser(user), { beforeConnect: gate.check, signal }),
     identityStatement: user => identityStatementOf(identify(callerOf(requireUser(user))).standard),
     fence: gate.audit,
+    gate: gate.report,
     pool: () => ({ total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }),
     close,
   }

@@ -15,77 +15,85 @@ export class FenceError extends DatabaseUnavailableError {
   }
 }
 
-/** Refuses scoped statements unless a recent audit found no gap. */
+/** Refuses scoped statements unless a recent check found no gap. */
 export interface FenceGate {
   /**
-   * Resolves at once if the last audit found no gap. After one minute the audit is repeated in the background. After three minutes
+   * Resolves at once if the last check found no gap. After one minute the check is repeated in the background. After three minutes
    * calls wait for it. After a gap the next call repeats it, at most every five seconds.
    *
-   * @throws FenceError if the audit finds a gap
-   * @throws DatabaseUnavailableError if the audit fails
+   * @throws FenceError if the check finds a gap
+   * @throws DatabaseUnavailableError if the check fails
    */
   check(): Promise<void>
-  /** Runs the audit now, or joins the one in progress. */
+  /** The last report, if it is at most ten seconds old. Otherwise it checks now, or joins the check in progress. */
+  report(): Promise<FenceReport>
+  /** Runs the complete audit now, or joins the one in progress. Its gaps count as those of a check. */
   audit(): Promise<FenceReport>
 }
 
 /** Options of {@link createFenceGate}. */
 export interface FenceGateOptions {
+  /** `checkFence` with its options. */
+  runCheck: () => Promise<FenceReport>
+  /** `auditFence` with its options. */
+  runAudit: () => Promise<FenceReport>
   /** Milliseconds since the epoch. @default Date.now */
   now?: () => number
-  /** Milliseconds after which an audit counts as failed, because its connection has fallen silent. @default 60_000 */
+  /** Milliseconds after which a check counts as failed, because its connection has fallen silent. @default 60_000 */
   timeout?: number
-  /** Called for each background audit that fails. */
+  /** Called for each check in the background that fails. */
   onProblem?: (problem: string, error: unknown) => void
 }
 
 const retryAfter = 5_000
 const renewAfter = 60_000
+const reportAge = 10_000
 const closeAfter = 3 * 60_000
 const resolved = Promise.resolve()
 
-/**
- * @param runAudit `auditFence` with its options
- */
-export function createFenceGate(
-  runAudit: () => Promise<FenceReport>,
-  { now = Date.now, timeout = 60_000, onProblem = () => {} }: FenceGateOptions = {},
-): FenceGate {
-  let gaps: readonly FenceGap[] | null = null
+/** Makes a gate that is closed until its first check. */
+export function createFenceGate({
+  runCheck,
+  runAudit,
+  now = Date.now,
+  timeout = 60_000,
+  onProblem = () => {},
+}: FenceGateOptions): FenceGate {
+  let last: FenceReport | null = null
   let lastAttemptAt = 0
   let lastSuccessAt = 0
-  let running: Promise<FenceReport> | null = null
+  const running = new Map<() => Promise<FenceReport>, Promise<FenceReport>>()
 
-  const audit = () => {
-    if (running !== null) return running
+  const start = (run: () => Promise<FenceReport>) => {
+    const present = running.get(run)
+    if (present !== undefined) return present
     const startedAt = now()
     lastAttemptAt = startedAt
-    running = withTimeout(runAudit(), timeout, 'The check of the isolation got no answer in time.')
+    const started = withTimeout(run(), timeout, 'The check of the isolation got no answer in time.')
       .then(report => {
-        gaps = report.gaps
+        last = report
         lastSuccessAt = startedAt
         return report
       })
-      .finally(() => {
-        running = null
-      })
-    return running
+      .finally(() => running.delete(run))
+    running.set(run, started)
+    return started
   }
 
   /** A clock that was set back must not keep an old result valid. */
   const isOlderThan = (age: number, time: number) => now() - time > age || now() < time
 
-  const auditAndCheck = async () => {
-    if (gaps === null || isOlderThan(closeAfter, lastSuccessAt) || isOlderThan(retryAfter, lastAttemptAt)) {
-      await audit().catch(cause => {
+  const checkNow = async () => {
+    if (last === null || isOlderThan(closeAfter, lastSuccessAt) || isOlderThan(retryAfter, lastAttemptAt)) {
+      await start(runCheck).catch(cause => {
         throw isStatementTimeout(cause) ? cause : new DatabaseUnavailableError({ cause })
       })
     }
-    if (gaps !== null && gaps.length > 0) throw new FenceError(gaps)
+    if (last !== null && last.gaps.length > 0) throw new FenceError(last.gaps)
   }
 
-  const auditInBackground = () =>
-    audit().catch(error => {
+  const checkInBackground = () =>
+    start(runCheck).catch(error => {
       const problem =
         'The fence could not be checked. After three minutes without a check, protected calls answer 503.'
       callHook(
@@ -95,10 +103,12 @@ export function createFenceGate(
     })
 
   const check = () => {
-    if (gaps?.length !== 0 || isOlderThan(closeAfter, lastSuccessAt)) return auditAndCheck()
-    if (isOlderThan(renewAfter, lastAttemptAt)) auditInBackground()
+    if (last?.gaps.length !== 0 || isOlderThan(closeAfter, lastSuccessAt)) return checkNow()
+    if (isOlderThan(renewAfter, lastAttemptAt)) checkInBackground()
     return resolved
   }
 
-  return { check, audit }
+  const report = async () => (last === null || isOlderThan(reportAge, lastSuccessAt) ? start(runCheck) : last)
+
+  return { check, report, audit: () => start(runAudit) }
 }

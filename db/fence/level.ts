@@ -2,7 +2,6 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import { isIdentityRejected } from '../errors.js'
 import type { Database } from '../schema.js'
 import { findTablesWithoutFirstPolicy, policyStatements } from '../tables/policies.js'
-import { findLeakyIndexes } from '../tables/rules.js'
 import { findLoginPrivileges } from './checks/login.js'
 import { type FenceGap, revoke } from './gap.js'
 
@@ -16,43 +15,45 @@ const forged = { id: 'trpc-bearer-forged', signature: '0'.repeat(64) }
 const deniedCodes = new Set(['42501', '42P01', '3F000'])
 
 /**
- * Finds the level by trying what injected SQL would try: forge an identity, switch the role back, read the secret, take another
- * role, use an index that reveals rows of other users. The level is `signed` only if all of these fail.
+ * Finds what keeps the level from being `signed`: what the catalogue shows and, for a complete audit, by trying what injected SQL would
+ * try: forge an identity, read the secret, take another role.
  *
  * @param db the unscoped handle of the serving login
  * @param options.tables the protected tables that the role can read by name
  * @param options.protectedTables all protected tables: a view can read one in a schema that the role may not use
- * @returns the level, and what keeps it from being `signed`
+ * @returns the obstacles; none: the level is `signed`
  */
-export async function findFenceLevel(
+export async function findObstacles(
   db: Kysely<Database>,
   {
     role,
     tables,
     protectedTables,
     timeout,
-  }: { role: string; tables: readonly string[]; protectedTables: readonly string[]; timeout: number },
-): Promise<{ level: FenceLevel; obstacles: FenceGap[] }> {
+    isComplete,
+  }: {
+    role: string
+    tables: readonly string[]
+    protectedTables: readonly string[]
+    timeout: number
+    isComplete: boolean
+  },
+): Promise<FenceGap[]> {
   const causes = await findLoginPrivileges(db, role)
-  if (!(await rejectsForgery(db, timeout, role))) causes.push(forgeryAccepted)
-  else if (!(await appliesPoliciesFirst(db, timeout))) causes.push(policiesLast)
   const closedTables = [...tables, 'trpc_bearer.fence_key']
   const found = await withStatementTimeout(db, timeout, async trx => {
     await printFullNames(trx)
     return {
+      isSigned: await hasSecret(trx),
       open: await findTablesOpenToPublic(trx, closedTables),
-      indexes: await findLeakyIndexes(trx, protectedTables),
       notFirst: await findTablesWithoutFirstPolicy(trx, protectedTables, role),
     }
   })
+  if (!found.isSigned || (isComplete && !(await rejectsForgery(db, timeout, role))))
+    causes.push(forgeryAccepted)
+  else if (isComplete && !(await appliesPoliciesFirst(db, timeout))) causes.push(policiesLast)
   for (const name of found.open)
     causes.push({ problem: `everybody may read ${name}`, fix: revoke('all', name, ['public']) })
-  for (const { name, owner, fix } of found.indexes) {
-    causes.push({
-      problem: `index ${name} does not start with ${owner} as the policy compares it, so it can reveal rows of other users`,
-      fix,
-    })
-  }
   for (const { name, earlier, owner } of found.notFirst) {
     const renames = earlier.map(
       policy => `alter policy ${policy} on ${name} rename to ${afterFirst(policy)};`,
@@ -63,18 +64,24 @@ export async function findFenceLevel(
     })
   }
   // Catches causes that the checks above do not know.
-  if (causes.length === 0) {
+  if (isComplete && causes.length === 0) {
     for (const name of closedTables) {
       if (await isPermissionDenied(db, timeout, `select from ${name} limit 1`)) continue
       causes.push({ problem: `the login may read ${name}`, fix: '-- revoke the grant that allows it' })
     }
   }
-  const obstacles = causes.map(({ problem, fix }) => ({
+  return causes.map(({ problem, fix }) => ({
     object: 'the level',
     problem: `it is plain, not signed: ${problem}`,
     fix,
   }))
-  return { level: obstacles.length === 0 ? 'signed' : 'plain', obstacles }
+}
+
+/** True if a migration has set up the level `signed`: then the functions of the identity check a signature. */
+async function hasSecret(db: Kysely<Database>): Promise<boolean> {
+  const { rows } = await sql<{ has: boolean }>`
+    select to_regprocedure('trpc_bearer.is_signed_currently()') is not null as has`.execute(db)
+  return rows[0]?.has ?? false
 }
 
 const forgeryAccepted = {

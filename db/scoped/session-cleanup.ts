@@ -1,13 +1,11 @@
-/** All words of a statement or a function, in lower case: names, keywords, and words in strings and comments. */
-export function wordsOf(text: string): Set<string> {
-  return new Set(text.toLowerCase().match(/[a-z_\u0080-\uffff][\w$\u0080-\uffff]*/g))
-}
+/** All words of a text of ASCII letters, in lower case: names, keywords, and words in strings and comments. */
+export const wordsOf = (text: string) => new Set(text.toLowerCase().match(/[a-z_][\w$]*/g))
 
 /**
  * True unless a query certainly leaves nothing in the session: no setting, no lock, no temporary table. It looks for names of functions
  * anywhere, so a name in a string counts too.
  *
- * @param functions names of functions that may leave something, in lower case
+ * @param functions names of functions that may leave something: of ASCII letters, in lower case
  */
 export function mayLeaveBehind(text: string, functions: ReadonlySet<string>): boolean {
   return mayCreateTable(text) || mentions(text, functions)
@@ -24,14 +22,13 @@ function mentions(text: string, functions: ReadonlySet<string>): boolean {
   if (/u&"/i.test(text)) return true
   const words = wordsOf(text)
   // PostgreSQL cuts a longer name to 63 bytes. An update of the view pg_settings changes a setting.
-  for (const word of words)
-    if (functions.has(word) || word === 'pg_settings' || Buffer.byteLength(word) > 63) return true
+  for (const word of words) if (functions.has(word) || word === 'pg_settings' || word.length > 63) return true
   return false
 }
 
 /** Words of a function that changes the session, or that runs a text which may. */
 const bodyCommands =
-  /pg_settings|\b(temp|temporary|pg_temp|set_config|execute|prepare|deallocate|listen|unlisten|discard|reset|load|lock|declare\s+\w+\s+cursor\s+with)\b|\bdo\s*(\$|'|e'|language)|(^|;|>|\bbegin|\bthen|\belse|\bloop)\s*set\b/i
+  /pg_settings|\b(temp|temporary|pg_temp|set_config|execute|prepare|deallocate|listen|unlisten|discard|reset|load|lock|hold)\b|\bdo\b(?!\s+(update|nothing|instead|also)\b)|(^|;|>|\bbegin|\bthen|\belse|\bloop)\s*set\b/i
 
 /**
  * True unless the source of a function certainly leaves nothing in the session.
@@ -45,7 +42,7 @@ export function bodyMayLeaveBehind(source: string, functions: ReadonlySet<string
 
 /** Strings, quoted names and comments, from left to right. */
 const lexemes =
-  /'[^']*'|"[^"]*"|\$([A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$[\s\S]*?\$\1\$|--.*|\/\*[\s\S]*?\*\//g
+  /'[^']*'|"[^"]*"|\$([A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$[\s\S]*?\$\1\$|--[^\n\r]*|\/\*[\s\S]*?\*\//g
 
 /** Undefined if it is not certain where a comment ends: with escapes, with `$` in a name, and with one comment in another. */
 function withoutComments(source: string): string | undefined {
@@ -87,7 +84,7 @@ export const cleanSession: readonly string[] = [
   // A plan made under one caller's settings would be reused for the next.
   'discard plans',
   forgetSequences.text,
-  // Not seeded by random(), which continues from the seed that a caller set.
-  'select setseed(hashtext(gen_random_uuid()::text) / 2147483648.0)',
+  // Not seeded by random(), which continues from the seed that a caller set. A seed has 52 bits.
+  `select setseed(('x' || left(md5(gen_random_uuid()::text), 13))::bit(52)::bigint / 2::float8 ^ 52)`,
   deallocatePrepared,
 ]

@@ -15,20 +15,22 @@ export interface SessionFacts {
   hasSideEffects: boolean
   /**
    * A function depends on settings when a session first parses it: a backslash on `standard_conforming_strings`, the name of a type
-   * that exists in two schemas on `search_path`. No cleaning undoes that, so a connection that had to be cleaned is destroyed.
+   * that exists in two schemas on `search_path`, or in a temporary table that another function creates. No cleaning undoes that, so a
+   * connection that had to be cleaned is destroyed.
    */
   parsesUnderSettings: boolean
 }
 
-/** Built-in functions that are volatile and leave nothing. What `nextval` leaves is forgotten before another function can read it. */
+/**
+ * Volatile functions that leave nothing, and tell nothing about another caller: built-in ones, and those of common extensions. What
+ * `nextval` leaves is forgotten before another function can read it.
+ */
 const harmless =
-  'nextval gen_random_uuid uuidv4 uuidv7 clock_timestamp timeofday pg_sleep current_query system bernoulli'.split(
-    ' ',
-  )
-/** These tell something about the calls before or after them, which matters only if a caller can choose them. */
-const harmlessInDefaults = [...harmless, 'random', 'random_normal', 'currval', 'lastval']
+  `nextval gen_random_uuid uuidv4 uuidv7 clock_timestamp timeofday pg_sleep current_query system bernoulli
+  uuid_generate_v1 uuid_generate_v1mc uuid_generate_v4 gen_random_bytes gen_salt unaccent`.split(/\s+/)
 
-const plainName = /^[a-z_\u0080-\uffff][\w$\u0080-\uffff]*$/
+/** A name that is found among the words of a statement. */
+const plainName = /^[a-z_][\w$]*$/
 
 /** A function that is not built in. */
 interface OwnFunction {
@@ -60,14 +62,22 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
         where oid < 16384 and provolatile = 'v' and proname::pg_catalog.text <> all (${harmless}::pg_catalog.text[])
       ) as "builtIn",
       coalesce((
-        select pg_catalog.json_agg(pg_catalog.json_build_object('name', proname, 'source', source, 'isUnnamed', not is_extended and is_used)) from (
-          select proname, is_extended, provolatile,
-            case when not is_extended and lanname in ('sql', 'plpgsql') then coalesce(pg_catalog.pg_get_function_sqlbody(f.oid), prosrc) end as source,
+        select pg_catalog.json_agg(pg_catalog.json_build_object('name', proname, 'source', source, 'isUnnamed', is_used)) from (
+          select proname, provolatile, is_extended,
+            case
+              -- Its tables are temporary ones.
+              when pg_catalog.array_to_string(proconfig, ' ') ~* 'search_path="?pg_temp' then 'temp'
+              when lanname in ('sql', 'plpgsql') and not is_extended then coalesce(pg_catalog.pg_get_function_sqlbody(f.oid), prosrc)
+            end as source,
             exists (
               select from pg_catalog.pg_depend d
+              left join pg_catalog.pg_rewrite r on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and r.oid = d.objid
               where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and d.refobjid = f.oid
-                and d.classid::pg_catalog.regclass::pg_catalog.text = any (array['pg_trigger', 'pg_attrdef', 'pg_rewrite', 'pg_operator', 'pg_cast',
-                  'pg_constraint', 'pg_type', 'pg_proc', 'pg_policy', 'pg_class'])
+                -- What an extension does with its own functions is not looked at.
+                and not exists (
+                  select from pg_catalog.pg_depend e
+                  where e.deptype = 'e' and (e.classid, e.objid) in ((d.classid, d.objid), ('pg_catalog.pg_class'::pg_catalog.regclass, r.ev_class))
+                )
             ) as is_used
           from pg_catalog.pg_proc f join pg_catalog.pg_language l on l.oid = prolang cross join lateral (
             select exists (
@@ -78,7 +88,7 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
           where f.oid >= 16384 and prokind in ('f', 'p') and pronamespace is distinct from pg_catalog.to_regnamespace('trpc_bearer')
         ) f
         -- Some stable functions of extensions (tablefunc) run any text.
-        where source is not null or provolatile <> 'i'
+        where source is not null or provolatile <> 'i' and not (is_extended and proname::pg_catalog.text = any (${harmless}::pg_catalog.text[]))
       ), '[]') as own,
       exists (
         select from (
@@ -92,16 +102,25 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
           -- An operator, a cast or an aggregate of the application on a built-in function.
           union all select ':funcid ' || oprcode::pg_catalog.oid from pg_catalog.pg_operator where oid >= 16384
           union all select ':funcid ' || castfunc from pg_catalog.pg_cast where oid >= 16384
-          union all select pg_catalog.format(':funcid %s :funcid %s', aggtransfn::pg_catalog.oid, aggfinalfn::pg_catalog.oid)
+          union all select pg_catalog.format(':funcid %s :funcid %s :funcid %s :funcid %s :funcid %s', aggtransfn::pg_catalog.oid,
+              aggfinalfn::pg_catalog.oid, aggmtransfn::pg_catalog.oid, aggminvtransfn::pg_catalog.oid, aggmfinalfn::pg_catalog.oid)
             from pg_catalog.pg_aggregate where aggfnoid >= 16384
+          union all select ':funcid ' || amproc::pg_catalog.oid from pg_catalog.pg_amproc where oid >= 16384
         ) expression (tree), pg_catalog.regexp_matches(tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([0-9]+)', 'g') called
         join pg_catalog.pg_proc f on f.oid = called[1]::pg_catalog.oid
-        where f.oid < 16384 and provolatile = 'v' and proname::pg_catalog.text <> all (${harmlessInDefaults}::pg_catalog.text[])
+        where f.oid < 16384 and provolatile = 'v' and proname::pg_catalog.text <> all (${harmless}::pg_catalog.text[])
+      ) or exists (
+        -- A view of the application over the one that changes settings.
+        select from pg_catalog.pg_depend d join pg_catalog.pg_rewrite r on r.oid = d.objid and r.ev_class >= 16384
+        where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.refobjid = 'pg_catalog.pg_settings'::pg_catalog.regclass
       ) as "callsBuiltIn",
       exists (
         select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname in ('sql', 'plpgsql')
         where pg_proc.oid >= 16384 and prosqlbody is null and pg_catalog.strpos(prosrc, chr(92)) > 0
           and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'standard_conforming_strings') = 0
+      ) or exists (
+        select from pg_catalog.pg_proc where oid >= 16384 and prosrc ~* '\\m(temp|temporary|pg_temp)\\M'
+          and pronamespace is distinct from pg_catalog.to_regnamespace('trpc_bearer')
       ) or exists (
         select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname = 'plpgsql'
         where pg_proc.oid >= 16384 and pronamespace <> pg_catalog.to_regnamespace('trpc_bearer')

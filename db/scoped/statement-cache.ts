@@ -106,8 +106,9 @@ function hasCursor(text: string, keyword: string): boolean {
 /** True if a prepared statement no longer exists (26000) or now returns other columns (0A000). It has not run then. */
 export const isStalePlan = (error: unknown) =>
   error instanceof pg.DatabaseError &&
-  ((error.code === '26000' && error.routine !== 'exec_stmt_raise') ||
-    (error.code === '0A000' && error.routine === 'RevalidateCachedQuery'))
+  // A statement inside a function has run a part of it.
+  error.where === undefined &&
+  (error.code === '26000' || (error.code === '0A000' && error.routine === 'RevalidateCachedQuery'))
 
 /** True if types or values of a statement do not fit: a mistake, or a prepared statement whose column has another type since. */
 export const isTypeMismatch = (error: unknown) =>

@@ -239,8 +239,8 @@ export async function findTablesWithoutOwnerIndex(
 
 /**
  * Finds indexes of protected tables through which injected SQL can learn about rows of other users. If the policy cannot use the first
- * column, a leakproof condition or a sort reads the index before the policy, and errors or statistics reveal what it found. Primary keys
- * and unique numbers or uuids do not count: ids say nothing about a person, and `findRevealingKeys` notes them.
+ * column, a leakproof condition or a sort reads the index before the policy, and PostgreSQL's counters reveal how much it found. Keys
+ * are found by `findRevealingKeys`.
  *
  * @param tables names with schemas, as `format('%I.%I')` writes them
  * @returns the indexes, the owner column that each should start with, and the statement that drops it
@@ -254,23 +254,15 @@ export async function findLeakyIndexes(
       select c.oid from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
       where pg_catalog.format('%I.%I', n.nspname, c.relname) = any (${tables})`)}
     select distinct pg_catalog.format('%I.%I', n.nspname, x.relname) as name, own.owner,
-      ${commentUnlessGiven(sql`tree.oid`)} || coalesce(
-        (select pg_catalog.format('alter table %s drop constraint %I;', conrelid::regclass, conname) from pg_catalog.pg_constraint
-          where conindid = i.indexrelid and contype in ('u', 'x') limit 1),
-        pg_catalog.format('drop index %I.%I;', n.nspname, x.relname)) as fix
+      pg_catalog.format('drop index %I.%I;', n.nspname, x.relname) as fix
     from tree
     join own on own.oid = tree.root
     join pg_catalog.pg_attribute a on a.attrelid = tree.oid and a.attname = own.owner and not a.attisdropped
-    join pg_catalog.pg_index i on i.indrelid = tree.oid and not i.indisprimary
+    join pg_catalog.pg_index i on i.indrelid = tree.oid and not i.indisunique and not i.indisexclusion
     join pg_catalog.pg_class x on x.oid = i.indexrelid and not x.relispartition
     join pg_catalog.pg_namespace n on n.oid = x.relnamespace
     join pg_catalog.pg_am am on am.oid = x.relam
-    where not (i.indisunique and i.indpred is null and not exists (
-        select from unnest(i.indkey) with ordinality indexed (number, n)
-        left join pg_catalog.pg_attribute k on k.attrelid = tree.oid and k.attnum = indexed.number and indexed.number > 0
-        where n <= i.indnkeyatts and coalesce(k.atttypid not in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype), true)
-      ))
-      and not (am.amname in ('btree', 'hash', 'gist') and i.indkey[0] = a.attnum and i.indcollation[0] = a.attcollation and exists (
+    where not (am.amname in ('btree', 'hash', 'gist') and i.indkey[0] = a.attnum and i.indcollation[0] = a.attcollation and exists (
         select from pg_catalog.pg_opclass k join pg_catalog.pg_amop m on m.amopfamily = k.opcfamily
         where k.oid = i.indclass[0] and m.amopopr = own.equality
       ))

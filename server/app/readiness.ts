@@ -59,7 +59,7 @@ async function readDatabaseState(database: OpenDatabase, onProblem: OnProblem): 
   })
 }
 
-async function checkDatabase({ admin, fence }: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
+async function checkDatabase({ admin, gate }: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
   const pending = await pendingMigrations(admin, { tasks: true })
   if (pending.length > 0 && pending.every(name => name.endsWith('_tasks')) && (await hasTasks(admin)))
     return {
@@ -69,7 +69,7 @@ async function checkDatabase({ admin, fence }: OpenDatabase, onProblem: OnProble
   if (pending.length > 0) {
     return { state: `The schema is not up to date (${pending.join(', ')}): run npx trpc-bearer migrate.` }
   }
-  const { gaps, level } = await fence()
+  const { gaps, level } = await gate()
   if (gaps.length === 0) return { state: 'ok', fence: level }
   onProblem('The database does not keep users apart.', new FenceError(gaps))
   const count = gaps.length === 1 ? '1 gap' : `${gaps.length} gaps`

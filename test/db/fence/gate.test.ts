@@ -33,7 +33,7 @@ test('nobody waits for a repeated audit, and it runs once', async () => {
         finish = done
       }),
   )
-  const gate = createFenceGate(find, { now: () => now })
+  const gate = createFenceGate({ runCheck: find, runAudit: find, now: () => now })
   const first = gate.check()
   finish({ level: 'plain', gaps: [], notes: [] })
   await first
@@ -48,7 +48,7 @@ test('failing audits close the gate after three minutes, with a warning before',
   let now = 0
   const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [], notes: [] }))
   const onProblem = vi.fn()
-  const gate = createFenceGate(find, { now: () => now, onProblem })
+  const gate = createFenceGate({ runCheck: find, runAudit: find, now: () => now, onProblem })
   await gate.check()
   const failure = new Error('permission denied for table pg_class')
   find.mockRejectedValue(failure)
@@ -72,7 +72,7 @@ test.each([
 ])('after %s the audit runs before the next caller passes', async (_, time) => {
   let now = 1e12
   const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [], notes: [] }))
-  const gate = createFenceGate(find, { now: () => now })
+  const gate = createFenceGate({ runCheck: find, runAudit: find, now: () => now })
   await gate.check()
   find.mockResolvedValue({
     level: 'plain',
@@ -116,7 +116,7 @@ test.each([
   const warn = vi.spyOn(console, 'warn').mockImplementation(() => {})
   let now = 0
   const find = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [], notes: [] }))
-  const gate = createFenceGate(find, { now: () => now, onProblem })
+  const gate = createFenceGate({ runCheck: find, runAudit: find, now: () => now, onProblem })
   await gate.check()
   find.mockRejectedValueOnce(new Error('away'))
   now += 60_001
@@ -187,7 +187,7 @@ test('tables that migrations protect during an audit are not a gap', async () =>
 test('an audit that gets no answer fails after its timeout, and the next one is a new one', async () => {
   const complete: FenceReport = { level: 'plain', gaps: [], notes: [] }
   const find = vi.fn((): Promise<FenceReport> => new Promise(() => {}))
-  const gate = createFenceGate(find, { timeout: 20 })
+  const gate = createFenceGate({ runCheck: find, runAudit: find, timeout: 20 })
   await expect(gate.check()).rejects.toMatchObject({
     name: 'DatabaseUnavailableError',
     cause: { message: 'The check of the isolation got no answer in time.' },
@@ -195,4 +195,16 @@ test('an audit that gets no answer fails after its timeout, and the next one is 
   find.mockImplementation(async () => complete)
   expect(await gate.audit()).toEqual(complete)
   await gate.check()
+})
+
+test('a report is at most ten seconds old, however often it is asked for', async () => {
+  let now = 0
+  const runCheck = vi.fn(async (): Promise<FenceReport> => ({ level: 'plain', gaps: [], notes: [] }))
+  const gate = createFenceGate({ runCheck, runAudit: runCheck, now: () => now })
+  await Promise.all([gate.report(), gate.report(), gate.check()])
+  for (now = 1_000; now <= 10_000; now += 1_000) await gate.report()
+  expect(runCheck).toHaveBeenCalledOnce()
+  now = 10_001
+  await gate.report()
+  expect(runCheck).toHaveBeenCalledTimes(2)
 })

@@ -58,7 +58,6 @@ test.each([
   `select '."', g.pg_advisory_lock, '"' from abs(1) g`,
   'select "x.".ts_stat from translate($1, $2, $3) "x."',
   `select t.${'n'.repeat(64)} from t`,
-  'select t.Odd\u00c9 from t',
   'insert into tasks (id) select u.currval from unnest($1) u',
   `select '"'"set_config"($1, $2, false)`,
   'select U&"set_conf\\0069g"($1, $2, false)',

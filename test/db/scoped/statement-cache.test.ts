@@ -239,3 +239,14 @@ test('prepared statements that were deallocated are sent again', async () => {
   await sql`deallocate all`.execute(database.admin)
   for (let n = 0; n < 3; n++) expect(await read()).toEqual([])
 })
+
+test('a prepared statement that a function misses is the error of that function', async () => {
+  await using database = await openTestDatabase('PostgreSQL')
+  await sql`create function forget() returns void language plpgsql as $$ begin execute 'deallocate nope'; end $$`.execute(
+    database.admin,
+  )
+  const alice = database.forUser('alice')
+  await expect(sql`select forget()`.execute(alice)).rejects.toMatchObject({ code: '26000' })
+  const inTransaction = alice.transaction().execute(trx => sql`select forget()`.execute(trx))
+  await expect(inTransaction).rejects.toMatchObject({ code: '26000' })
+})
