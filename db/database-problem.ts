@@ -21,6 +21,8 @@ const problems: Record<string, string> = {
     'PostgreSQL refuses the login of DATABASE_URL: check that it exists, and that pg_hba.conf allows it (TLS too).',
   '3D000': 'The database of DATABASE_URL does not exist: create it first.',
   '57P03': 'PostgreSQL is starting or stopping: wait.',
+  '25006':
+    'The server of DATABASE_URL is read-only, such as a standby: use the primary, or wait for the failover.',
   '53300': 'PostgreSQL has no free connection: lower DATABASE_POOL_MAX.',
   '42704': 'The role of DATABASE_ROLE does not exist: run npx trpc-bearer migrate.',
   '42501':

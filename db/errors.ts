@@ -35,10 +35,16 @@ export function isRefusedByPolicy(error: unknown): boolean {
     .some(({ code, routine }) => code === '42501' && routine === 'ExecWithCheckOptions')
 }
 
-/** Wraps an error of a statement in a {@link DatabaseUnavailableError} if it is an outage. Adds `advice` if the role lacks a right. */
-export function wrapStatementError(error: unknown): unknown {
+/**
+ * Wraps an error of a statement in a {@link DatabaseUnavailableError} if it is an outage. Adds `advice` if the role lacks a right.
+ *
+ * @param options.isReadOnly the caller's transaction is read-only, so it is their mistake that it writes
+ */
+export function wrapStatementError(error: unknown, { isReadOnly }: { isReadOnly: boolean }): unknown {
   if (!(error instanceof Error)) return error
-  if (isOutage(error)) return new DatabaseUnavailableError({ cause: error })
+  // 25006: the server has become read-only, as before a failover.
+  if (isOutage(error) || ('code' in error && error.code === '25006' && !isReadOnly))
+    return new DatabaseUnavailableError({ cause: error })
   return isPermissionDenied(error) ? Object.assign(error, { advice: grantAdvice }) : error
 }
 

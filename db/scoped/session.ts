@@ -30,6 +30,8 @@ export class Session {
   /** Settles when the last cancel request has ended. */
   #cancelling: Promise<void> | null = null
   #isClientReleased = false
+  /** The transaction of the caller is read-only. */
+  isReadOnly = false
   /** The caller has released it. Only the cleaning may still send something. */
   isReleased = false
   /** The connection is cleaned and then destroyed, because a statement created a table or left what cannot be cleaned. */
@@ -178,7 +180,7 @@ export class Session {
    * known.
    */
   #recordFailure(error: unknown): unknown {
-    const reported = wrapStatementError(error)
+    const reported = wrapStatementError(error, this)
     if (reported !== error || !(error instanceof pg.DatabaseError)) this.isBroken = true
     return reported
   }

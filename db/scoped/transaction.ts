@@ -40,6 +40,7 @@ export class Transaction {
    */
   async begin({ isolationLevel, accessMode }: kysely.TransactionSettings = {}, first?: Statement) {
     const level = isolationLevel ? ` isolation level ${isolationLevel}` : ''
+    this.#session.isReadOnly = accessMode === 'read only'
     const begin = { text: `begin${level}${accessMode ? ` ${accessMode}` : ''}` }
     try {
       const before = [begin, this.#identity.standard]
@@ -131,6 +132,7 @@ export class Transaction {
 
   #end() {
     this.isOpen = false
+    this.#session.isReadOnly = false
     this.#refusal = null
   }
 }

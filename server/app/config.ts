@@ -35,6 +35,8 @@ export interface Config {
   databasePoolMax: number
   databaseConnectTimeout: number
   statementTimeout: number
+  /** Seconds that an idle connection of a client stays open. */
+  keepAliveTimeout: number
   issuer: IssuerConfig
   /** By how much the clocks of the issuer and the API may differ. */
   clockTolerance: number
@@ -95,6 +97,7 @@ const variables = z.object({
   DATABASE_POOL_MAX: wholeNumber(1, 1000).default(10),
   DATABASE_CONNECT_TIMEOUT: wholeNumber(1, 300).default(5),
   STATEMENT_TIMEOUT: wholeNumber(1, 3600).default(15),
+  KEEP_ALIVE_TIMEOUT: wholeNumber(1, 3600).default(65),
   BETTER_AUTH_URL: webUrl.optional(),
   JWKS_URL: webUrl.optional(),
   JWKS_ALLOW_HTTP: z.enum(['true', 'false'], 'is not valid. Use true or false.').optional(),
@@ -149,6 +152,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     databasePoolMax: data.DATABASE_POOL_MAX,
     databaseConnectTimeout: data.DATABASE_CONNECT_TIMEOUT,
     statementTimeout: data.STATEMENT_TIMEOUT,
+    keepAliveTimeout: data.KEEP_ALIVE_TIMEOUT,
     issuer: issuerOf(data),
     clockTolerance: data.JWT_CLOCK_TOLERANCE,
     jwksAllowHttp: allowsHttp(set),

@@ -52,7 +52,12 @@ export async function start(config: Config): Promise<RunningServer> {
   const server = createAdaptorServer({
     fetch: (request, node) => handle(request, node),
     overrideGlobalObjects: false,
-    serverOptions: { headersTimeout: 10_000, requestTimeout: 15_000, connectionsCheckingInterval: 1_000 },
+    serverOptions: {
+      headersTimeout: 10_000,
+      requestTimeout: 15_000,
+      connectionsCheckingInterval: 1_000,
+      keepAliveTimeout: config.keepAliveTimeout * 1_000,
+    },
   }) as Server
   // By default Node 20 drops the headers after the first thousand, which could hide a second Authorization header.
   server.maxHeadersCount = 0

@@ -133,3 +133,31 @@ describe('a connection that PostgreSQL ends between the rows of an answer', () =
     expect(await pidOf(database.forUser('bob'))).not.toBe(pid)
   })
 })
+
+describe('a server that has become read-only', () => {
+  const write = (handle: Handle) =>
+    handle.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'milk' }).execute()
+
+  test('is an outage for a write, and its connection is not used again', async () => {
+    await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+    const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(database.admin)
+    const name = sql.id(rows[0]?.name ?? '')
+    const alice = database.forUser('alice')
+    await write(alice)
+    await sql`set default_transaction_read_only = on`.execute(database.admin)
+    const before = await pidOf(alice)
+    await expect(write(alice)).rejects.toThrow(DatabaseUnavailableError)
+    await write(alice)
+    expect(await pidOf(alice)).not.toBe(before)
+    await sql`alter database ${name} set default_transaction_read_only = on`.execute(database.admin)
+    await kill(database.admin, await pidOf(database.admin)).catch(() => {})
+    await expect(alice.transaction().execute(write)).rejects.toThrow(DatabaseUnavailableError)
+    expect(await alice.selectFrom('tasks').select('title').execute()).toHaveLength(2)
+  })
+
+  test('is a mistake of the caller in a read-only transaction of their own', async () => {
+    await using database = await openTestDatabase('PostgreSQL')
+    const call = database.forUser('alice').transaction().setAccessMode('read only').execute(write)
+    await expect(call).rejects.toMatchObject({ code: '25006' })
+  })
+})

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type OpenDatabase, openDatabase } from '../../../db/index.js'
 import { openTestDatabase } from '../../parts/database.js'
 import { startPostgresProxy } from '../../parts/postgres-proxy.js'
+import { startTlsPostgres } from '../../parts/tls-postgres.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
@@ -139,7 +140,7 @@ describe('when a caller aborts, on PostgreSQL', () => {
 })
 
 if (process.env.LONG_TESTS) {
-  describe('a cancel request that arrives before its statement is repeated until the statement is answered', () => {
+  describe('a cancel request that arrives before its statement is repeated', () => {
     const long = sql<number>`(select count(*) from generate_series(1, 100000) a, generate_series(1, 100000) b)`
     test.concurrent.each<[string, (alice: Handle, hold: () => void) => Promise<unknown>]>([
       [
@@ -193,6 +194,27 @@ if (process.env.LONG_TESTS) {
 }
 
 if (process.env.LONG_TESTS) {
+  test('over TLS the cancel request is encrypted too, and the statement is cancelled', async () => {
+    await using under = await openTestDatabase('PostgreSQL')
+    await using server = await startTlsPostgres(under.url ?? '')
+    const database = await openDatabase({
+      url: server.url,
+      poolMax: 1,
+      poolOptions: { ssl: { ca: server.ca } },
+    })
+    const gone = new AbortController()
+    const call = sql`select pg_sleep(60)`.execute(database.forUser('alice', { signal: gone.signal }))
+    const refused = expect(call).rejects.toThrow('gone')
+    const count = async () => (await running.execute(under.admin)).rows[0]?.count
+    await vi.waitFor(async () => expect(await count()).toBe(1), { timeout: 5_000 })
+    gone.abort(new Error('gone'))
+    await refused
+    await vi.waitFor(async () => expect(await count()).toBe(0), { timeout: 5_000 })
+    expect(server.cancels.plain).toBe(0)
+    expect(server.cancels.encrypted).toBeGreaterThan(0)
+    await database.close()
+  })
+
   test('on the embedded database the call rejects at once, and the connection is usable after the statement ends', async () => {
     await using database = await openTestDatabase('embedded')
     const gone = new AbortController()

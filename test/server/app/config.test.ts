@@ -32,6 +32,7 @@ describe('what the environment may say', () => {
       databasePoolMax: 10,
       databaseConnectTimeout: 5,
       statementTimeout: 15,
+      keepAliveTimeout: 65,
       issuer: { kind: 'in-process' },
       jwksAllowHttp: true,
       corsOrigins: [],
@@ -60,6 +61,7 @@ describe('what the environment may say', () => {
     ['DATABASE_POOL_MAX', '1', { databasePoolMax: 1 }],
     ['DATABASE_CONNECT_TIMEOUT', '30', { databaseConnectTimeout: 30 }],
     ['STATEMENT_TIMEOUT', '1', { statementTimeout: 1 }],
+    ['KEEP_ALIVE_TIMEOUT', '610', { keepAliveTimeout: 610 }],
     ['LOG_LEVEL', 'silent', { logLevel: 'silent' }],
     ['CORS_ORIGINS', 'http://localhost:3000', { corsOrigins: ['http://localhost:3000'] }],
     [

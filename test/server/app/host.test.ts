@@ -13,6 +13,11 @@ beforeAll(async () => {
 })
 afterAll(() => app[Symbol.asyncDispose]())
 
+test('an idle connection outlives the 60 seconds of most load balancers', async () => {
+  const { headers } = await fetch(`${app.url}/healthz`)
+  expect(headers.get('keep-alive')).toBe('timeout=65')
+})
+
 describe('the page at /', () => {
   test('shows commands with the URL of this server', async () => {
     const response = await send(app.url, '/')
