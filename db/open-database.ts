@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { Kysely, PostgresDialect } from 'kysely'
+import { callHook } from '../shared/error-handling.js'
 import { type User, userId } from '../shared/user.js'
 import { defaultRole } from './application-role.js'
 import { databaseProblem } from './database-problem.js'
@@ -80,6 +81,8 @@ export interface OpenDatabase {
   close(): Promise<void>
 }
 
+const maxNameErrors = 3
+
 /**
  * Opens PostgreSQL. With a `url` or a `pool` it neither connects nor migrates yet: run `npx trpc-bearer migrate`, or call {@link migrateToLatest}.
  * Without both it starts the embedded database in `dataDir` and migrates it, with a warning if `url` is given but undefined.
@@ -103,7 +106,20 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
   const ownerNames = requireOwnerNames(owners)
   const { embedded, pool, end } = await connectTo(options)
   // The embedded database is one session, so its connections would share the names of prepared statements.
-  const prepare = preparedStatements && !embedded
+  let usesNames = preparedStatements && !embedded
+  let nameErrors = 0
+  const prepare = () => usesNames
+  // One such error may come from a `deallocate` of the application.
+  const onNameError = (error: unknown) => {
+    if (!usesNames || ++nameErrors < maxNameErrors) return
+    usesNames = false
+    const problem =
+      'Prepared statements are switched off until this process ends, because a pooler does not know them: set preparedStatements (DATABASE_PREPARED_STATEMENTS) to false.'
+    callHook(
+      () => onProblem(problem, error),
+      () => console.warn(problem),
+    )
+  }
   let facts: SessionFacts = {
     searchPath: 'pg_temp',
     functions: new Set(),
@@ -150,7 +166,9 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
   }
   const scoped = (user: User, options: Pick<ScopedDialectOptions, 'beforeConnect' | 'signal'>) => {
     const caller = callerOf(user)
-    return new Kysely<Database>({ dialect: scopedDialect(pool, { caller, identify, inspect, ...options }) })
+    return new Kysely<Database>({
+      dialect: scopedDialect(pool, { caller, identify, inspect, onNameError, ...options }),
+    })
   }
   const check = async (run: typeof auditFence) => {
     const found = await readSessionFacts(db)

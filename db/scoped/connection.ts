@@ -6,14 +6,16 @@ import type { Statement, StatementResult } from '../wire/query.js'
 import { requireChunkSize, requireValueCount } from './allowed-statements.js'
 import type { Caller, Identify, Identity } from './identity.js'
 import { hasEnded, Session } from './session.js'
-import { isStalePlan, isTypeMismatch, type StatementInfo } from './statement-cache.js'
-import { Transaction } from './transaction.js'
+import { isNameError, isStalePlan, isTypeMismatch, type StatementInfo } from './statement-cache.js'
+import { Transaction, unnamed } from './transaction.js'
 
 /** Options of {@link ScopedConnection}. */
 export interface ScopedConnectionOptions {
   caller: Caller
   identify: Identify
   inspect: (text: string) => StatementInfo
+  /** Called if a prepared statement is not known by its name. */
+  onNameError: (error: unknown) => void
   /** Cancels the running statement and refuses later ones. */
   signal?: AbortSignal | undefined
 }
@@ -33,13 +35,18 @@ export class ScopedConnection implements DatabaseConnection {
   readonly #inspect: ScopedConnectionOptions['inspect']
   /** Cursors that were declared, for their names. */
   #cursors = 0
+  readonly #onNameError: ScopedConnectionOptions['onNameError']
   /** Held by a statement that runs in a transaction of its own. */
   readonly #mutex = new Mutex()
 
-  constructor(client: PoolClient, { caller, identify, inspect, signal }: ScopedConnectionOptions) {
+  constructor(
+    client: PoolClient,
+    { caller, identify, inspect, onNameError, signal }: ScopedConnectionOptions,
+  ) {
     this.#session = new Session(client, { signal, timeout: caller.statementTimeout + grace })
     this.#identity = identify(caller)
-    this.#transaction = new Transaction(this.#session, this.#identity)
+    this.#transaction = new Transaction(this.#session, this.#identity, onNameError)
+    this.#onNameError = onNameError
     this.#inspect = inspect
   }
 
@@ -136,10 +143,11 @@ export class ScopedConnection implements DatabaseConnection {
     const isStale = isStalePlan(error)
     const mayBeStale = statement.name !== undefined && !this.#transaction.isOpen && isTypeMismatch(error)
     if (!isStale && !mayBeStale) throw error
+    if (isNameError(error)) this.#onNameError(error)
     if (isStale) this.#session.isDestroyedOnRelease = true
     if (this.#transaction.isOpen) throw new DatabaseUnavailableError({ cause: error })
-    const { name: _, ...identity } = this.#identity.standard
-    const result = await this.#session.send<R>({ ...statement, name: undefined }, { before: [identity] })
+    const before = [unnamed(this.#identity.standard)]
+    const result = await this.#session.send<R>({ ...statement, name: undefined }, { before })
     this.#session.isDestroyedOnRelease = true
     return result
   }

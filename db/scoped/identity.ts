@@ -30,8 +30,8 @@ export interface IdentifyOptions {
   secret?: string | undefined
   /** Names of the option `owners`. @default none */
   ownerNames?: readonly string[]
-  /** Keep the statement prepared on each connection. */
-  prepare: boolean
+  /** Whether to keep the statement prepared on each connection. */
+  prepare: () => boolean
   /** Schemas in which statements find tables. `pg_temp` is last: by default it is first, and a temporary table would hide a real one. */
   searchPath: () => string
 }
@@ -59,8 +59,10 @@ export function createIdentify({ secret, ownerNames = [], prepare, searchPath }:
     ),
   ]
   const text = `select ${names.map((name, index) => `set_config('${name}', $${index + 1}, true)`).join(', ')}`
-  const statement = { text, isEchoed: true, ...(prepare && { name: statementName(text) }) }
+  const unnamed = { text, isEchoed: true }
+  const named = { ...unnamed, name: statementName(text) }
   return ({ userId, owners = {}, role, statementTimeout }) => {
+    const statement = prepare() ? named : unnamed
     const values = [userId, role, String(statementTimeout), searchPath()]
     const owned = ownerNames.map(name => owners[name] ?? '')
     if (secret === undefined) {

@@ -24,20 +24,31 @@ export interface StatementInfo {
 
 /** Options of {@link createStatementCache}. */
 export interface StatementCacheOptions {
-  /** Prepare statements that are repeated. */
-  prepare: boolean
+  /** Whether to prepare statements that are repeated. */
+  prepare: () => boolean
   /** The identity is signed, so no statement may show rows of other users. */
   isSigned: boolean
   /** Returns the current facts: the same object while nothing has changed. */
   facts: () => SessionFacts
 }
 
+interface Entry extends StatementInfo {
+  keyword: string
+  /** The facts that it was judged by. */
+  facts: SessionFacts
+  isRepeated: boolean
+}
+
 const maxStatements = 1_000
+/** Of all texts together. The text of a bulk insert may have 450,000. */
+const maxCharacters = 2_000_000
 const maxNames = 500
+/** The server keeps a prepared text on each connection. */
+const maxPrepared = 20_000
 
 /**
  * Returns a function that inspects a statement by its text. A text that comes a second time gets a name, so that the server parses
- * it once per connection; 500 at most, because a server keeps them until the connection ends.
+ * it once per connection; at most 500 texts of up to 20,000 characters, because a server keeps them until the connection ends.
  *
  * @throws StatementRefusedError (the returned function) if the text is not a query, or an upsert with a condition while the identity is signed
  */
@@ -46,10 +57,20 @@ export function createStatementCache({
   isSigned,
   facts,
 }: StatementCacheOptions): (text: string) => StatementInfo {
-  const cache = new LruMap<string, StatementInfo & { facts: SessionFacts; keyword: string }>({
+  const cache = new LruMap<string, Entry>({
     maxEntries: maxStatements,
+    maxSize: maxCharacters,
+    sizeOf: text => text.length,
   })
-  let names = 0
+  const names = new Set<string>()
+  /** A text that has left the cache gets the name back that it had. */
+  const nameOf = (text: string) => {
+    if (text.length > maxPrepared) return undefined
+    const name = statementName(text)
+    if (!names.has(name) && names.size === maxNames) return undefined
+    names.add(name)
+    return name
+  }
   return text => {
     const current = facts()
     const cached = cache.get(text)
@@ -58,6 +79,7 @@ export function createStatementCache({
       if (isSigned) refuseConditionalUpsert(text)
       const info = {
         name: undefined,
+        isRepeated: false,
         keyword,
         hasCursor: hasCursor(text, keyword),
         ...classify(text, keyword, current),
@@ -66,10 +88,8 @@ export function createStatementCache({
       return info
     }
     if (cached.facts !== current) Object.assign(cached, classify(text, cached.keyword, current))
-    if (cached.name === undefined && prepare && names < maxNames) {
-      names++
-      cached.name = statementName(text)
-    }
+    if (!prepare()) cached.name = undefined
+    else if (!cached.isRepeated) Object.assign(cached, { isRepeated: true, name: nameOf(text) })
     return cached
   }
 }
@@ -103,12 +123,16 @@ function hasCursor(text: string, keyword: string): boolean {
   return !changes.some(word => words.has(word)) && !mayCreateTable(text)
 }
 
-/** True if a prepared statement no longer exists (26000) or now returns other columns (0A000). It has not run then. */
+/** True if a prepared statement does not exist (26000) or does already (42P05), or now returns other columns (0A000). It has not run. */
 export const isStalePlan = (error: unknown) =>
   error instanceof pg.DatabaseError &&
   // A statement inside a function has run a part of it.
   error.where === undefined &&
-  (error.code === '26000' || (error.code === '0A000' && error.routine === 'RevalidateCachedQuery'))
+  (isNameError(error) || (error.code === '0A000' && error.routine === 'RevalidateCachedQuery'))
+
+/** True if the session is another one than the one in which the name was given: a pooler does not know names. */
+export const isNameError = (error: unknown) =>
+  error instanceof pg.DatabaseError && error.where === undefined && /^(26000|42P05)$/.test(error.code ?? '')
 
 /** True if types or values of a statement do not fit: a mistake, or a prepared statement whose column has another type since. */
 export const isTypeMismatch = (error: unknown) =>

@@ -1,12 +1,12 @@
 import * as kysely from 'kysely'
 import pg from 'pg'
 import { DatabaseUnavailableError } from '../errors.js'
-import type { Frames } from '../wire/pipeline.js'
+import type { Frame, Frames } from '../wire/pipeline.js'
 import type { Statement } from '../wire/query.js'
 import type { Identity } from './identity.js'
 import { hasEnded, type Session } from './session.js'
 import { cleanSession, forgetSequences } from './session-cleanup.js'
-import { isStalePlan } from './statement-cache.js'
+import { isNameError, isStalePlan } from './statement-cache.js'
 
 // A namespace, because a named import that is missing fails before any message.
 const { AbortedTransactionError } = kysely
@@ -28,9 +28,12 @@ export class Transaction {
   /** Why statements are refused while COMMIT or ROLLBACK runs or has failed: they would run outside the transaction. */
   #refusal: string | null = null
 
-  constructor(session: Session, identity: Identity) {
+  readonly #onNameError: (error: unknown) => void
+
+  constructor(session: Session, identity: Identity, onNameError: (error: unknown) => void) {
     this.#session = session
     this.#identity = identity
+    this.#onNameError = onNameError
   }
 
   /**
@@ -42,10 +45,18 @@ export class Transaction {
     const level = isolationLevel ? ` isolation level ${isolationLevel}` : ''
     this.#session.isReadOnly = accessMode === 'read only'
     const begin = { text: `begin${level}${accessMode ? ` ${accessMode}` : ''}` }
-    try {
-      const before = [begin, this.#identity.standard]
+    const send = async (identity: Frame) => {
+      const before = [begin, identity]
       if (first === undefined) await this.#session.send(forgetSequences, { before })
       else await this.#session.send(first, { before: [...before, forgetSequences] })
+    }
+    try {
+      await send(this.#identity.standard).catch(async error => {
+        if (!isNameError(error)) throw error
+        this.#onNameError(error)
+        await this.rollback()
+        await send(unnamed(this.#identity.standard))
+      })
       this.isOpen = true
     } catch (error) {
       await this.rollback()
@@ -57,9 +68,8 @@ export class Transaction {
 
   /** A transaction around one statement that may leave something in the session: all in one round trip, with the cleaning. */
   get frames(): Frames {
-    const { name: _, ...identity } = this.#identity.standard
     return {
-      before: [{ text: 'begin' }, identity, forgetSequences],
+      before: [{ text: 'begin' }, unnamed(this.#identity.standard), forgetSequences],
       after: [...cleanSession.map(text => ({ text })), { text: 'commit' }],
     }
   }
@@ -136,6 +146,9 @@ export class Transaction {
     this.#refusal = null
   }
 }
+
+/** Without its name, for a session that may not know it. */
+export const unnamed = ({ name: _, ...frame }: Frame): Frame => frame
 
 /** True if a statement has failed in the transaction, so that PostgreSQL accepts nothing but its end. */
 const isAborted = (error: unknown) => error instanceof pg.DatabaseError && error.code === '25P02'

@@ -14,37 +14,52 @@ beforeAll(async () => {
 })
 afterAll(() => bouncer[Symbol.asyncDispose]())
 
-test('thousands of statements of many users through few sessions: none sees a row of another', async () => {
-  await using empty = await emptyDatabase()
-  const url = bouncer.urlOf(empty.url)
-  const database = await openDatabase({ url, poolMax: 20, preparedStatements: false })
-  try {
-    await migrateAll(database.admin)
-    const users = Array.from({ length: 50 }, (_, n) => `user-${n}`)
-    const strange: string[] = []
-    const act = async (user: string, n: number) => {
-      const handle = database.forUser(user)
-      if (n % 3 === 0)
-        await handle.insertInto('tasks').values({ id: crypto.randomUUID(), title: user }).execute()
-      else if (n % 7 === 0) await sql`select set_config('app.user_id', 'user-0', false)`.execute(handle)
-      else if (n % 11 === 0) await sql`select 1 / 0`.execute(handle).catch(() => {})
-      const rows = await (n % 5 === 0
-        ? handle.transaction().execute(trx => trx.selectFrom('tasks').select(['user_id', 'title']).execute())
-        : handle.selectFrom('tasks').select(['user_id', 'title']).execute())
-      strange.push(
-        ...rows.filter(row => row.user_id !== user || row.title !== user).map(row => `${user}: ${row.title}`),
+test.each([
+  ['without prepared statements', false],
+  ['with the default options', true],
+])(
+  'thousands of statements of many users through few sessions, %s: none sees a row of another',
+  async (_, preparedStatements) => {
+    await using empty = await emptyDatabase()
+    const url = bouncer.urlOf(empty.url)
+    const onProblem = vi.fn()
+    const database = await openDatabase({ url, poolMax: 20, preparedStatements, onProblem })
+    try {
+      await migrateAll(database.admin)
+      const users = Array.from({ length: 50 }, (_, n) => `user-${n}`)
+      const strange: string[] = []
+      const act = async (user: string, n: number) => {
+        const handle = database.forUser(user)
+        if (n % 3 === 0)
+          await handle.insertInto('tasks').values({ id: crypto.randomUUID(), title: user }).execute()
+        else if (n % 7 === 0) await sql`select set_config('app.user_id', 'user-0', false)`.execute(handle)
+        else if (n % 11 === 0) await sql`select 1 / 0`.execute(handle).catch(() => {})
+        const rows = await (n % 5 === 0
+          ? handle
+              .transaction()
+              .execute(trx => trx.selectFrom('tasks').select(['user_id', 'title']).execute())
+          : handle.selectFrom('tasks').select(['user_id', 'title']).execute())
+        strange.push(
+          ...rows
+            .filter(row => row.user_id !== user || row.title !== user)
+            .map(row => `${user}: ${row.title}`),
+        )
+      }
+      for (let n = 0; n < 60; n++) await Promise.all(users.map(user => act(user, n)))
+      expect(strange).toEqual([])
+      const { rows } = await sql<{ rows: number }>`select count(*)::int as rows from tasks`.execute(
+        database.admin,
       )
+      expect(rows).toEqual([{ rows: 50 * 20 }])
+      expect(onProblem.mock.calls.map(([problem]) => problem)).toEqual(
+        preparedStatements ? [expect.stringContaining('a pooler does not know them')] : [],
+      )
+    } finally {
+      await database.close()
     }
-    for (let n = 0; n < 60; n++) await Promise.all(users.map(user => act(user, n)))
-    expect(strange).toEqual([])
-    const { rows } = await sql<{ rows: number }>`select count(*)::int as rows from tasks`.execute(
-      database.admin,
-    )
-    expect(rows).toEqual([{ rows: 50 * 20 }])
-  } finally {
-    await database.close()
-  }
-}, 120_000)
+  },
+  120_000,
+)
 
 describe('what a caller leaves in a session meets nobody, though all of them share two', () => {
   const readOnly = sql<string>`set_config('default_transaction_read_only', 'on', false)`

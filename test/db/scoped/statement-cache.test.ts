@@ -1,6 +1,8 @@
 import { sql } from 'kysely'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { openDatabase, protectTable } from '../../../db/index.js'
+import type { SessionFacts } from '../../../db/scoped/session-facts.js'
+import { createStatementCache } from '../../../db/scoped/statement-cache.js'
 import { emptyDatabase, openTestDatabase } from '../../parts/database.js'
 import { migrateAll } from '../../parts/migrate.js'
 import { startPostgresProxy } from '../../parts/postgres-proxy.js'
@@ -249,4 +251,33 @@ test('a prepared statement that a function misses is the error of that function'
   await expect(sql`select forget()`.execute(alice)).rejects.toMatchObject({ code: '26000' })
   const inTransaction = alice.transaction().execute(trx => sql`select forget()`.execute(trx))
   await expect(inTransaction).rejects.toMatchObject({ code: '26000' })
+})
+
+describe('the cache', () => {
+  const facts: SessionFacts = {
+    searchPath: 'public, pg_temp',
+    functions: new Set(),
+    hasSideEffects: false,
+    parsesUnderSettings: false,
+  }
+  const createCache = () => createStatementCache({ prepare: () => true, isSigned: false, facts: () => facts })
+
+  test('names at most 500 texts, and gives a text back the name that it had', () => {
+    const inspect = createCache()
+    const nameOf = (text: string) => [inspect(text), inspect(text)].at(-1)?.name
+    const first = nameOf('select 0')
+    const names = Array.from({ length: 3_000 }, (_, n) => nameOf(`select ${n}`))
+    expect(first).toBeDefined()
+    expect(new Set(names.filter(name => name !== undefined)).size).toBe(500)
+    expect(nameOf('select 0')).toBe(first)
+  })
+
+  test('keeps two million characters, and prepares no long text', () => {
+    const inspect = createCache()
+    const long = (n: number) => `select ${n}, '${'x'.repeat(450_000)}'`
+    const infos = Array.from({ length: 10 }, (_, n) => inspect(long(n)))
+    expect(inspect(long(9))).toBe(infos[9])
+    expect(inspect(long(9)).name).toBeUndefined()
+    expect(inspect(long(0))).not.toBe(infos[0])
+  })
 })
