@@ -67,6 +67,9 @@ declare module '@nestjs/core' {
 declare module 'next/headers' {
   export function headers(): Promise<Headers>
 }
+declare module 'next/server' {
+  export function connection(): Promise<void>
+}
 declare module '@fastify/cors' {
   const cors: import('fastify').FastifyPluginAsync<{ origin: string; methods: string[] }>
   export default cors

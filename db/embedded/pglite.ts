@@ -112,6 +112,8 @@ async function openComplete<T>(folder: string, open: (data: string) => Promise<T
   if (existsSync(marker)) await rm(data, { recursive: true, force: true })
   if (existsSync(data)) return open(data)
   await writeFile(marker, 'This file exists while the database is created.\n')
+  // The folder holds keys, and rows of people.
+  await writeFile(join(folder, '.gitignore'), '*\n')
   await mkdir(data, { mode: 0o700 })
   const opened = await open(data)
   await rm(marker)

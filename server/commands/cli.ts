@@ -13,7 +13,10 @@ interface Command {
 }
 
 const database = ['kysely', 'pg', '@trpc/server']
-const embedded = ['@electric-sql/pglite', '@electric-sql/pglite-socket']
+const embedded = ['@electric-sql/pglite', '@electric-sql/pglite-socket'] as const
+
+const embeddedHint =
+  'The last two are the embedded database. With DATABASE_URL and BETTER_AUTH_URL they are not needed.'
 
 const commands: Record<string, Command> = {
   start: {
@@ -115,7 +118,9 @@ await runCommand(async () => {
   const needed = missing(command.packages(readConfig()))
   if (needed.length > 0)
     throw new CommandError(
-      `trpc-bearer ${name} needs packages that are not installed: npm install ${needed.join(' ')}`,
+      `trpc-bearer ${name} needs packages that are not installed: npm install ${needed.join(' ')}${
+        needed.some(one => one.startsWith(embedded[0])) ? `. ${embeddedHint}` : ''
+      }`,
     )
   const run = await command.load()
   await run()

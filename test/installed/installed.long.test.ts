@@ -161,7 +161,10 @@ describe('npm', () => {
     ] as const) {
       const { code, stderr } = await command(name, env)
       const install = `npm install kysely@^0.29.0 @trpc/server@^11.22.1${packages}`
-      const line = `trpc-bearer ${name} needs packages that are not installed: ${install}\n`
+      const isEmbedded = packages.includes('@electric-sql')
+      const hint =
+        '. The last two are the embedded database. With DATABASE_URL and BETTER_AUTH_URL they are not needed.'
+      const line = `trpc-bearer ${name} needs packages that are not installed: ${install}${isEmbedded ? hint : ''}\n`
       expect([code, stderr]).toEqual([1, line])
     }
     expect(await command('--help')).toMatchObject({ code: 0, stdout: expect.stringContaining('migrate') })

@@ -47,7 +47,11 @@ export interface Plan {
 
 /** Runs a statement under `explain analyze`, with the identity of a scoped handle. */
 export async function planOf(db: Kysely<Database>, statement: CompiledQuery, run: Run): Promise<Plan> {
-  const identify = createIdentify({ secret: run.secret, prepare: () => false, searchPath: () => 'public, pg_temp' })
+  const identify = createIdentify({
+    secret: run.secret,
+    prepare: () => false,
+    searchPath: () => 'public, pg_temp',
+  })
   const { standard } = identify({ userId: run.userId, role: 'app_user', statementTimeout: 60_000 })
   const { text, values = [] } = standard
   const parameters = statement.parameters.map(value =>
