@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { cp, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { sql } from 'kysely'
 import pg from 'pg'
@@ -38,6 +38,8 @@ describe('the embedded database', () => {
     expect(socket.isSocket()).toBe(true)
     expect(socket.mode & 0o777).toBe(0o600)
     expect((await stat(join(folder.path, 'pglite'))).mode & 0o777).toBe(0o700)
+    // So that no repository gets the keys.
+    expect(await readFile(join(folder.path, '.gitignore'), 'utf8')).toBe('*\n')
     const client = new pg.Client({ host: folder.path, user: 'postgres', database: 'postgres' })
     await client.connect()
     expect((await client.query('select count(*)::int as tasks from tasks')).rows).toEqual([{ tasks: 0 }])
