@@ -60,18 +60,30 @@ export function createFenceGate({
   onProblem = () => {},
 }: FenceGateOptions): FenceGate {
   let last: FenceReport | null = null
+  let lastRun = runCheck
+  /** Number of the run that made the last report. */
+  let lastNumber = 0
+  let runs = 0
   let lastAttemptAt = 0
   let lastSuccessAt = 0
   const running = new Map<() => Promise<FenceReport>, Promise<FenceReport>>()
+
+  /** If an audit has found gaps, only an audit opens the gate again, because a check sees less. */
+  const next = () => (last !== null && last.gaps.length > 0 && lastRun === runAudit ? runAudit : runCheck)
 
   const start = (run: () => Promise<FenceReport>) => {
     const present = running.get(run)
     if (present !== undefined) return present
     const startedAt = now()
+    const number = ++runs
     lastAttemptAt = startedAt
     const started = withTimeout(run(), timeout, 'The check of the isolation got no answer in time.')
       .then(report => {
+        // An older one that took longer knows less.
+        if (number < lastNumber || (run === runCheck && run !== next())) return report
         last = report
+        lastRun = run
+        lastNumber = number
         lastSuccessAt = startedAt
         return report
       })
@@ -85,7 +97,7 @@ export function createFenceGate({
 
   const checkNow = async () => {
     if (last === null || isOlderThan(closeAfter, lastSuccessAt) || isOlderThan(retryAfter, lastAttemptAt)) {
-      await start(runCheck).catch(cause => {
+      await start(next()).catch(cause => {
         throw isStatementTimeout(cause) ? cause : new DatabaseUnavailableError({ cause })
       })
     }
@@ -108,7 +120,7 @@ export function createFenceGate({
     return resolved
   }
 
-  const report = async () => (last === null || isOlderThan(reportAge, lastSuccessAt) ? start(runCheck) : last)
+  const report = async () => (last === null || isOlderThan(reportAge, lastSuccessAt) ? start(next()) : last)
 
   return { check, report, audit: () => start(runAudit) }
 }

@@ -44,14 +44,16 @@ export async function findObstacles(
   const found = await withStatementTimeout(db, timeout, async trx => {
     await printFullNames(trx)
     return {
-      isSigned: await hasSecret(trx),
+      signed: await findSignedFunctions(trx),
       open: await findTablesOpenToPublic(trx, closedTables),
       notFirst: await findTablesWithoutFirstPolicy(trx, protectedTables, role),
     }
   })
-  if (!found.isSigned || (isComplete && !(await rejectsForgery(db, timeout, role))))
+  const { checksIdentity, putsPoliciesFirst } = found.signed
+  if (!checksIdentity || (isComplete && !(await rejectsForgery(db, timeout, role))))
     causes.push(forgeryAccepted)
-  else if (isComplete && !(await appliesPoliciesFirst(db, timeout))) causes.push(policiesLast)
+  else if (!putsPoliciesFirst || (isComplete && !(await appliesPoliciesFirst(db, timeout))))
+    causes.push(policiesLast)
   for (const name of found.open)
     causes.push({ problem: `everybody may read ${name}`, fix: revoke('all', name, ['public']) })
   for (const { name, earlier, owner } of found.notFirst) {
@@ -77,11 +79,24 @@ export async function findObstacles(
   }))
 }
 
-/** True if a migration has set up the level `signed`: then the functions of the identity check a signature. */
-async function hasSecret(db: Kysely<Database>): Promise<boolean> {
-  const { rows } = await sql<{ has: boolean }>`
-    select to_regprocedure('trpc_bearer.is_signed_currently()') is not null as has`.execute(db)
-  return rows[0]?.has ?? false
+/**
+ * Reads whether the functions of the level `signed` are in place. Those of the level `plain` have the same names, and come back with a
+ * backup from before.
+ */
+async function findSignedFunctions(
+  db: Kysely<Database>,
+): Promise<{ checksIdentity: boolean; putsPoliciesFirst: boolean }> {
+  const { rows } = await sql<{ name: string }>`
+    select proname::text as name from pg_catalog.pg_proc
+    where pronamespace = to_regnamespace('trpc_bearer') and case
+      when proname in ('user_id', 'owner_id') then strpos(prosrc, 'trpc_bearer.fence_key') > 0 and strpos(prosrc, 'refuse_identity') > 0
+      when proname = 'policies_first' then strpos(prosrc, 'cpu_operator_cost') > 0
+      else proname = 'is_signed_currently' end`.execute(db)
+  const has = (...names: string[]) => names.every(name => rows.some(row => row.name === name))
+  return {
+    checksIdentity: has('user_id', 'owner_id', 'is_signed_currently'),
+    putsPoliciesFirst: has('policies_first'),
+  }
 }
 
 const forgeryAccepted = {

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { Database } from '../schema.js'
-import { bodyMayLeaveBehind } from './session-cleanup.js'
+import { bodyMayLeaveBehind, wordsOf } from './session-cleanup.js'
 
 /** Facts about the database that scoped statements depend on. Only migrations change them. */
 export interface SessionFacts {
@@ -119,8 +119,11 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
         where pg_proc.oid >= 16384 and prosqlbody is null and pg_catalog.strpos(prosrc, chr(92)) > 0
           and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'standard_conforming_strings') = 0
       ) or exists (
-        select from pg_catalog.pg_proc where oid >= 16384 and prosrc ~* '\\m(temp|temporary|pg_temp)\\M'
-          and pronamespace is distinct from pg_catalog.to_regnamespace('trpc_bearer')
+        -- What may create a temporary table, or keeps values in the memory of its language.
+        select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang
+        where pg_proc.oid >= 16384 and pronamespace is distinct from pg_catalog.to_regnamespace('trpc_bearer')
+          and (prosrc ~* '\\m(temp|temporary|pg_temp|execute)\\M' or lanname not in ('sql', 'plpgsql', 'c', 'internal')
+            or pg_catalog.array_to_string(proconfig, ' ') ~* 'search_path="?pg_temp')
       ) or exists (
         select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname = 'plpgsql'
         where pg_proc.oid >= 16384 and pronamespace <> pg_catalog.to_regnamespace('trpc_bearer')
@@ -146,16 +149,20 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
   }
 }
 
-/** Those that may leave something in the session, and those that call one of these, in lower case. */
+/** Those that may leave something in the session, and those that mention one of these, in lower case. */
 function findFunctions(builtIn: readonly string[], own: readonly OwnFunction[]): Set<string> {
   const names = new Set(builtIn.map(name => name.toLowerCase()))
-  let others = own
-  for (;;) {
-    const found = others.filter(({ source }) => source === null || bodyMayLeaveBehind(source, names))
-    if (found.length === 0) return names
-    for (const { name } of found) names.add(name.toLowerCase())
-    others = others.filter(({ name }) => !names.has(name.toLowerCase()))
+  const found = own.filter(({ source }) => source === null || bodyMayLeaveBehind(source, names))
+  /** For each name, the functions that mention it. */
+  const mentions = new Map<string, OwnFunction[]>(own.map(({ name }) => [name.toLowerCase(), []]))
+  for (const each of own) for (const word of wordsOf(each.source ?? '')) mentions.get(word)?.push(each)
+  for (let each = found.pop(); each !== undefined; each = found.pop()) {
+    const name = each.name.toLowerCase()
+    if (names.has(name)) continue
+    names.add(name)
+    found.push(...(mentions.get(name) ?? []))
   }
+  return names
 }
 
 /** Replaces `"$user"` by the login's schema: under the application role it would mean the schema of that role. */

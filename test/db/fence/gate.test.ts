@@ -208,3 +208,43 @@ test('a report is at most ten seconds old, however often it is asked for', async
   await gate.report()
   expect(runCheck).toHaveBeenCalledTimes(2)
 })
+
+test('gaps of an audit stay until an audit finds none, because a check sees less', async () => {
+  let now = 0
+  const clean: FenceReport = { level: 'plain', gaps: [], notes: [] }
+  const runCheck = vi.fn(async () => clean)
+  const runAudit = vi.fn(async () => clean)
+  const gate = createFenceGate({ runCheck, runAudit, now: () => now })
+  await gate.check()
+  runAudit.mockResolvedValueOnce({
+    ...clean,
+    gaps: [{ object: 'tasks', problem: 'is open', fix: 'close it' }],
+  })
+  await gate.audit()
+  await expect(gate.check()).rejects.toThrow(FenceError)
+  expect((await gate.report()).gaps).toHaveLength(1)
+  now += 5_001
+  await gate.check()
+  expect([runCheck.mock.calls.length, runAudit.mock.calls.length]).toEqual([1, 2])
+})
+
+test('a check that began before an audit and ends after it does not count', async () => {
+  let now = 0
+  let finish = (_: FenceReport) => {}
+  const clean: FenceReport = { level: 'plain', gaps: [], notes: [] }
+  const open = { ...clean, gaps: [{ object: 'tasks', problem: 'is open', fix: 'close it' }] }
+  const runCheck = vi.fn(async () => clean)
+  const gate = createFenceGate({ runCheck, runAudit: async () => open, now: () => now })
+  await gate.check()
+  now += 60_001
+  runCheck.mockReturnValueOnce(
+    new Promise(done => {
+      finish = done
+    }),
+  )
+  await gate.check()
+  now += 1
+  await gate.audit()
+  finish(clean)
+  await expect(gate.check()).rejects.toThrow(FenceError)
+})

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { type OpenDatabase, openDatabase, setUpFence } from '../../../db/index.js'
+import { FenceError, type OpenDatabase, openDatabase, setUpFence } from '../../../db/index.js'
 import { emptyDatabase, openTestDatabase } from '../../parts/database.js'
 import { chosen, expectOnlyGivenTablesToChange } from '../../parts/fence-gaps.js'
 import { migrateAll } from '../../parts/migrate.js'
@@ -96,6 +96,30 @@ describe('the level is plain instead of signed', () => {
     expect(types).toContain('E')
     await database.close()
   })
+
+  test.each([
+    ['user_id', "current_setting('app.user_id', true)"],
+    ['owner_id', "current_setting('app.owner_' || name, true)"],
+    ['policies_first', 'true'],
+  ])(
+    'if a restore has brought back the plain %s, and the check of each minute sees it',
+    async (name, body) => {
+      await using fresh = await openServing()
+      await fresh.setUp({ secret })
+      const argument = name === 'owner_id' ? 'name text' : ''
+      const type = name === 'policies_first' ? 'boolean' : 'text'
+      expect((await fresh.database.gate()).gaps).toEqual([])
+      await fresh.administer(
+        `create or replace function trpc_bearer.${name}(${argument}) returns ${type} language sql stable return ${body}`,
+      )
+      const server = await fresh.open(fresh.servingUrl)
+      await expect(server.forUser('alice').selectFrom('tasks').select('id').execute()).rejects.toThrow(
+        FenceError,
+      )
+      expect((await server.gate()).level).toBe('plain')
+      await server.close()
+    },
+  )
 
   const obstacles: [problem: string, statements: string, reported: string][] = [
     ['is superuser', 'alter role LOGIN superuser', 'login LOGIN is superuser'],

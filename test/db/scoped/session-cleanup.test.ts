@@ -351,7 +351,8 @@ test.each([
   await alice.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'x' }).execute()
   const state = async () => {
     const { rows } = await sql`
-      select current_setting('TimeZone') as zone, (select count(*)::int from pg_locks where locktype = 'advisory') as locks`.execute(
+      select current_setting('TimeZone') as zone, (select count(*)::int from pg_locks join pg_database on pg_database.oid = database
+          where locktype = 'advisory' and datname = current_database()) as locks`.execute(
       database.forUser('bob'),
     )
     return rows

@@ -135,10 +135,25 @@ test.each([
   expect(await isCleaned(statement)).toBe(false)
 })
 
-test('a function that creates temporary tables ends the connection of each caller that had to be cleaned', async () => {
+test.each([
+  ['creates temporary tables', 'plpgsql as $$ begin create temp table zz (); end $$'],
+  ['runs any text', 'plpgsql as $$ begin execute query; end $$'],
+  [
+    'has its tables in the temporary schema',
+    'plpgsql set search_path = pg_temp as $$ begin create table zz (); end $$',
+  ],
+])('a function that %s ends the connection of each caller that had to be cleaned', async (_, definition) => {
   expect((await readSessionFacts(database.admin)).parsesUnderSettings).toBe(false)
-  await run(
-    'create function stage() returns void language plpgsql as $$ begin create temp table zz (); end $$',
-  )
+  await run(`create function stage(query text) returns void language ${definition}`)
   expect((await readSessionFacts(database.admin)).parsesUnderSettings).toBe(true)
 })
+
+test('thousands of functions that call each other are read in linear time', async () => {
+  const depth = 2_000
+  await run(
+    `do $do$ begin for n in 1..${depth} loop execute format(
+      'create function f%s() returns text language plpgsql as $$ begin return f%s(); end $$', n, n + 1); end loop; end $do$;
+    create function f${depth + 1}() returns text language sql return ${german}`,
+  )
+  expect(await isCleaned('select f1()')).toBe(true)
+}, 20_000)
