@@ -162,10 +162,11 @@ export function readConfig(env: Record<string, string | undefined> = process.env
 }
 
 function wrongValues(error: z.ZodError | undefined, set: Record<string, string | undefined>): string[] {
-  return (error?.issues ?? []).map(({ path: [key], message }) => {
-    const name = String(key)
-    return `${name}: ${shown(name, set[name] ?? '')} ${message}`
-  })
+  const messages = new Map<string, string>()
+  // The first problem of each variable: zod 4.0 also reports what follows from it.
+  for (const { path, message } of error?.issues ?? [])
+    if (!messages.has(String(path[0]))) messages.set(String(path[0]), message)
+  return [...messages].map(([name, message]) => `${name}: ${shown(name, set[name] ?? '')} ${message}`)
 }
 
 /** A value without its secrets. A database URL is shown only if it is a bare host name. */
