@@ -92,7 +92,7 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
       ), '[]') as own,
       exists (
         select from (
-          select ev_action::pg_catalog.text from pg_catalog.pg_rewrite where ev_class >= 16384
+          select pg_catalog.concat(ev_action::pg_catalog.text, ev_qual::pg_catalog.text) from pg_catalog.pg_rewrite where ev_class >= 16384
           union all select adbin::pg_catalog.text from pg_catalog.pg_attrdef where adrelid >= 16384
           union all select conbin::pg_catalog.text from pg_catalog.pg_constraint where oid >= 16384 and conbin is not null
           union all select pg_catalog.concat(polqual::pg_catalog.text, polwithcheck::pg_catalog.text) from pg_catalog.pg_policy
@@ -122,7 +122,7 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
         -- What may create a temporary table, or keeps values in the memory of its language.
         select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang
         where pg_proc.oid >= 16384 and pronamespace is distinct from pg_catalog.to_regnamespace('trpc_bearer')
-          and (prosrc ~* '\\m(temp|temporary|pg_temp|execute)\\M' or lanname not in ('sql', 'plpgsql', 'c', 'internal')
+          and (prosrc ~* '\\m(temp|temporary|pg_temp|execute|create)\\M' or lanname = 'sql' and prosrc ~* '\\mselect\\M[^;]*\\minto\\M' or lanname not in ('sql', 'plpgsql', 'c', 'internal')
             or pg_catalog.array_to_string(proconfig, ' ') ~* 'search_path="?pg_temp')
       ) or exists (
         select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname = 'plpgsql'

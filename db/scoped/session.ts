@@ -69,13 +69,16 @@ export class Session {
     const pipeline = new PipelinedQuery(frames, query)
     this.#client.query(pipeline)
     try {
-      const result = await this.#waitForAnswer(query.result)
-      this.isDestroyedOnRelease ||= pipeline.hasCreatedTable
-      return result
+      return await this.#waitForAnswer(
+        query.result.then(result => {
+          this.isDestroyedOnRelease ||= pipeline.hasCreatedTable
+          return result
+        }),
+      )
     } catch (error) {
       // The stack of pg's error shows its parser, not the caller.
-      if (error instanceof Error) Error.captureStackTrace(error)
-      throw this.#recordFailure(error)
+      if (error instanceof Error && !this.isAborted) Error.captureStackTrace(error)
+      throw error
     }
   }
 
@@ -133,7 +136,10 @@ export class Session {
   }
 
   #waitForAnswer<T>(work: Promise<T>): Promise<T> {
-    const answer = this.#withTimeout(work)
+    // Also after an abort, when nobody waits for it: the connection may be used again.
+    const answer = this.#withTimeout(work).catch(error => {
+      throw this.#recordFailure(error)
+    })
     this.#lastAnswer = answer.catch(() => {})
     return abortable(answer, this.#signal, () => this.#abandon(answer))
   }

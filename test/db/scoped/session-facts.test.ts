@@ -137,6 +137,10 @@ test.each([
 
 test.each([
   ['creates temporary tables', 'plpgsql as $$ begin create temp table zz (); end $$'],
+  [
+    'creates a table where the search path says',
+    'plpgsql as $$ begin create table if not exists zz (); end $$',
+  ],
   ['runs any text', 'plpgsql as $$ begin execute query; end $$'],
   [
     'has its tables in the temporary schema',

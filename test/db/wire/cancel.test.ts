@@ -53,6 +53,33 @@ describe('when a caller aborts, on PostgreSQL', () => {
     await vi.waitFor(() => expect(database.pool()).toMatchObject({ waiting: 0 }))
   })
 
+  test.each<[string, (handle: Handle) => Promise<unknown>]>([
+    ['a statement', handle => sql`select pg_sleep(0.03)`.execute(handle)],
+    [
+      'a statement that needs cleaning',
+      handle => sql`select pg_sleep(0.03), pg_advisory_lock(1)`.execute(handle),
+    ],
+    ['a transaction', handle => handle.transaction().execute(trx => sql`select pg_sleep(0.03)`.execute(trx))],
+  ])('the connection of %s that ends soon is used again, clean', async (_, run) => {
+    await using own = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+    const pidOf = async () =>
+      (await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(own.forUser('bob'))).rows
+    const before = await pidOf()
+    for (let n = 0; n < 3; n++) {
+      const gone = new AbortController()
+      const call = run(own.forUser('alice', { signal: gone.signal }))
+      const refused = expect(call).rejects.toThrow('gone')
+      setTimeout(() => gone.abort(new Error('gone')), 10)
+      await refused
+      expect(await pidOf()).toEqual(before)
+    }
+    const { rows } =
+      await sql`select from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()`.execute(
+        own.admin,
+      )
+    expect(rows).toEqual([])
+  })
+
   test('an aborted signal refuses a statement before it is sent', async () => {
     const alice = database.forUser('alice', { signal: AbortSignal.abort(new Error('gone before')) })
     await expect(alice.selectFrom('tasks').selectAll().execute()).rejects.toThrow('gone before')
