@@ -126,9 +126,11 @@ test('a strict project with skipLibCheck off compiles against it, extends it and
   expect(JSON.parse(stdout)).toEqual({ reason: 'missing', role: 'nobody', first: null })
 }, 60_000)
 
-test('better-auth is not a dependency, and the error messages name the right peer versions', async () => {
+test('better-auth is an optional peer of any version, and the error messages name the right peer versions', async () => {
   const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
-  expect(Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })).not.toContain('better-auth')
+  expect(Object.keys(manifest.dependencies)).not.toContain('better-auth')
+  expect(manifest.peerDependencies['better-auth']).toBe('*')
+  expect(manifest.peerDependenciesMeta['better-auth']).toEqual({ optional: true })
   const embedded = await readFile(join(root, 'db/embedded/pglite.ts'), 'utf8')
   for (const [name, version] of Object.entries(manifest.peerDependencies)) {
     if (name.startsWith('@electric-sql/')) expect(embedded).toContain(`${name}@${version}`)
