@@ -1,84 +1,18 @@
-import { execFile } from 'node:child_process'
-import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises'
+import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { packPackage } from '../parts/installed-project.js'
 import { root, run } from '../parts/program.js'
-import { temporaryFolder } from '../parts/temporary-folder.js'
 
-const execute = promisify(execFile)
-
-let packed: Awaited<ReturnType<typeof temporaryFolder>>
-let tarball: string
+let packed: Awaited<ReturnType<typeof packPackage>>
 beforeAll(async () => {
-  packed = await temporaryFolder()
-  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', packed.path]
-  const { stdout } = await execute('npm', args, { cwd: root })
-  const [{ filename = '' } = {}] = Object.values(JSON.parse(stdout) as Record<string, { filename: string }>)
-  tarball = join(packed.path, filename)
+  packed = await packPackage()
 })
 afterAll(() => packed[Symbol.asyncDispose]())
 
-/** An empty project, into which npm installs the package and others. */
-async function install(packages: readonly string[], options: readonly string[] = []) {
-  const folder = await temporaryFolder()
-  await writeFile(
-    join(folder.path, 'package.json'),
-    '{ "name": "project", "private": true, "type": "module" }',
-  )
-  const args = ['install', '--prefer-offline', '--no-audit', '--no-fund', ...options, tarball, ...packages]
-  const { code, stderr } = await run('npm', args, { cwd: folder.path })
-  if (code !== 0) throw new Error(stderr)
-  const modules = async () => (await readdir(join(folder.path, 'node_modules'))).sort()
-  const evaluate = (program: string) =>
-    run(process.execPath, ['--input-type=module', '-e', program], { cwd: folder.path })
-  return { ...folder, modules, evaluate }
-}
-
-const api = ['@trpc/server', '@trpc/client', 'kysely', 'pg', '@types/pg', '@types/node@20']
-const entries = (await readdir(join(root, 'test/installed/exported'))).sort()
-
-describe('the inferred type of everything exported', () => {
-  let project: Awaited<ReturnType<typeof install>>
-  beforeAll(async () => {
-    project = await install([...api, 'ts5@npm:typescript@~5.9.3', 'ts7@npm:typescript@^7.0.0'])
-    for (const entry of entries)
-      await copyFile(join(root, 'test/installed/exported', entry), join(project.path, entry))
-    await copyFile(join(root, 'test/installed/declare-all.mjs'), join(project.path, 'declare-all.mjs'))
-  })
-  afterAll(() => project[Symbol.asyncDispose]())
-
-  const resolutions = [
-    ['nodenext', ['--module', 'nodenext']],
-    ['bundler', ['--module', 'esnext', '--moduleResolution', 'bundler']],
-  ] as const
-  const cases = resolutions.flatMap(([name, module]) =>
-    ['true', 'false'].map(skipLibCheck => [name, skipLibCheck, module] as const),
-  )
-  const declared = (entry: string) =>
-    readFile(join(project.path, 'out', entry.replace('.ts', '.d.ts')), 'utf8')
-
-  // Each file alone: another one could import what it lacks. The check of libraries is the same for all.
-  test.each(cases)('can be declared by TypeScript 7 with %s and skipLibCheck %s', async (_, skip, module) => {
-    const tsc = join(project.path, 'node_modules/ts7/bin/tsc')
-    const options = ['--strict', '--target', 'es2023', '--types', 'node', '--declaration', '--outDir', 'out']
-    for (const files of skip === 'true' ? entries.map(entry => [entry]) : [entries]) {
-      const args = [tsc, ...files, ...options, '--skipLibCheck', skip, ...module]
-      expect(await run(process.execPath, args, { cwd: project.path })).toMatchObject({ code: 0, stdout: '' })
-    }
-    for (const entry of entries) expect(await declared(entry)).not.toMatch(/: any\b|<any>/)
-  })
-
-  test('can be declared by TypeScript 5.9 in each of these ways', async () => {
-    const args = ['declare-all.mjs', ...entries]
-    expect(await run(process.execPath, args, { cwd: project.path })).toMatchObject({ code: 0, stdout: '' })
-    for (const entry of entries) expect(await declared(entry)).not.toMatch(/: any\b|<any>/)
-  })
-})
-
 describe('npm', () => {
   test('installs for a frontend only what the client uses', async () => {
-    await using project = await install(['@trpc/client', '@trpc/server'])
+    await using project = await packed.install(['@trpc/client', '@trpc/server'])
     const modules = (await project.modules()).filter(name => !name.startsWith('.'))
     const own = ['@trpc', 'copy-anything', 'jose', 'superjson', 'trpc-bearer', 'zod']
     // @trpc/server has typescript as a peer.
@@ -97,7 +31,7 @@ describe('npm', () => {
   })
 
   test('installs for the verifier alone nothing that it does not use', async () => {
-    await using project = await install([])
+    await using project = await packed.install([])
     const modules = (await project.modules()).filter(name => !name.startsWith('.'))
     expect(modules).toEqual(['copy-anything', 'jose', 'superjson', 'trpc-bearer', 'zod'])
     const names = "import * as all from 'trpc-bearer/verifier'; console.log(typeof all.createVerifier)"
@@ -111,7 +45,7 @@ describe('npm', () => {
   ])('installs beside %s', async (_, packages) => {
     const trpc = packages[0]?.startsWith('@trpc/') ? '11.22.1' : 'latest'
     const own = [`@trpc/server@${trpc}`, `@trpc/client@${trpc}`]
-    await using project = await install([...own, ...packages])
+    await using project = await packed.install([...own, ...packages])
     expect(await project.modules()).toContain('trpc-bearer')
   })
 
@@ -139,14 +73,14 @@ describe('npm', () => {
   ])(
     'with --legacy-peer-deps a too old %s is named in one line at import',
     async (_, packages, entry, message) => {
-      await using project = await install(packages, ['--legacy-peer-deps'])
+      await using project = await packed.install(packages, ['--legacy-peer-deps'])
       const program = `await import('trpc-bearer/${entry}').catch(error => console.log(error.message))`
       expect(await project.evaluate(program)).toMatchObject({ stdout: `trpc-bearer ${message}\n` })
     },
   )
 
   test('with packages missing, each command says in one line which to install', async () => {
-    await using project = await install(['pg'])
+    await using project = await packed.install(['pg'])
     const { PATH, HOME } = process.env
     const command = (name: string, env = {}) =>
       run('npx', ['trpc-bearer', name], { cwd: project.path, env: { PATH, HOME, ...env } })
