@@ -85,7 +85,7 @@ describe('npm', () => {
     const command = (name: string, env = {}) =>
       run('npx', ['trpc-bearer', name], { cwd: project.path, env: { PATH, HOME, ...env } })
     const embedded = '@electric-sql/pglite@0.5.14 @electric-sql/pglite-socket@0.2.17'
-    const server = 'hono@^4.8.0 @hono/node-server@^2.0.1 pino@^10.0.0 prom-client@^15.0.0'
+    const server = 'hono@^4.8.0 @hono/node-server@^2.1.0 pino@^10.0.0 prom-client@^15.0.0'
     const urls = { DATABASE_URL: 'postgres://api@db/app', BETTER_AUTH_URL: 'https://auth.example.com' }
     for (const [name, env, packages] of [
       ['start', {}, ` ${server} better-auth ${embedded}`],
