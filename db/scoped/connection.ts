@@ -65,7 +65,7 @@ export class ScopedConnection implements DatabaseConnection {
     }
   }
 
-  /** A stream reads from a cursor, so its connection can be used between two chunks. What has no cursor is read at once. */
+  /** A stream fetches its chunks from a cursor. What can have none is read at once. */
   async *streamQuery<R>(query: CompiledQuery, chunkSize: number): AsyncIterableIterator<QueryResult<R>> {
     requireChunkSize(chunkSize)
     const info = this.#inspect(query.sql)

@@ -13,6 +13,9 @@ const { AbortedTransactionError } = kysely
 if (AbortedTransactionError === undefined)
   throw new Error('trpc-bearer needs kysely 0.28.19 or later: npm install kysely@^0.29.9')
 
+/** `cleanSession` for the round trip of another statement. */
+const cleaning: readonly Frame[] = cleanSession.map(text => ({ text }))
+
 const commitFailed = 'The transaction could not be committed and takes no more statements: roll it back.'
 
 /**
@@ -70,7 +73,7 @@ export class Transaction {
   get frames(): Frames {
     return {
       before: [{ text: 'begin' }, unnamed(this.#identity.standard), forgetSequences],
-      after: [...cleanSession.map(text => ({ text })), { text: 'commit' }],
+      after: [...cleaning, { text: 'commit' }],
     }
   }
 
@@ -90,8 +93,8 @@ export class Transaction {
   }
 
   async #cleanAndCommit(): Promise<string> {
-    const cleaning = this.isUnclean ? cleanSession.map(text => ({ text })) : []
-    const { command } = await this.#session.send({ text: 'commit' }, { before: cleaning })
+    const before = this.isUnclean ? cleaning : []
+    const { command } = await this.#session.send({ text: 'commit' }, { before })
     this.isUnclean = false
     return command
   }

@@ -66,7 +66,7 @@ test('a subscription that is aborted by its signal completes', async () => {
   expect(events).toEqual(['complete'])
 })
 
-test('a connection that is opened again has the token of the same person, whoever has signed in', async () => {
+test('a connection that is opened again has the token of the same person, also after somebody else has signed in', async () => {
   await using api = await startTokenApi(liveRouter)
   const person = { id: 'alice' }
   const { client, auth, ops } = startClient(api.url, () => api.mint({ sub: person.id }))
