@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
-import { type OpenDatabase, openDatabase } from '../db/index.js'
+import { type DatabaseOptions, type OpenDatabase, openDatabase } from '../db/index.js'
 import { migrateAll } from '../test/parts/migrate.js'
 
 /** A new migrated database, dropped at the end, because the level of isolation belongs to a database. */
@@ -11,11 +11,11 @@ export interface BenchDatabase extends OpenDatabase, AsyncDisposable {
 }
 
 /**
- * Creates a database and opens it with one connection.
+ * Creates a database and opens it, by default with one connection.
  *
  * @param url of a login that may create databases
  */
-export async function benchDatabase(url: string): Promise<BenchDatabase> {
+export async function benchDatabase(url: string, options: DatabaseOptions = {}): Promise<BenchDatabase> {
   const name = `bench_${randomBytes(6).toString('hex')}`
   const secret = randomBytes(32).toString('hex')
   const own = new URL(url)
@@ -27,6 +27,7 @@ export async function benchDatabase(url: string): Promise<BenchDatabase> {
     poolMax: 1,
     statementTimeout: 600,
     fenceSecret: secret,
+    ...options,
   })
   await migrateAll(database.admin)
   return {
@@ -35,7 +36,7 @@ export async function benchDatabase(url: string): Promise<BenchDatabase> {
     secret,
     async [Symbol.asyncDispose]() {
       await database.close()
-      await sql`drop database ${sql.id(name)}`.execute(server.admin)
+      await sql`drop database ${sql.id(name)} with (force)`.execute(server.admin)
       await server.close()
     },
   }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { CompiledQuery, DatabaseConnection, QueryResult, TransactionSettings } from 'kysely'
 import type { PoolClient } from 'pg'
 import { DatabaseUnavailableError } from '../errors.js'
@@ -7,7 +8,7 @@ import { requireChunkSize, requireValueCount } from './allowed-statements.js'
 import type { Caller, Identify, Identity } from './identity.js'
 import { hasEnded, Session } from './session.js'
 import { isNameError, isStalePlan, isTypeMismatch, type StatementInfo } from './statement-cache.js'
-import { Transaction, unnamed } from './transaction.js'
+import { identityFor, Transaction, unnamed } from './transaction.js'
 
 /** Options of {@link ScopedConnection}. */
 export interface ScopedConnectionOptions {
@@ -25,16 +26,14 @@ const grace = 5_000
 const changesRows = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE'])
 
 /**
- * A pooled connection on which every statement runs with the caller's identity. Outside a transaction the identity is sent in front
- * of each statement, in the same round trip and the same implicit transaction; inside one, `begin` has set it.
+ * A pooled connection on which every statement runs with the caller's identity, which is sent in front of it in the same round trip. In
+ * a transaction too: a broken pooler could send a later statement into the transaction of another caller.
  */
 export class ScopedConnection implements DatabaseConnection {
   readonly #session: Session
   readonly #identity: Identity
   readonly #transaction: Transaction
   readonly #inspect: ScopedConnectionOptions['inspect']
-  /** Cursors that were declared, for their names. */
-  #cursors = 0
   readonly #onNameError: ScopedConnectionOptions['onNameError']
   /** Held by a statement that runs in a transaction of its own. */
   readonly #mutex = new Mutex()
@@ -55,14 +54,9 @@ export class ScopedConnection implements DatabaseConnection {
     while (this.#mutex.isLocked) await this.#mutex.unlocked
     this.#transaction.requireAccepting()
     if (info.mayLeaveBehind) this.#markUnclean(info)
-    if (this.#transaction.isOpen) return this.#execute(query, info, {})
-    if (!info.mayLeaveBehind) return this.#execute(query, info, this.#identityFor(info))
-    const unlock = this.#mutex.lock()
-    try {
-      return await this.#executeAndClean<R>(query, info)
-    } finally {
-      unlock()
-    }
+    if (this.#transaction.isOpen) return this.#holdWhileItBegins(() => this.#execute<R>(query, info))
+    if (!info.mayLeaveBehind) return this.#execute(query, info)
+    return this.#mutex.hold(() => this.#executeAndClean<R>(query, info))
   }
 
   /** A stream fetches its chunks from a cursor. What can have none is read at once. */
@@ -87,7 +81,7 @@ export class ScopedConnection implements DatabaseConnection {
     this.#transaction.requireAccepting()
     if (this.#transaction.isOpen)
       throw new Error('This connection already has an open transaction: end it first, or use a savepoint.')
-    return this.#transaction.begin(settings)
+    this.#transaction.begin(settings)
   }
 
   commit() {
@@ -100,8 +94,9 @@ export class ScopedConnection implements DatabaseConnection {
 
   /** Sends a statement of the transaction itself, such as a savepoint. */
   async control({ sql: text }: CompiledQuery) {
+    while (this.#mutex.isLocked) await this.#mutex.unlocked
     this.#transaction.requireAccepting()
-    await this.#session.send({ text })
+    await this.#holdWhileItBegins(() => this.#transaction.control(text))
   }
 
   async cancelQuery() {
@@ -116,21 +111,25 @@ export class ScopedConnection implements DatabaseConnection {
     })
   }
 
-  /** The statement that sets the identity in front of another one. */
-  #identityFor({ name }: Pick<StatementInfo, 'name'>): Frames {
-    return { before: [name === undefined ? this.#identity.standard : this.#identity.forPrepared] }
+  /** The first statement of a transaction holds back the others, so that none runs outside it. */
+  #holdWhileItBegins<T>(send: () => Promise<T>): Promise<T> {
+    return this.#transaction.isPending ? this.#mutex.hold(send) : send()
   }
 
+  /** @param frames what to send around it, outside a transaction */
   async #execute<R>(
     { sql: text, parameters: values }: CompiledQuery,
     info: StatementInfo,
-    frames: Frames,
+    frames?: Frames,
   ): Promise<QueryResult<R>> {
     requireValueCount(values)
     // A statement that is parsed under a caller's own settings would keep them, so it is not prepared under a name.
     const name = this.#transaction.isUnclean ? undefined : info.name
     const statement = { text, values, name, cache: info }
-    const { command, count, rows } = await this.#session.send<R>(statement, frames).catch(error => {
+    const result = this.#transaction.isOpen
+      ? this.#transaction.send<R>(statement)
+      : this.#session.send<R>(statement, frames ?? { before: [identityFor(statement, this.#identity)] })
+    const { command, count, rows } = await result.catch(error => {
       this.#session.isDestroyedOnRelease ||= info.endsConnectionIfItFails
       return this.#sendAgain<R>(statement, error)
     })
@@ -164,8 +163,8 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   async *#streamInTransaction<R>(query: CompiledQuery, chunkSize: number) {
-    const cursor = this.#cursorFor(query)
-    await this.#session.send(cursor.declare)
+    const cursor = cursorFor(query)
+    await this.#holdWhileItBegins(() => this.#transaction.send(cursor.declare))
     try {
       yield* this.#fetch<R>(cursor, chunkSize)
     } finally {
@@ -174,10 +173,11 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   async *#streamInOwnTransaction<R>(query: CompiledQuery, chunkSize: number) {
-    const cursor = this.#cursorFor(query)
-    await this.#transaction.begin({}, cursor.declare)
+    const cursor = cursorFor(query)
+    this.#transaction.begin()
     let hasFailed = false
     try {
+      await this.#transaction.send(cursor.declare)
       yield* this.#fetch<R>(cursor, chunkSize)
     } catch (error) {
       hasFailed = true
@@ -198,17 +198,11 @@ export class ScopedConnection implements DatabaseConnection {
     })
   }
 
-  #cursorFor({ sql: text, parameters: values }: CompiledQuery) {
-    requireValueCount(values)
-    const name = `trpc_bearer_${++this.#cursors}`
-    return { name, declare: { text: `declare ${name} no scroll cursor for ${text}`, values } }
-  }
-
   async *#fetch<R>({ name }: { name: string }, chunkSize: number): AsyncGenerator<QueryResult<R>, void> {
     const statement = { text: `fetch ${chunkSize} from ${name}`, cache: {} }
     for (let count = chunkSize; count === chunkSize; ) {
       this.#transaction.requireAccepting()
-      const { rows } = await this.#session.send<R>(statement)
+      const { rows } = await this.#transaction.send<R>(statement)
       count = rows.length
       if (count === 0) return
       const stopWaiting = this.#session.waitForReader()
@@ -226,11 +220,27 @@ export class ScopedConnection implements DatabaseConnection {
   }
 }
 
+function cursorFor({ sql: text, parameters: values }: CompiledQuery) {
+  requireValueCount(values)
+  // No other caller has a cursor of this name, whatever a pooler does.
+  const name = `trpc_bearer_${randomBytes(12).toString('hex')}`
+  return { name, declare: { text: `declare ${name} no scroll cursor for ${text}`, values } }
+}
+
 /** A lock that one holder has at a time. To wait: `while (mutex.isLocked) await mutex.unlocked`. */
 class Mutex {
   isLocked = false
   /** Resolves when the current holder unlocks. */
   unlocked: Promise<void> = Promise.resolve()
+
+  async hold<T>(work: () => Promise<T>): Promise<T> {
+    const unlock = this.lock()
+    try {
+      return await work()
+    } finally {
+      unlock()
+    }
+  }
 
   /** @returns the function that unlocks */
   lock(): () => void {

@@ -58,11 +58,11 @@ export function createIdentify({ secret, ownerNames = [], prepare, searchPath }:
       secret === undefined ? [ownerSetting(name)] : [ownerSetting(name), `${ownerSetting(name)}_signature`],
     ),
   ]
-  const text = `select ${names.map((name, index) => `set_config('${name}', $${index + 1}, true)`).join(', ')}`
-  const unnamed = { text, isEchoed: true }
-  const named = { ...unnamed, name: statementName(text) }
+  // The role last, so that the answer shows that the server itself has set it.
+  const text = `select ${names.map((name, index) => `pg_catalog.set_config('${name}', $${index + 1}, true)`).join(', ')}, current_user`
+  const name = statementName(text)
   return ({ userId, owners = {}, role, statementTimeout }) => {
-    const statement = prepare() ? named : unnamed
+    const statement = { text, ...(prepare() && { name }), sets: { userId, role } }
     const values = [userId, role, String(statementTimeout), searchPath()]
     const owned = ownerNames.map(name => owners[name] ?? '')
     if (secret === undefined) {

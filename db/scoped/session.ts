@@ -62,12 +62,16 @@ export class Session {
     )
   }
 
-  /** Sends a statement with its frames, in one round trip. */
-  async send<R>(statement: Statement, frames: Frames = {}): Promise<StatementResult<R>> {
+  /** Sends a statement with its frames, in one round trip. @throws at once, without a promise, if nothing is sent */
+  send<R>(statement: Statement, frames: Frames = {}): Promise<StatementResult<R>> {
     this.#requireUsable()
     const query = new ExtendedQuery<R>(statement, this.#client)
     const pipeline = new PipelinedQuery(frames, query)
     this.#client.query(pipeline)
+    return this.#answerOf(query, pipeline)
+  }
+
+  async #answerOf<R>(query: ExtendedQuery<R>, pipeline: PipelinedQuery<R>): Promise<StatementResult<R>> {
     try {
       return await this.#waitForAnswer(
         query.result.then(result => {

@@ -1,8 +1,7 @@
 import * as kysely from 'kysely'
 import pg from 'pg'
-import { DatabaseUnavailableError } from '../errors.js'
 import type { Frame, Frames } from '../wire/pipeline.js'
-import type { Statement } from '../wire/query.js'
+import type { Statement, StatementResult } from '../wire/query.js'
 import type { Identity } from './identity.js'
 import { hasEnded, type Session } from './session.js'
 import { cleanSession, forgetSequences } from './session-cleanup.js'
@@ -18,20 +17,25 @@ const cleaning: readonly Frame[] = cleanSession.map(text => ({ text }))
 
 const commitFailed = 'The transaction could not be committed and takes no more statements: roll it back.'
 
+const notBegun = 'The transaction has not begun, because its first statement failed: roll it back.'
+
 /**
- * The transaction of a scoped connection. It begins with the identity, and the session is cleaned before it ends: behind a
- * transaction pooler the next statement gets another session.
+ * The transaction of a scoped connection. BEGIN is sent with its first statement, and the identity in front of each one. The session is
+ * cleaned before it ends: behind a transaction pooler the next statement gets another session.
  */
 export class Transaction {
   readonly #session: Session
   readonly #identity: Identity
+  readonly #onNameError: (error: unknown) => void
   isOpen = false
   /** A statement may have left something in the session, such as a setting or a lock. */
   isUnclean = false
+  /** The BEGIN that is not sent yet. */
+  #begin: Frame | null = null
+  /** A pooler did not know a name, so no statement of this transaction has one. */
+  #isUnnamed = false
   /** Why statements are refused while COMMIT or ROLLBACK runs or has failed: they would run outside the transaction. */
   #refusal: string | null = null
-
-  readonly #onNameError: (error: unknown) => void
 
   constructor(session: Session, identity: Identity, onNameError: (error: unknown) => void) {
     this.#session = session
@@ -39,34 +43,55 @@ export class Transaction {
     this.#onNameError = onNameError
   }
 
-  /**
-   * Begins, sets the identity and forgets the last caller's sequence numbers, in one round trip.
-   *
-   * @param first a statement to send in the same round trip
-   */
-  async begin({ isolationLevel, accessMode }: kysely.TransactionSettings = {}, first?: Statement) {
+  /** Opens it. The first statement sends the BEGIN. */
+  begin({ isolationLevel, accessMode }: kysely.TransactionSettings = {}) {
     const level = isolationLevel ? ` isolation level ${isolationLevel}` : ''
+    this.#begin = { text: `begin${level}${accessMode ? ` ${accessMode}` : ''}` }
     this.#session.isReadOnly = accessMode === 'read only'
-    const begin = { text: `begin${level}${accessMode ? ` ${accessMode}` : ''}` }
-    const send = async (identity: Frame) => {
-      const before = [begin, identity]
-      if (first === undefined) await this.#session.send(forgetSequences, { before })
-      else await this.#session.send(first, { before: [...before, forgetSequences] })
+    this.isOpen = true
+  }
+
+  /** True if the next statement is the first. */
+  get isPending() {
+    return this.#begin !== null
+  }
+
+  /**
+   * Sends a statement in it, behind the identity: a broken pooler could have changed it, or use another session. If the first statement did
+   * not run because a pooler or a migration has made a name invalid, it is sent again without names.
+   */
+  async send<R>(statement: Statement): Promise<StatementResult<R>> {
+    const begin = this.#begin
+    if (begin === null) {
+      if (this.#session.status === 'I') throw new Error(notBegun)
+      return this.#send(statement)
     }
+    const answer = this.#send<R>(statement, begin)
+    this.#begin = null
     try {
-      await send(this.#identity.standard).catch(async error => {
-        if (!isNameError(error)) throw error
-        this.#onNameError(error)
-        await this.rollback()
-        await send(unnamed(this.#identity.standard))
-      })
-      this.isOpen = true
+      return await answer
     } catch (error) {
-      await this.rollback()
-      if (isStalePlan(error)) throw new DatabaseUnavailableError({ cause: error })
-      throw error
+      if (!isStalePlan(error)) throw error
+      if (isNameError(error)) this.#onNameError(error)
+      await this.#session.run(['rollback'])
+      this.#isUnnamed = true
+      this.#session.isDestroyedOnRelease = true
+      return await this.#send<R>(statement, begin)
     }
-    this.requireStatus()
+  }
+
+  /** Sends a savepoint or its end. After an error PostgreSQL accepts no identity in front of it. */
+  async control(text: string): Promise<void> {
+    await (this.isPending ? this.send({ text }) : this.#session.send({ text }))
+  }
+
+  #send<R>(statement: Statement, begin?: Frame): Promise<StatementResult<R>> {
+    const sent = this.#isUnnamed ? { ...statement, name: undefined } : statement
+    const named = identityFor(sent, this.#identity)
+    const identity = this.#isUnnamed ? unnamed(named) : named
+    return this.#session.send<R>(sent, {
+      before: begin === undefined ? [identity] : [begin, identity, forgetSequences],
+    })
   }
 
   /** A transaction around one statement that may leave something in the session: all in one round trip, with the cleaning. */
@@ -80,6 +105,11 @@ export class Transaction {
   /** If it fails, everything is rolled back and later statements are refused until the caller rolls back too. */
   async commit() {
     this.requireAccepting()
+    if (this.isPending) return this.#end()
+    if (this.#session.status === 'I') {
+      await this.rollback()
+      throw new AbortedTransactionError()
+    }
     this.#refusal = hasEnded
     const command = await this.#cleanAndCommit().catch(async error => {
       await this.rollback()
@@ -101,6 +131,7 @@ export class Transaction {
 
   /** Never throws, so that the caller sees the first error. A connection that cannot roll back is destroyed. */
   async rollback() {
+    if (this.isPending) return this.#end()
     if (this.#session.isBroken) {
       // The transaction stays open on the server until the connection is destroyed, and what is sent now would be lost.
       this.#refusal = hasEnded
@@ -145,10 +176,16 @@ export class Transaction {
 
   #end() {
     this.isOpen = false
+    this.#begin = null
+    this.#isUnnamed = false
     this.#session.isReadOnly = false
     this.#refusal = null
   }
 }
+
+/** The frame that sets the identity in front of a statement. */
+export const identityFor = ({ name }: Statement, { standard, forPrepared }: Identity): Frame =>
+  name === undefined ? standard : forPrepared
 
 /** Without its name, for a session that may not know it. */
 export const unnamed = ({ name: _, ...frame }: Frame): Frame => frame

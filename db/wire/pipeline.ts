@@ -17,8 +17,11 @@ export interface Frame {
   values?: readonly string[]
   /** Keeps the statement prepared on the connection under this name. */
   name?: string
-  /** It sets the identity. Its row must begin with its first value: if not, the answer is for another caller and is refused. */
-  isEchoed?: boolean
+  /**
+   * It sets the identity, and its row must begin with this user id and end with this role. If not, the answer is for another caller, or a
+   * pooler has answered itself, and everything is refused.
+   */
+  sets?: { userId: string; role: string }
 }
 
 /** Statements to send with the main one. */
@@ -93,7 +96,8 @@ export class PipelinedQuery<R> implements PgSubmittable {
     const frame = this.#frame
     if (frame === undefined) return this.#refuse()
     this.#isEchoSeen = true
-    if (frame.isEchoed && message.fields[0] !== frame.values?.[0]) this.#refuse()
+    const { fields } = message
+    if (frame.sets && (fields[0] !== frame.sets.userId || fields.at(-1) !== frame.sets.role)) this.#refuse()
   }
 
   handleCommandComplete(message: CommandComplete) {
@@ -103,7 +107,7 @@ export class PipelinedQuery<R> implements PgSubmittable {
       this.#main.handleCommandComplete(message)
     } else {
       const frame = this.#frame
-      if (frame === undefined || (frame.isEchoed && !this.#isEchoSeen)) return this.#refuse()
+      if (frame === undefined || (frame.sets && !this.#isEchoSeen)) return this.#refuse()
       this.#isEchoSeen = false
     }
     this.#completed++
@@ -143,7 +147,7 @@ export class PipelinedQuery<R> implements PgSubmittable {
     for (const { name } of [...this.#before, this.#main, ...this.#after].slice(this.#completed)) {
       if (name) delete wire.submittedNamedStatements[name]
     }
-    this.#main.handleError(this.#frame?.isEchoed ? wrapIdentityError(error) : error)
+    this.#main.handleError(this.#frame?.sets ? wrapIdentityError(error) : error)
   }
 }
 

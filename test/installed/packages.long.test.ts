@@ -10,7 +10,7 @@ beforeAll(async () => {
 })
 afterAll(() => packed[Symbol.asyncDispose]())
 
-describe('npm', () => {
+describe.concurrent('npm', () => {
   test('installs for a frontend only what the client uses', async () => {
     await using project = await packed.install(['@trpc/client', '@trpc/server'])
     const modules = (await project.modules()).filter(name => !name.startsWith('.'))

@@ -19,10 +19,13 @@ test('a connection that is released at any moment is safe for the next caller', 
   for await (const crossing of crossings) expect.fail(crossing)
 })
 
-test('the test above fails if calls in flight are not counted', { timeout: 60_000 }, async () => {
+test('the test above fails if a connection in use is given back', { timeout: 60_000 }, async () => {
   await using database = await openTestDatabase('PostgreSQL')
   const { openDatabase: open } = await weakenedModule<typeof import('../../../db/index.js')>('db/index.ts', [
-    mutant('db/scoped/tracked-connection.ts', 'this.#callsInFlight === 0', 'true'),
+    mutant(
+      'db/scoped/connection.ts',
+      'if (!isIdle || this.#transaction.isOpen) this.#session.isBroken = true',
+    ),
     mutant(
       'db/scoped/session.ts',
       'if (this.isReleased || this.#isClientReleased) throw new Error(hasEnded)',

@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { AbortedTransactionError, sql } from 'kysely'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { somebody } from '../../parts/app.js'
 import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
@@ -78,6 +78,40 @@ describe.each(kindsOfThisRun)('a transaction of a scoped handle on %s', kind => 
     await insert(trx, 'one')
     await divideByZero(trx).catch(() => {})
     await expect(trx.commit().execute()).rejects.toThrow()
+    expect(await titles(user)).toEqual([])
+  })
+
+  test('begins with the first statement that can be sent', async () => {
+    const notJson = sql`select ${{ big: 1n }}::jsonb`
+    const call = user.transaction().execute(async trx => {
+      await expect(notJson.execute(trx)).rejects.toThrow(TypeError)
+      await insert(trx, 'one')
+      await divideByZero(trx)
+    })
+    await expect(call).rejects.toMatchObject({ code: '22012' })
+    expect(await titles(user)).toEqual([])
+    await user.transaction().execute(async trx => {
+      await expect(notJson.execute(trx)).rejects.toThrow(TypeError)
+      await insert(trx, 'one')
+    })
+    expect(await titles(user)).toEqual(['one'])
+  })
+
+  test('that could not begin runs no later statement and cannot be committed', async () => {
+    const trx = await user.startTransaction().setIsolationLevel('snapshot').execute()
+    await expect(insert(trx, 'one')).rejects.toMatchObject({ code: '42601' })
+    await expect(insert(trx, 'two')).rejects.toThrow('its first statement failed')
+    await expect(trx.commit().execute()).rejects.toThrow(AbortedTransactionError)
+    await trx.rollback().execute()
+    expect(await titles(user)).toEqual([])
+  })
+
+  test('holds back the statements that are sent with its first one', async () => {
+    const call = user.transaction().execute(async trx => {
+      await Promise.all([insert(trx, 'one'), insert(trx, 'two'), insert(trx, 'three')])
+      throw new Error('Changed my mind')
+    })
+    await expect(call).rejects.toThrow('Changed my mind')
     expect(await titles(user)).toEqual([])
   })
 

@@ -32,7 +32,7 @@ async function openBehindProxy(options: DatabaseOptions = {}) {
 async function sentBy(run: () => Promise<unknown>) {
   proxy.sent = ''
   await run()
-  return proxy.sent.match(/.*?[SQH]|.+/g)
+  return proxy.sent.match(/.*?[SQH]|.+/g) ?? []
 }
 
 const titles = (handle: Handle) => handle.selectFrom('tasks').select('title').where('completed', '=', true)
@@ -51,12 +51,13 @@ test('a statement is one round trip without prepared statements too', async () =
   }
 })
 
-const [begin, statement, commit] = ['PBEBEPBDES', 'PBDES', 'PBDES']
+/** The first statement of a transaction, with BEGIN, identity and `discard sequences`; a later one, with the identity; and COMMIT. */
+const [first, statement, commit] = ['PBEBEPBEPBDES', 'BEPBDES', 'PBDES']
 const cleaning = 'PBE'.repeat(cleanSession.length)
 
 test.each<[string, (alice: Handle) => Promise<unknown>, string[]]>([
   [
-    'a transaction sets the identity in the round trip of its begin',
+    'a transaction begins with its first statement, and sends the identity with each',
     alice =>
       alice.transaction().execute(async trx => {
         const id = crypto.randomUUID()
@@ -64,7 +65,7 @@ test.each<[string, (alice: Handle) => Promise<unknown>, string[]]>([
         await trx.updateTable('tasks').set({ title: 'bread' }).where('id', '=', id).execute()
         await trx.deleteFrom('tasks').where('id', '=', id).execute()
       }),
-    [begin, statement, statement, statement, commit],
+    [first, statement, statement, commit],
   ],
   [
     'a statement that fails is one round trip',
@@ -72,14 +73,14 @@ test.each<[string, (alice: Handle) => Promise<unknown>, string[]]>([
     ['BEPBDES'],
   ],
   [
-    'a stream sends the identity once and fetches its rows in chunks',
+    'a stream fetches its rows in chunks',
     async alice => {
       const rows = alice.selectNoFrom(sql`generate_series(1, 5)`.as('n')).stream(2)
       for await (const _ of rows) {
         // The rows are read to their end.
       }
     },
-    ['PBEBEPBEPBDES', statement, statement, statement, commit],
+    [first, statement, statement, statement, commit],
   ],
   [
     'a stream that fails is rolled back',
@@ -91,7 +92,7 @@ test.each<[string, (alice: Handle) => Promise<unknown>, string[]]>([
       await expect(read()).rejects.toMatchObject({ code: '22012' })
       await titles(alice).execute()
     },
-    ['PBEBEPBEPBDES', statement, statement, 'Q', 'BEPBDES'],
+    [first, statement, statement, 'Q', 'BEPBDES'],
   ],
   [
     'a statement that may leave something behind is one round trip with its transaction and the cleaning',
@@ -105,7 +106,7 @@ test.each<[string, (alice: Handle) => Promise<unknown>, string[]]>([
         await sql`select pg_advisory_lock(1)`.execute(trx)
         await sql`select pg_advisory_lock(2)`.execute(trx)
       }),
-    [begin, statement, statement, `${cleaning}${commit}`],
+    [first, statement, `${cleaning}${commit}`],
   ],
   [
     'a transaction is rolled back and cleaned in one round trip',
@@ -117,7 +118,12 @@ test.each<[string, (alice: Handle) => Promise<unknown>, string[]]>([
           throw new Error('Changed my mind')
         })
         .catch(() => {}),
-    [begin, statement, 'Q'],
+    [first, 'Q'],
+  ],
+  [
+    'a transaction without statements sends nothing',
+    alice => alice.transaction().execute(async () => {}),
+    [],
   ],
 ])('%s', async (_, run, messages) => {
   await using database = await openBehindProxy()
