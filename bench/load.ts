@@ -12,13 +12,14 @@ import { benchDatabase } from './bench-database.js'
 /**
  * Prints how the built server answers 2,000 connections at once with a pool of 10: on a healthy database, while a lock stops every
  * statement, and after it. Fails if an answer is none of 200, 503 with Retry-After, and 504. Needs Linux, for the memory.
- * DATABASE_URL is a PostgreSQL over TCP whose login may create databases. CONNECTIONS and SECONDS (of each phase) can be set.
+ * DATABASE_URL is a PostgreSQL over TCP whose login may create databases. CONNECTIONS and PHASE_SECONDS can be set.
  */
-const { DATABASE_URL: url, CONNECTIONS = '2000', SECONDS = '20' } = process.env
+const { DATABASE_URL: url, CONNECTIONS = '2000', PHASE_SECONDS = '20' } = process.env
 if (!url)
   throw new Error('DATABASE_URL: not set. Use a PostgreSQL over TCP whose login may create databases.')
 const connections = Number(CONNECTIONS)
-const phaseMs = Number(SECONDS) * 1000
+const input = encodeURIComponent(JSON.stringify({ json: { limit: 20 } }))
+const phaseMs = Number(PHASE_SECONDS) * 1000
 
 await using database = await benchDatabase(url)
 await using issuer = await startIssuer()
@@ -112,8 +113,6 @@ async function runPhase({ url, child }: Server, tokens: readonly string[]) {
   const at = (part: number) => Math.round(times[Math.floor((times.length - 1) * part)] ?? 0)
   return { ...counts, 'median, ms': at(0.5), '99 %, ms': at(0.99), 'longest, ms': at(1), 'peak, MB': peak }
 }
-
-const input = encodeURIComponent(JSON.stringify({ json: { limit: 20 } }))
 
 /** Status of one call, and whether it says when to try again. */
 function call(url: string, agent: Agent, token: string): Promise<string> {

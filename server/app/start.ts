@@ -28,6 +28,8 @@ export interface RunningServer {
 type FetchHandler = (request: Request, node: NodeRequest) => Response | Promise<Response>
 
 const stopTimeoutMs = 10_000
+/** Connections of a burst that wait to be accepted. With Node's 511 the system drops the others. The system may limit it further. */
+const backlog = 4_096
 
 /** `startServer` in `server/index.ts`, in its own file because it needs Node. */
 export async function start(config: Config): Promise<RunningServer> {
@@ -106,7 +108,7 @@ async function closeAll(closers: readonly (() => Promise<void>)[]): Promise<void
 
 async function listen(server: Server, { port, host }: Config): Promise<string> {
   await new Promise<void>((done, fail) => {
-    server.once('error', fail).listen(port, host, done)
+    server.once('error', fail).listen(port, host, backlog, done)
   }).catch(cause => {
     const problem = cause.code === 'EADDRINUSE' ? 'is in use' : `cannot be used (${cause.code})`
     throw new PortError(`Port ${port} on ${host} ${problem}: set PORT or HOST to another.`, { cause })
