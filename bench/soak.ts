@@ -162,6 +162,6 @@ await visitUntil(performance.now() + 30_000)
 table['after 30 seconds'] = await measure()
 for (const part of [1, 2]) {
   await visitUntil(performance.now() + Number(MINUTES) * 30_000)
-  table[`after ${(Number(MINUTES) * part) / 2} minutes more`] = await measure()
+  table[`${(Number(MINUTES) * part) / 2} minutes later`] = await measure()
 }
 console.table(table)

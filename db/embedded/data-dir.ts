@@ -83,7 +83,7 @@ async function lock(path: string, draft: string, own: Owner): Promise<void> {
       const owner = await readOwner(path, last)
       if (owner !== null && (await isAlive(path, owner)))
         throw new DataDirInUseError(
-          `${path} is in use by another process (pid ${owner.pid}): stop it first, or set DATA_DIR to another folder.`,
+          `${path} is in use by another process (pid ${owner.pid}): stop it first, or choose another folder (DATA_DIR, or dataDir).`,
         )
       const next = last + 1
       try {
@@ -166,7 +166,7 @@ async function socketFolder(path: string): Promise<string> {
   const found = await lstat(folder)
   if (!found.isDirectory() || found.uid !== process.getuid?.() || (found.mode & 0o077) !== 0)
     throw new DataDirError(
-      `The socket folder ${folder} is not yours alone: remove it, or set DATA_DIR to a shorter path.`,
+      `The socket folder ${folder} is not yours alone: remove it, or choose a shorter path (DATA_DIR, or dataDir).`,
     )
   return folder
 }
@@ -176,6 +176,6 @@ const hasCode = (error: unknown, ...codes: string[]) =>
 
 const unusable = (path: string, action: string, cause: NodeJS.ErrnoException) =>
   new DataDirError(
-    `The data folder ${path} cannot be ${action} (${cause.code}): set DATA_DIR to a folder you can write to.`,
+    `The data folder ${path} cannot be ${action} (${cause.code}): choose a folder you can write to (DATA_DIR, or dataDir).`,
     { cause },
   )

@@ -27,7 +27,7 @@ interface Server {
 interface Client {
   socket: Socket
   server: Server | null
-  /** Parameters that it sent for `set_config`, by the name of the statement. */
+  /** Names of its statements that call `set_config`. */
   names: Set<string>
 }
 
@@ -139,14 +139,10 @@ export async function startHostilePooler(databaseUrl: string, mode: PoolerMode =
   /** Writes of one socket, in order. */
   const writes = new WeakMap<Socket, Promise<void>>()
   const write = (socket: Socket, bytes: Buffer) => {
-    if (
-      !['delays every message', 'splits the bytes anywhere, with each Sync in a segment of its own'].includes(
-        pooler.mode,
-      ) &&
-      !writes.has(socket)
-    )
+    const isSplit = pooler.mode.startsWith('splits')
+    if (!isSplit && pooler.mode !== 'delays every message' && !writes.has(socket))
       return void socket.write(bytes)
-    const pieces = pooler.mode === 'delays every message' ? [bytes] : piecesOf(bytes)
+    const pieces = isSplit ? piecesOf(bytes) : [bytes]
     const pause = () => new Promise<void>(done => setTimeout(done, Math.random() * 3))
     const written = (writes.get(socket) ?? Promise.resolve()).then(async () => {
       for (const piece of pieces) {

@@ -52,7 +52,7 @@ test.each(['/proc/nope/data', '/dev/null/data', '/etc/passwd'])(
   '%s is refused with a message of one line',
   async path => {
     await expect(openDataDir(path)).rejects.toThrow(
-      /^The data folder .* cannot be created \(E[A-Z]+\): set DATA_DIR to a folder you can write to\.$/,
+      /^The data folder .* cannot be created \(E[A-Z]+\): choose a folder you can write to \(DATA_DIR, or dataDir\)\.$/,
     )
   },
 )
