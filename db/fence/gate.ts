@@ -79,8 +79,9 @@ export function createFenceGate({
     lastAttemptAt = startedAt
     const started = withTimeout(run(), timeout, 'The check of the isolation got no answer in time.')
       .then(report => {
-        // An older one that took longer knows less.
-        if (number < lastNumber || (run === runCheck && run !== next())) return report
+        // An older one that took longer knows less, but a check does not see every gap that an audit sees.
+        const seesMore = run === runAudit && lastRun === runCheck && report.gaps.length > 0
+        if ((number < lastNumber && !seesMore) || (run === runCheck && run !== next())) return report
         last = report
         lastRun = run
         lastNumber = number

@@ -23,6 +23,8 @@ export interface ScopedConnectionOptions {
 
 /** Time to wait for the server beyond the time limit of a statement, in milliseconds. */
 const grace = 5_000
+/** Microtasks until Kysely notices the end of a transaction: at most 4, and the next statement comes after 8 or more. */
+const kyselyNotices = 5
 const changesRows = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE'])
 
 /**
@@ -85,11 +87,26 @@ export class ScopedConnection implements DatabaseConnection {
   }
 
   commit() {
-    return this.#transaction.commit()
+    return this.#endWith(this.#transaction.commit())
   }
 
   rollback() {
-    return this.#transaction.rollback()
+    return this.#endWith(this.#transaction.rollback())
+  }
+
+  /**
+   * Kysely notices the end of a transaction a few microtasks after it, and until then lets its statements through, which would run
+   * outside it. What the connection sends next comes later.
+   */
+  #endWith(ended: Promise<void>): Promise<void> {
+    this.#transaction.isLeaving = true
+    let microtasks = kyselyNotices
+    const wait = () => {
+      if (microtasks-- > 0) queueMicrotask(wait)
+      else this.#transaction.isLeaving = false
+    }
+    ended.then(wait, wait)
+    return ended
   }
 
   /** Sends a statement of the transaction itself, such as a savepoint. */
@@ -126,25 +143,31 @@ export class ScopedConnection implements DatabaseConnection {
     // A statement that is parsed under a caller's own settings would keep them, so it is not prepared under a name.
     const name = this.#transaction.isUnclean ? undefined : info.name
     const statement = { text, values, name, cache: info }
-    const result = this.#transaction.isOpen
+    const isInTransaction = this.#transaction.isOpen
+    const result = isInTransaction
       ? this.#transaction.send<R>(statement)
       : this.#session.send<R>(statement, frames ?? { before: [identityFor(statement, this.#identity)] })
     const { command, count, rows } = await result.catch(error => {
       this.#session.isDestroyedOnRelease ||= info.endsConnectionIfItFails
-      return this.#sendAgain<R>(statement, error)
+      return this.#sendAgain<R>(statement, { error, isInTransaction })
     })
     this.#transaction.requireStatus()
     return changesRows.has(command) ? { rows, numAffectedRows: BigInt(count) } : { rows }
   }
 
   /** Sends a statement again without names, if it did not run because of a migration or a pooler. @throws else the same error */
-  async #sendAgain<R>(statement: Statement, error: unknown): Promise<StatementResult<R>> {
+  async #sendAgain<R>(
+    statement: Statement,
+    { error, isInTransaction }: { error: unknown; isInTransaction: boolean },
+  ): Promise<StatementResult<R>> {
     const isStale = isStalePlan(error)
-    const mayBeStale = statement.name !== undefined && !this.#transaction.isOpen && isTypeMismatch(error)
+    const mayBeStale = statement.name !== undefined && !isInTransaction && isTypeMismatch(error)
     if (!isStale && !mayBeStale) throw error
     if (isNameError(error)) this.#onNameError(error)
     if (isStale) this.#session.isDestroyedOnRelease = true
-    if (this.#transaction.isOpen) throw new DatabaseUnavailableError({ cause: error })
+    // Its transaction may have ended meanwhile, and it must not run outside it.
+    if (isInTransaction) throw new DatabaseUnavailableError({ cause: error })
+    this.#transaction.requireAccepting()
     const before = [unnamed(this.#identity.standard)]
     const result = await this.#session.send<R>({ ...statement, name: undefined }, { before })
     this.#session.isDestroyedOnRelease = true

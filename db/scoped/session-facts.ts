@@ -85,7 +85,7 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
               where e.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass and e.objid = f.oid and e.deptype = 'e'
             ) as is_extended
           ) extension
-          where f.oid >= 16384 and prokind in ('f', 'p') and pronamespace is distinct from pg_catalog.to_regnamespace('trpc_bearer')
+          where f.oid >= 16384 and pronamespace is distinct from pg_catalog.to_regnamespace('trpc_bearer')
         ) f
         -- Some stable functions of extensions (tablefunc) run any text.
         where source is not null or provolatile <> 'i' and not (is_extended and proname::pg_catalog.text = any (${harmless}::pg_catalog.text[]))

@@ -28,6 +28,8 @@ export class Transaction {
   readonly #identity: Identity
   readonly #onNameError: (error: unknown) => void
   isOpen = false
+  /** It has ended, but its statements may still arrive. */
+  isLeaving = false
   /** A statement may have left something in the session, such as a setting or a lock. */
   isUnclean = false
   /** The BEGIN that is not sent yet. */
@@ -161,7 +163,7 @@ export class Transaction {
 
   /** @throws if the transaction or the connection is ending or has ended */
   requireAccepting() {
-    const refusal = this.#session.isReleased ? hasEnded : this.#refusal
+    const refusal = this.#session.isReleased || this.isLeaving ? hasEnded : this.#refusal
     if (refusal !== null) throw new Error(refusal)
   }
 

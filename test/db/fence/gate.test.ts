@@ -230,6 +230,24 @@ test('gaps of an audit stay until an audit finds none, because a check sees less
   expect([runCheck.mock.calls.length, runAudit.mock.calls.length]).toEqual([1, 2])
 })
 
+test('an audit that finds a gap counts, also if a check began after it and ended before it', async () => {
+  let finish = (_: FenceReport) => {}
+  const clean: FenceReport = { level: 'plain', gaps: [], notes: [] }
+  const open = { ...clean, gaps: [{ object: 'tasks', problem: 'is open', fix: 'close it' }] }
+  const runAudit = vi.fn(
+    () =>
+      new Promise<FenceReport>(done => {
+        finish = done
+      }),
+  )
+  const gate = createFenceGate({ runCheck: async () => clean, runAudit })
+  const audit = gate.audit()
+  await gate.check()
+  finish(open)
+  await audit
+  await expect(gate.check()).rejects.toThrow(FenceError)
+})
+
 test('a check that began before an audit and ends after it does not count', async () => {
   let now = 0
   let finish = (_: FenceReport) => {}

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { protectTable } from '../../../db/index.js'
+import { watchAnswerPieces } from '../../parts/answer-pieces.js'
 import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 
 type Handle = ReturnType<Awaited<ReturnType<typeof openTestDatabase>>['forUser']>
@@ -171,6 +172,88 @@ describe.each(kindsOfThisRun)('a statement that is not awaited, on one connectio
       expect(await touch(trx)).toEqual(['his'])
     })
     expect(await alice.selectFrom('tasks').select('notes').execute()).toEqual([{ notes: '' }])
+  })
+})
+
+describe('a transaction that is rolled back, on one connection,', () => {
+  const open = async () => {
+    const database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+    const alice = database.forUser('alice')
+    const all = async () => (await alice.selectFrom('tasks').select('title').execute()).map(row => row.title)
+    return { ...database, alice, all }
+  }
+  const insert = (handle: Handle, title: string) =>
+    handle.insertInto('tasks').values({ id: crypto.randomUUID(), title }).execute()
+  const changedMind = new Error('Changed my mind')
+
+  const beginnings: [name: string, run: (trx: Handle) => unknown][] = [
+    ['before its first statement', () => {}],
+    ['after a statement', trx => sql`select 1`.execute(trx)],
+    ['after a failed one', trx => sql`select 1 / 0`.execute(trx).catch(() => {})],
+    ['beside its first statement', trx => void sql`select 1`.execute(trx).catch(() => {})],
+  ]
+  test.each(beginnings)('keeps no statement that arrives at any moment of its end, %s', async (_, run) => {
+    const pieces = watchAnswerPieces()
+    await using database = await open()
+    const { alice, all } = database
+    for (const piece of [0, 1, 2, 3]) {
+      for (let turn = 0; turn < 16; turn++) {
+        let late: Promise<unknown> = Promise.resolve()
+        const call = alice.transaction().execute(async trx => {
+          await run(trx)
+          late = pieces.after(piece, turn).then(() => insert(trx, 'late'))
+          late.catch(() => {})
+          throw changedMind
+        })
+        await Promise.allSettled([call, late])
+      }
+    }
+    expect(await all()).toEqual([])
+  })
+
+  test('is followed at once by the next statement of its connection, or the next transaction', async () => {
+    await using database = await open()
+    const { alice, all } = database
+    const fail = (connection: Handle) =>
+      connection.transaction().execute(async () => {
+        throw changedMind
+      })
+    await alice.connection().execute(async connection => {
+      await fail(connection).catch(() => insert(connection, 'in catch'))
+      await Promise.all([fail(connection).catch(() => {}), insert(connection, 'beside it')])
+      await connection.transaction().execute(trx => insert(trx, 'in another'))
+      await insert(connection, 'after it')
+      const trx = await connection.startTransaction().execute()
+      const queued = insert(connection, 'queued')
+      await trx.rollback().execute()
+      await queued
+    })
+    expect((await all()).toSorted()).toEqual(['after it', 'beside it', 'in another', 'in catch', 'queued'])
+  })
+
+  test('keeps no statement that fails because of it', async () => {
+    await using database = await open()
+    const { alice, all } = database
+    const copy = (handle: Handle) =>
+      sql`
+        insert into tasks (id, title) select gen_random_uuid(), 'copy ' || sum(title::int)
+        from tasks where title !~ '^copy' and (select count(*) from generate_series(1, 300000) n where n > 0) > 0`.execute(
+        handle,
+      )
+    await insert(alice, '1')
+    // From the second time on it has a name, and would be sent again if a value does not fit its type.
+    for (let n = 0; n < 3; n++) await copy(alice)
+    await sql`delete from tasks where title like 'copy%'`.execute(alice)
+    let copied: Promise<unknown> = Promise.resolve()
+    const call = alice.transaction().execute(async trx => {
+      await insert(trx, 'abc')
+      copied = copy(trx)
+      copied.catch(() => {})
+      throw changedMind
+    })
+    await expect(call).rejects.toBe(changedMind)
+    await expect(copied).rejects.toMatchObject({ code: '22P02' })
+    expect(await all()).toEqual(['1'])
   })
 })
 

@@ -199,6 +199,16 @@ test('a seed that a caller sets does not determine the random numbers of the nex
   expect(await random()).not.toEqual(await random())
 })
 
+test('a setting that a window function leaves does not reach the next caller', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  await sql`
+    create function remember() returns int language plpgsql window
+    as $$ begin perform set_config('work_mem', '1MB', false); return 1; end $$`.execute(database.admin)
+  await sql`select remember() over ()`.execute(database.forUser('alice'))
+  const { rows } = await sql`select current_setting('work_mem') as memory`.execute(database.forUser('bob'))
+  expect(rows).toEqual([{ memory: '4MB' }])
+})
+
 if (process.env.LONG_TESTS) {
   test('a caller cannot read the sequence number of the last caller', async () => {
     await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
