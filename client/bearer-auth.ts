@@ -56,6 +56,11 @@ export class UserChangedError extends Error {
   }
 }
 
+/** A batch has a call that was aborted, or whose user has changed. It is not sent, and its other calls are sent again. */
+class DissolvedBatchError extends Error {
+  override name = 'DissolvedBatchError'
+}
+
 interface Operation {
   context: Record<string, unknown>
 }
@@ -206,9 +211,14 @@ export function bearerAuth({
   const headers: BearerAuth['headers'] = async options => {
     const ops = options === undefined ? [] : 'opList' in options ? options.opList : [options.op]
     const numbers = ops.map(numberOf)
-    // It is not known who made a call without a number, and calls of a former user are no longer in the list.
-    if (isLinked && numbers.some(number => number === undefined || !calls.has(number))) return {}
+    // It is not known who made a call without a number.
+    if (isLinked && numbers.includes(undefined)) return {}
     const batch = numbers.flatMap(number => calls.get(number ?? 0) ?? [])
+    // The others were aborted, or are calls of a former user.
+    if (isLinked && batch.length < numbers.length) {
+      if (batch.length === 0) return {}
+      throw new DissolvedBatchError()
+    }
     const facts = batch.length === 0 ? await currentToken() : tokenOfBatch(batch, cache)
     for (const call of batch) Object.assign(call, { sent: facts, isWaiting: false })
     const header: Record<string, string> = facts === null ? {} : { authorization: `Bearer ${facts.token}` }
@@ -261,6 +271,7 @@ export function bearerAuth({
           close()
         }
         let isRenewed = false
+        let dissolved = 0
         let sentAt = Date.now()
         /** Once, and a subscription each time that it has lasted for a while. */
         const mayRenew = () =>
@@ -293,6 +304,11 @@ export function bearerAuth({
               observer.next(value)
             },
             error(error) {
+              if (error.cause instanceof DissolvedBatchError && calls.has(number)) {
+                // Later each time, so that it meets other calls.
+                timer = setTimeout(() => attempt(null), dissolved++ * 10)
+                return
+              }
               if (dataField(error, 'code') !== 'UNAUTHORIZED') return fail(error)
               const reason = dataField(error, 'reason')
               if (reason === 'not_yet_valid') return retryLater(error)

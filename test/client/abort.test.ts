@@ -2,8 +2,9 @@ import { getEventListeners } from 'node:events'
 import { createTRPCClient, httpBatchLink, httpLink, type TRPCLink } from '@trpc/client'
 import { observable } from '@trpc/server/observable'
 import { expect, test } from 'vitest'
+import { z } from 'zod'
 import { bearerAuth, createClient } from '../../client/index.js'
-import type { AppRouter } from '../../server/index.js'
+import { type AppRouter, publicProcedure, router } from '../../server/index.js'
 import { transformer } from '../../shared/index.js'
 import { refusalOf } from '../parts/api-error.js'
 import { later, startTokenApi, tokensOf } from '../parts/token-api.js'
@@ -51,6 +52,68 @@ test('an aborted call is not repeated with the other calls of its batch', async 
   expect(await other).toEqual({ id: 'alice' })
   expect(pathsOf(api.requests)).toEqual(['/trpc/tasks.list,me', '/trpc/me'])
   expect(await call).toBe('aborted')
+})
+
+/** A router that notes who made each call, and a client of alice, whose token is in memory. */
+async function startNoting() {
+  const made: string[] = []
+  const notingRouter = router({
+    note: publicProcedure.input(z.string()).mutation(({ ctx, input }) => {
+      made.push(`${input} by ${ctx.user?.id ?? 'nobody'}`)
+    }),
+  })
+  const api = await startTokenApi(notingRouter)
+  const person = { id: 'alice' }
+  const minted = new Map<string, string>()
+  for (const sub of ['alice', 'bob']) minted.set(sub, await api.mint({ sub }))
+  const auth = bearerAuth({ cache: true, getToken: () => minted.get(person.id) })
+  const client = createClient<typeof notingRouter>({ url: api.url, auth })
+  await client.note.mutate('the first')
+  const outcome = (call: Promise<unknown>) =>
+    call.then(
+      () => 'done',
+      error => error.cause?.name ?? error.name,
+    )
+  const note = (text: string, signal?: AbortSignal) =>
+    outcome(client.note.mutate(text, signal === undefined ? {} : { signal }))
+  return { ...api, made, person, auth, note }
+}
+
+test.each([
+  ['at once', (abort: () => void) => abort()],
+  ['in a microtask', (abort: () => void) => queueMicrotask(abort)],
+  ['in the next one', (abort: () => void) => queueMicrotask(() => queueMicrotask(abort))],
+  [
+    'after six',
+    (abort: () => void) =>
+      Promise.all(Array(6))
+        .then(() => null)
+        .then(() => null)
+        .then(abort),
+  ],
+  ['in a timer', (abort: () => void) => setTimeout(abort, 0)],
+])('a call that is aborted %s does not take the token from its batch', async (_, later) => {
+  await using api = await startNoting()
+  const controller = new AbortController()
+  const [aborted, other] = [api.note('aborted', controller.signal), api.note('other')]
+  later(() => controller.abort())
+  expect([await aborted, await other]).toEqual(['AbortError', 'done'])
+  expect(api.made.filter(call => !call.startsWith('aborted'))).toEqual([
+    'the first by alice',
+    'other by alice',
+  ])
+  expect(api.made).not.toContain('aborted by nobody')
+  expect(api.requests.map(({ token }) => token === undefined)).not.toContain(true)
+})
+
+test('a call of the next user does not carry a call of the former one in its batch', async () => {
+  await using api = await startNoting()
+  const hers = api.note('hers')
+  for (let turn = 0; turn < 6; turn++) await null
+  api.person.id = 'bob'
+  api.auth.clear()
+  expect([await hers, await api.note('his')]).toEqual(['UserChangedError', 'done'])
+  expect(api.made).toEqual(['the first by alice', 'his by bob'])
 })
 
 test('an unsubscribed call is not repeated', async () => {
