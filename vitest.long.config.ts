@@ -18,7 +18,7 @@ export default defineConfig({
       'test/client/client.test.ts',
       'test/e2e/start.test.ts',
       'test/db/scoped/{allowed-statements,hostile-poolers,logins,property,session-cleanup-fuzz,session-facts,silent-server,statement-cache,tracked-connection}.test.ts',
-      'test/db/{tables/owners,wire/cancel,wire/pipeline}.test.ts',
+      'test/db/{tables/owners,wire/cancel,wire/pipeline,wire/pool}.test.ts',
       'test/shared/transformer.test.ts',
       // Tables of cases on the other kind of database.
       'test/db/fence/{audit,checks/functions,checks/relations}.test.ts',

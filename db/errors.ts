@@ -23,10 +23,20 @@ export function isDatabaseUnavailable(error: unknown): boolean {
   return causesOf(error).some(cause => cause instanceof DatabaseUnavailableError)
 }
 
-/** True if the statement was cancelled, usually because it took longer than `statement_timeout`. */
+/** True if the statement took longer than PostgreSQL allows: `statement_timeout`, `lock_timeout` or `transaction_timeout`. */
 export function isStatementTimeout(error: unknown): boolean {
-  return causesOf(error).some(cause => 'code' in cause && cause.code === '57014')
+  return causesOf(error).some(cause => hasCode(cause, '57014', '55P03', '25P04') && !isRaised(cause))
 }
+
+/** True if concurrent statements got in each other's way, so that the same call may succeed now: a deadlock, or `serializable`. */
+export function isConcurrencyConflict(error: unknown): boolean {
+  return causesOf(error).some(cause => hasCode(cause, '40001', '40P01') && !isRaised(cause))
+}
+
+const hasCode = (error: Error, ...codes: string[]) => 'code' in error && codes.includes(String(error.code))
+
+/** An error that a function of the application raises, whatever its code. */
+const isRaised = (error: Error) => 'routine' in error && mistakeRoutines.has(String(error.routine))
 
 /** True if a policy refused a row that the statement would write: its owner would be somebody else, or missing. */
 export function isRefusedByPolicy(error: unknown): boolean {
@@ -43,7 +53,7 @@ export function isRefusedByPolicy(error: unknown): boolean {
 export function wrapStatementError(error: unknown, { isReadOnly }: { isReadOnly: boolean }): unknown {
   if (!(error instanceof Error)) return error
   // 25006: the server has become read-only, as before a failover.
-  if (isOutage(error) || ('code' in error && error.code === '25006' && !isReadOnly))
+  if (isOutage(error) || (hasCode(error, '25006') && !isReadOnly && !isRaised(error)))
     return new DatabaseUnavailableError({ cause: error })
   return isPermissionDenied(error) ? Object.assign(error, { advice: grantAdvice }) : error
 }
@@ -73,8 +83,8 @@ export function wrapIdentityError(error: unknown): unknown {
 
 function isOutage(error: Error): boolean {
   if (isIdentityRejected(error)) return true
-  const { code, routine } = { code: '', routine: '', ...error }
-  if (mistakeRoutines.has(routine)) return false
+  const { code } = { code: '', ...error }
+  if (isRaised(error)) return false
   // Class 08: connection exception, 53: out of resources, 57P: shut down.
   if (/^(08|53|57P)/.test(code) || networkCodes.has(code)) return true
   return isSchemaMissing(error) || brokenConnection.test(error.message)

@@ -18,7 +18,7 @@ import { createIdentify, identityStatementOf } from './scoped/identity.js'
 import { readSessionFacts, type SessionFacts } from './scoped/session-facts.js'
 import { createStatementCache } from './scoped/statement-cache.js'
 import { ownerName } from './tables/owner.js'
-import { openPool, type PoolOptions } from './wire/pool.js'
+import { limitHold, openPool, type PoolOptions } from './wire/pool.js'
 
 /** Options of {@link openDatabase}. */
 export interface DatabaseOptions extends PoolOptions {
@@ -143,8 +143,12 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
     })
   // The kysely command only calls `db.destroy()`, so that closes everything too.
   const pooled = { connect, end, options: pool.options }
-  const dialect = new PostgresDialect({ pool: pooled })
-  const db = new Kysely<Database>({ dialect })
+  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: pooled }) })
+  const hold = statementTimeout * 1000 + 5_000
+  const connectBriefly = async () => limitHold(await connect(), hold)
+  const checks = new Kysely<Database>({
+    dialect: new PostgresDialect({ pool: { ...pooled, connect: connectBriefly } }),
+  })
   const close = async () => {
     await db.destroy()
     await end()
@@ -171,11 +175,11 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
     })
   }
   const check = async (run: typeof auditFence) => {
-    const found = await readSessionFacts(db)
+    const found = await readSessionFacts(checks)
     // The same object while nothing changes, so that known statements need no new check.
     if (!isDeepStrictEqual(found, facts)) facts = found
     return run({
-      db,
+      db: checks,
       role,
       withoutRows: scoped({ id: randomUUID() }, { beforeConnect: async () => {} }),
       timeout: statementTimeout * 1000,

@@ -6,10 +6,18 @@ export function callHook(hook: () => unknown, report: (error: unknown) => void):
   new Promise(done => done(hook())).catch(report)
 }
 
-/** An error and its causes, outermost first. At most ten, because a chain of causes can be circular. */
+/**
+ * An error and its causes, outermost first, and the errors of an `AggregateError` (`Promise.any`). At most ten, because a chain of causes
+ * can be circular.
+ */
 export function causesOf(error: unknown): Error[] {
   const causes: Error[] = []
-  for (let cause = error; cause instanceof Error && causes.length < 10; cause = cause.cause)
+  const rest = [error]
+  while (rest.length > 0 && causes.length < 10) {
+    const cause = rest.shift()
+    if (!(cause instanceof Error)) continue
     causes.push(cause)
+    rest.push(cause.cause, ...(cause instanceof AggregateError ? cause.errors : []))
+  }
   return causes
 }

@@ -5,6 +5,7 @@ import type { PGlite } from '@electric-sql/pglite'
 import type { PoolConfig } from 'pg'
 import { loadOptional } from '../errors.js'
 import { cleanSession } from '../scoped/session-cleanup.js'
+import { neverCancel } from '../wire/cancel.js'
 import { openDataDir, socketsOfOwner } from './data-dir.js'
 
 const packages = '@electric-sql/pglite@0.5.14 @electric-sql/pglite-socket@0.2.17'
@@ -25,6 +26,7 @@ const connectionTo = (sockets: string): PoolConfig => ({
   max: 1,
   // A connection that was lost may have left something in the session, which all connections share.
   onConnect: async client => {
+    neverCancel(client)
     await client.query(['rollback', ...cleanSession].join('; '))
   },
 })

@@ -6,7 +6,12 @@ import type { Database } from '../schema.js'
 import { findBrokenRules, findLeakyIndexes, findRevealingKeys } from '../tables/rules.js'
 import { findCatalogueGaps } from './checks/catalogue.js'
 import { findOwnersFunctions } from './checks/functions.js'
-import { findLoginsWithoutRows, findReachableRelations, findRelationGaps } from './checks/relations.js'
+import {
+  findLockedTables,
+  findLoginsWithoutRows,
+  findReachableRelations,
+  findRelationGaps,
+} from './checks/relations.js'
 import { findRoleGaps, findRoleMismatch, findSchemaGaps, findSharedStateGaps } from './checks/role.js'
 import { type FenceGap, revoke } from './gap.js'
 import { type FenceLevel, findObstacles, printFullNames, withStatementTimeout } from './level.js'
@@ -176,6 +181,7 @@ async function inspectCatalogue(
       notes.push({ object: name, problem, fix: fix ?? '' })
   }
   if (!isComplete) return { gaps, notes, tables, protectedTables }
+  notes.push(...(await findLockedTables(db)))
   for (const findNotes of [findLoginsWithoutRows, findOwnersFunctions])
     notes.push(...(await findNotes(db, role)))
   for (const { name, owner, fix } of await findLeakyIndexes(db, protectedTables))

@@ -191,7 +191,9 @@ export class Session {
    */
   #recordFailure(error: unknown): unknown {
     const reported = wrapStatementError(error, this)
-    if (reported !== error || !(error instanceof pg.DatabaseError)) this.isBroken = true
+    // PostgreSQL ends the session after a fatal error, such as `transaction_timeout`.
+    const isFatal = !(error instanceof pg.DatabaseError) || error.severity === 'FATAL'
+    if (reported !== error || isFatal) this.isBroken = true
     return reported
   }
 }

@@ -114,12 +114,13 @@ export async function findTablesWithoutFirstPolicy(
           where polrelid = c.oid and not polpermissive and polname < 'own_rows_first' order by 1
         ) as earlier
       ) restrictive
-    where name = any (${tables}) and (earlier <> '{}' or not exists (
+    -- In this order: the condition of a table that is locked, and not among these, would have to wait.
+    where case when name = any (${tables}) then earlier <> '{}' or not exists (
       select from pg_catalog.pg_policy p
       where p.polrelid = c.oid and not p.polpermissive and p.polcmd = '*' and p.polname = 'own_rows_first'
         and pg_catalog.pg_get_expr(p.polqual, p.polrelid) = any (own.first_conditions)
         and ${appliesTo(role)}
-    ))
+    ) end
     order by 1`.execute(db)
   return rows
 }

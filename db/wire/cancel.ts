@@ -2,7 +2,7 @@ import { once, setMaxListeners } from 'node:events'
 import { connect, isIP, type Socket } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
-import type { PoolClient } from 'pg'
+import type { ClientBase, PoolClient } from 'pg'
 
 interface Backend {
   host: string
@@ -37,6 +37,11 @@ export async function cancelStatement(
   await setTimeout(repeatAfter, undefined, { signal: stop.signal }).catch(() => {})
   if (!stop.signal.aborted) await requestCancel(backend)
   await answered
+}
+
+/** For a server that neither cancels statements nor answers the request: {@link cancelStatement} then sends none. */
+export function neverCancel(client: ClientBase): void {
+  Object.assign(client, { secretKey: undefined } satisfies Partial<Record<keyof Backend, undefined>>)
 }
 
 /** Resolves when the server has closed the connection: PgBouncer 1.18 crashes if the client closes it first. */

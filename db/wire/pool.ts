@@ -27,6 +27,8 @@ export interface OwnPool {
   end(): Promise<void>
 }
 
+const endTimeoutMs = 10_000
+
 /**
  * Makes the pool, or takes the one of the application.
  *
@@ -58,11 +60,36 @@ export function openPool(
     pool.off('acquire', ignoreErrorsOf)
   }
   let ending: Promise<void> | undefined
+  const clients = new Set<pg.PoolClient>()
+  if (given === undefined)
+    pool.on('connect', client => clients.add(client)).on('remove', client => clients.delete(client))
+  const endOwn = async () => {
+    // A statement without a time limit may wait for a server that has fallen silent.
+    const timer = setTimeout(() => clients.forEach(destroy), endTimeoutMs)
+    await pool.end().finally(() => clearTimeout(timer))
+    await embedded?.close()
+  }
   const end = () => {
-    ending ??= given === undefined ? pool.end().then(embedded?.close) : leave()
+    ending ??= given === undefined ? endOwn() : leave()
     return ending
   }
   return { pool, end }
+}
+
+/** Closes a connection that is not given back in time, in milliseconds, because its server has fallen silent. */
+export function limitHold(client: pg.PoolClient, milliseconds: number): pg.PoolClient {
+  const timer = setTimeout(() => destroy(client), milliseconds)
+  const { release } = client
+  client.release = error => {
+    clearTimeout(timer)
+    release(error)
+  }
+  return client
+}
+
+function destroy(client: pg.PoolClient): void {
+  const { stream } = Reflect.get(client, 'connection')
+  stream.destroy(new Error('Connection terminated: the server did not answer in time.'))
 }
 
 const ignore = () => {}

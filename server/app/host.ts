@@ -13,7 +13,7 @@ import { type Config, hostInUrl } from './config.js'
 import { problemLogger } from './log.js'
 import { createMetrics } from './metrics.js'
 import { welcomePage } from './page.js'
-import { checkReadiness } from './readiness.js'
+import { createReadiness } from './readiness.js'
 
 /** The parts of {@link createHost}. */
 export interface HostParts {
@@ -103,13 +103,9 @@ export function createHost({ config, origin, issuer, jwksUrl, verifier, database
   }
 
   app.get('/healthz', c => c.text('ok\n'))
+  const readiness = createReadiness({ database, verifier, jwksUrl, onProblem: problemLogger(log) })
   app.get('/readyz', async c => {
-    const { ready, ...parts } = await checkReadiness({
-      database,
-      verifier,
-      jwksUrl,
-      onProblem: problemLogger(log),
-    })
+    const { ready, ...parts } = await readiness()
     return c.json({ ready, ...parts, keySet: verifier.status() }, ready ? 200 : 503)
   })
   app.get('/metrics', async c => c.body(await metrics.text(), 200, { 'content-type': metrics.contentType }))

@@ -21,24 +21,43 @@ type OnProblem = (problem: string, error: unknown) => void
 
 const timeoutMs = 5_000
 
-/** Checks that calls can be answered: the database is reachable, migrated and isolated, and there are keys to verify tokens. */
-export async function checkReadiness({
-  database,
-  verifier,
-  jwksUrl,
-  onProblem,
-}: {
+/** Options of {@link createReadiness}. */
+export interface ReadinessOptions {
   database: OpenDatabase
   verifier: Verifier
   /** Where the keys are fetched. It is shown, without its query. */
   jwksUrl: string
   onProblem: OnProblem
-}): Promise<Readiness> {
-  const [{ state, fence }, keys] = await Promise.all([
-    readDatabaseState(database, onProblem),
-    readKeysState(verifier, jwksUrl, onProblem),
-  ])
-  return { ready: state === 'ok' && keys === 'ok', database: state, keys, ...(fence && { fence }) }
+}
+
+/**
+ * Returns a function that checks that calls can be answered: the database is reachable, migrated and isolated, and there are keys to verify
+ * tokens. However often it is called, one check runs at a time.
+ */
+export function createReadiness({ database, verifier, jwksUrl, onProblem }: ReadinessOptions) {
+  let isMigrated = false
+  const checkDatabase = async (): Promise<DatabaseState> => {
+    if (!isMigrated) {
+      const problem = await findMigrationProblem(database)
+      if (problem !== undefined) return { state: problem }
+      isMigrated = true
+    }
+    return checkFence(database, onProblem)
+  }
+  const check = async (): Promise<Readiness> => {
+    const [{ state, fence }, keys] = await Promise.all([
+      readDatabaseState(checkDatabase, onProblem),
+      readKeysState(verifier, jwksUrl, onProblem),
+    ])
+    return { ready: state === 'ok' && keys === 'ok', database: state, keys, ...(fence && { fence }) }
+  }
+  let running: Promise<Readiness> | undefined
+  return (): Promise<Readiness> => {
+    running ??= check().finally(() => {
+      running = undefined
+    })
+    return running
+  }
 }
 
 interface DatabaseState {
@@ -46,29 +65,31 @@ interface DatabaseState {
   fence?: FenceLevel
 }
 
-async function readDatabaseState(database: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
+async function readDatabaseState(
+  check: () => Promise<DatabaseState>,
+  onProblem: OnProblem,
+): Promise<DatabaseState> {
   const timeout = sleep(
     timeoutMs,
     { state: 'The database does not answer: check DATABASE_URL.' },
     { ref: false },
   )
-  return Promise.race([checkDatabase(database, onProblem), timeout]).catch(error => {
+  return Promise.race([check(), timeout]).catch(error => {
     const state = databaseProblem(error) ?? 'The database fails: the log says why.'
     onProblem(state, error)
     return { state }
   })
 }
 
-async function checkDatabase({ admin, gate }: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
+async function findMigrationProblem({ admin }: OpenDatabase): Promise<string | undefined> {
   const pending = await pendingMigrations(admin, { tasks: true })
-  if (pending.length > 0 && pending.every(name => name.endsWith('_tasks')) && (await hasTasks(admin)))
-    return {
-      state:
-        'The database has another table tasks, and npx trpc-bearer start serves the example. Use your own server: docs/embed.md.',
-    }
-  if (pending.length > 0) {
-    return { state: `The schema is not up to date (${pending.join(', ')}): run npx trpc-bearer migrate.` }
-  }
+  if (pending.length === 0) return undefined
+  if (pending.every(name => name.endsWith('_tasks')) && (await hasTasks(admin)))
+    return 'The database has another table tasks, and npx trpc-bearer start serves the example. Use your own server: docs/embed.md.'
+  return `The schema is not up to date (${pending.join(', ')}): run npx trpc-bearer migrate.`
+}
+
+async function checkFence({ gate }: OpenDatabase, onProblem: OnProblem): Promise<DatabaseState> {
   const { gaps, level } = await gate()
   if (gaps.length === 0) return { state: 'ok', fence: level }
   onProblem('The database does not keep users apart.', new FenceError(gaps))

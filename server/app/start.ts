@@ -10,7 +10,7 @@ import { startIssuer } from './better-auth.js'
 import { assertNotExposed, type Config, hostInUrl } from './config.js'
 import { createHost, type NodeRequest } from './host.js'
 import { createLog, problemLogger } from './log.js'
-import { checkReadiness } from './readiness.js'
+import { createReadiness } from './readiness.js'
 
 /** The server cannot listen on its port. */
 export class PortError extends Error {
@@ -54,6 +54,8 @@ export async function start(config: Config): Promise<RunningServer> {
   const server = createAdaptorServer({
     fetch: (request, node) => handle(request, node),
     overrideGlobalObjects: false,
+    // For health checks by HTTP/1.0, where a request needs no Host.
+    hostname: 'localhost',
     serverOptions: {
       headersTimeout: 10_000,
       requestTimeout: 15_000,
@@ -175,7 +177,7 @@ function logReadiness(
   log: Logger,
 ): void {
   const onProblem = problemLogger(log)
-  checkReadiness({ ...parts, onProblem }).then(
+  createReadiness({ ...parts, onProblem })().then(
     ({ ready, ...states }) => {
       if (!ready) log.warn(states, 'not ready')
       if (production && states.fence === 'plain') {

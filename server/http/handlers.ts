@@ -44,6 +44,8 @@ export function createNodeHandler(
   ).then(({ getRequestListener }) =>
     getRequestListener((request, { incoming }) => endpoint(request, incoming), {
       overrideGlobalObjects: false,
+      // For HTTP/1.0, where a request needs no Host.
+      hostname: 'localhost',
     }),
   )
   return (givenReq, givenRes) => {

@@ -1,6 +1,7 @@
 import { type TRPCDefaultErrorShape, TRPCError } from '@trpc/server'
 import {
   DatabaseUnavailableError,
+  isConcurrencyConflict,
   isDatabaseUnavailable,
   isRefusedByPolicy,
   isStatementTimeout,
@@ -52,8 +53,8 @@ export function refusalError(refusal: TokenError): TRPCError {
 /**
  * Rethrows an expected failure of a procedure with its real code.
  *
- * @throws TRPCError CLIENT_CLOSED_REQUEST (499), SERVICE_UNAVAILABLE (503, database down), GATEWAY_TIMEOUT (504) or FORBIDDEN (a
- * policy refused a row)
+ * @throws TRPCError CLIENT_CLOSED_REQUEST (499), SERVICE_UNAVAILABLE (503, database down), GATEWAY_TIMEOUT (504), CONFLICT (a deadlock,
+ * or `serializable`) or FORBIDDEN (a policy refused a row)
  */
 export function rethrowExpectedFailure({ code, cause }: TRPCError, signal: AbortSignal | undefined): void {
   if (code !== 'INTERNAL_SERVER_ERROR') return
@@ -64,6 +65,10 @@ export function rethrowExpectedFailure({ code, cause }: TRPCError, signal: Abort
   if (isStatementTimeout(cause)) {
     const message = 'This took longer than the server allows. Ask for less at once.'
     throw new TRPCError({ code: 'GATEWAY_TIMEOUT', message, cause })
+  }
+  if (isConcurrencyConflict(cause)) {
+    const message = 'Another call changed the same rows at the same time. Try again.'
+    throw new TRPCError({ code: 'CONFLICT', message, cause })
   }
   if (isRefusedByPolicy(cause))
     throw new TRPCError({ code: 'FORBIDDEN', message: 'You can only write your own rows.', cause })

@@ -128,8 +128,18 @@ export function finishCall(
   { type, signal }: { type: ProcedureType; signal: AbortSignal | undefined },
 ): void {
   const batch = guardStateOf(ctx)?.batch
+  if (result.ok) handleRejections(result.data)
   if (!result.ok) rethrowExpectedFailure(result.error, signal)
   else if (batch !== undefined && type === 'query') countAnswer(batch, result)
+}
+
+/**
+ * If an answer with promises is not streamed, tRPC answers an error and forgets them. A rejection that nobody handles would end the
+ * process.
+ */
+function handleRejections(data: unknown): void {
+  if (typeof data !== 'object' || data === null) return
+  for (const value of Object.values(data)) if (value instanceof Promise) value.catch(() => {})
 }
 
 /** {@link finishCall}, and a stream ends when the token of its caller is refused. */

@@ -192,6 +192,22 @@ describe.each(kindsOfAllCases)('the fence on %s', kind => {
   })
 })
 
+test('a table that another session has locked is a note, and keeps nobody from the others', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { statementTimeout: 1 })
+  await sql`create table archive (user_id text primary key)`.execute(database.admin)
+  await protectTable(database.admin, 'archive')
+  await database.admin.transaction().execute(async trx => {
+    await sql`lock table archive in access exclusive mode`.execute(trx)
+    expect((await database.gate()).gaps).toEqual([])
+    const { gaps, notes } = await database.fence()
+    expect(gaps).toEqual([])
+    expect(notes).toContainEqual(expect.objectContaining({ object: 'public.archive' }))
+    expect(await database.forUser('alice').selectFrom('tasks').selectAll().execute()).toEqual([])
+  })
+  await sql`alter table archive disable row level security`.execute(database.admin)
+  expect((await database.fence()).gaps).toMatchObject([{ object: 'public.archive' }])
+})
+
 test('a table that callers only write to needs no select privilege', async () => {
   await using database = await openTestDatabase('PostgreSQL')
   await sql`create table entries (user_id text primary key)`.execute(database.admin)

@@ -242,6 +242,20 @@ if (process.env.LONG_TESTS) {
     await database.close()
   })
 
+  test('on the embedded database an abort while the process is busy costs the next caller nothing', async () => {
+    await using database = await openTestDatabase('embedded', { connectTimeout: 1 })
+    const gone = new AbortController()
+    const call = sql`select count(*) from generate_series(1, 200000)`.execute(
+      database.forUser('alice', { signal: gone.signal }),
+    )
+    await new Promise(setImmediate)
+    gone.abort(new Error('gone'))
+    const end = Date.now() + 300
+    while (Date.now() < end);
+    await expect(call).rejects.toThrow('gone')
+    expect(await database.forUser('bob').selectFrom('tasks').selectAll().execute()).toEqual([])
+  })
+
   test('on the embedded database the call rejects at once, and the connection is usable after the statement ends', async () => {
     await using database = await openTestDatabase('embedded')
     const gone = new AbortController()

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { DatabaseUrlError, openDatabase } from '../../../db/index.js'
 import { ConfigError, readConfig } from '../../../server/index.js'
 import { migratedDatabase, nowhere } from '../../parts/database.js'
+import { startPostgresProxy } from '../../parts/postgres-proxy.js'
 import { runSql } from '../../parts/run-sql.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
 
@@ -21,6 +22,30 @@ afterAll(() => created[Symbol.asyncDispose]())
 
 const titles = async (database: Awaited<ReturnType<typeof openDatabase>>, user: string) =>
   (await sql<{ title: string }>`select title from tasks`.execute(database.forUser(user))).rows
+
+test('checks close connections that have fallen silent, so that the pool recovers by itself', async () => {
+  await using proxy = await startPostgresProxy(url)
+  const database = await openDatabase({ url: proxy.url, poolMax: 2, statementTimeout: 1, connectTimeout: 1 })
+  await database.gate()
+  await sql`select 1`.execute(database.admin)
+  proxy.fallSilent()
+  // Past the age of its last report.
+  const clock = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 60_000)
+  await Promise.allSettled([database.gate(), database.gate(), database.gate()])
+  await vi.waitFor(async () => expect((await database.gate()).gaps).toEqual([]), { timeout: 15_000 })
+  clock.mockRestore()
+  await database.close()
+})
+
+if (process.env.LONG_TESTS)
+  test('closing does not wait for a statement on a connection that has fallen silent', async () => {
+    await using proxy = await startPostgresProxy(url)
+    const database = await openDatabase({ url: proxy.url })
+    await sql`select 1`.execute(database.admin)
+    proxy.fallSilent()
+    const lost = sql`select 1`.execute(database.admin)
+    await Promise.all([expect(lost).rejects.toThrow('Connection terminated'), database.close()])
+  })
 
 describe('the pool of the application', () => {
   test('is used with its options, its password function and its type parsers, and is not ended', async () => {

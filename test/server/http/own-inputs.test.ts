@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers'
 import { initTRPC, lazy } from '@trpc/server'
 import express from 'express'
 import fastify from 'fastify'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import {
   createFetchHandler,
@@ -239,6 +239,23 @@ test('a body of many small chunks arrives whole', async () => {
     duplex: 'half',
   })
   expect(await (await handler(request)).text()).toContain('x'.repeat(50_000))
+})
+
+test('a promise inside an answer that is not streamed, and that rejects, does not end the process', async () => {
+  const lost = router({
+    lost: protectedProcedure.query(() => ({
+      later: new Promise((_, reject) => setTimeout(() => reject(new Error('The database is down.')), 50)),
+    })),
+  })
+  const handler = createFetchHandler({ verifier: issuer.verifier, database, router: lost, onError() {} })
+  const headers = { authorization: `Bearer ${await issuer.tokenFor('alice')}` }
+  const response = await handler(new Request('https://api.example.com/trpc/lost', { headers }))
+  expect(response.status).toBe(415)
+  const rejected = vi.fn()
+  process.on('unhandledRejection', rejected)
+  await new Promise(done => setTimeout(done, 100))
+  process.off('unhandledRejection', rejected)
+  expect(rejected).not.toHaveBeenCalled()
 })
 
 test('over HTTP/2 a body that a parser has read needs no length', async () => {

@@ -36,6 +36,20 @@ const ask = (url: string, target: string, method = 'GET') =>
     `${method} ${target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\nConnection: close\r\n\r\n`,
   )
 
+test.each([
+  ['server', '/healthz', 200],
+  ['server', '/metrics', 200],
+  ['server', '/trpc/health', 200],
+  ['server', '/readyz', 503],
+  ['node', '/trpc/health', 200],
+  ['express', '/trpc/health', 200],
+] as const)(
+  'an old health checker that sends HTTP/1.0 without Host to %s%s gets %i',
+  async (host, target, status) => {
+    expect((await sendBytes(urls[host], `GET ${target} HTTP/1.0\r\n\r\n`)).status).toBe(status)
+  },
+)
+
 /** Paths that a URL parser changes. A proxy compares the path as it was sent. */
 const spellings = [
   '/trpc/../metrics',

@@ -1,10 +1,11 @@
 import { createServer } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
 import { TRPCError } from '@trpc/server'
-import { sql } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import { expect, test, vi } from 'vitest'
+import { z } from 'zod'
 import { createClient } from '../../../client/index.js'
-import { migrateToLatest, openDatabase } from '../../../db/index.js'
+import { type Database, migrateToLatest, openDatabase, protectTable } from '../../../db/index.js'
 import {
   createNodeHandler,
   protectedProcedure,
@@ -20,6 +21,7 @@ import { emptyDatabase, migratedDatabase, nowhere } from '../../parts/database.j
 import { bearer, json, send } from '../../parts/http-client.js'
 import { startIssuer } from '../../parts/issuer.js'
 import { listen } from '../../parts/listen.js'
+import { runSql } from '../../parts/run-sql.js'
 
 const outage = (reason: string) => ({
   error: { json: { data: { code: 'SERVICE_UNAVAILABLE', httpStatus: 503, reason } } },
@@ -116,13 +118,25 @@ test.concurrent('a database that accepts connections but does not answer is 503 
 })
 
 /** A server with its own PostgreSQL database, migrated or not. */
-async function startAsking({ migrate }: { migrate: boolean }) {
+async function startAsking({ migrate, poolMax = 1 }: { migrate: boolean; poolMax?: number }) {
   const issuer = await startIssuer()
   const empty = await (migrate ? migratedDatabase() : emptyDatabase())
-  const database = await openDatabase({ url: empty.url, statementTimeout: 1, poolMax: 1 })
+  const database = await openDatabase({ url: empty.url, statementTimeout: 1, poolMax })
   const asking = router({
     tasks: protectedProcedure.query(({ ctx }) => ctx.db.selectFrom('tasks').selectAll().execute()),
     sleep: protectedProcedure.query(({ ctx }) => sql`select pg_sleep(60)`.execute(ctx.db)),
+    run: protectedProcedure
+      .input(z.object({ text: z.string(), wrap: z.enum(['cause', 'aggregate']).optional() }))
+      .mutation(async ({ ctx, input: { text, wrap } }) => {
+        const call = async () => {
+          if (text === 'conflict') await conflict(ctx.db)
+          else await sql.raw(text).execute(ctx.db)
+        }
+        await call().catch(cause => {
+          if (wrap === 'cause') throw new Error('The list failed.', { cause })
+          throw wrap === 'aggregate' ? new AggregateError([new Error('Another.'), cause]) : cause
+        })
+      }),
     addForBob: protectedProcedure.mutation(({ ctx }) =>
       ctx.db.insertInto('tasks').values({ user_id: 'bob', id: crypto.randomUUID(), title: 'x' }).execute(),
     ),
@@ -131,6 +145,7 @@ async function startAsking({ migrate }: { migrate: boolean }) {
   const server = await listen(createServer(handler))
   return {
     url: server.url,
+    database: { ...database, url: empty.url },
     alice: { headers: [bearer(await issuer.tokenFor('alice'))] },
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]()
@@ -182,6 +197,50 @@ test.concurrent('a statement over the time limit is 504, and its connection is u
   const response = await send(app.url, '/trpc/sleep', app.alice)
   expect(response.status).toBe(504)
   expect(await response.json()).toMatchObject({ error: { json: { data: { code: 'GATEWAY_TIMEOUT' } } } })
+  expect((await send(app.url, '/trpc/tasks', app.alice)).status).toBe(200)
+})
+
+const raise = (code: string) => ({ text: `select raise('${code}')` })
+const conflict = async (db: Kysely<Database>) => {
+  const count = (trx: Kysely<Database>) => sql`select count(*) from tasks`.execute(trx)
+  const add = (trx: Kysely<Database>) =>
+    trx.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'x' }).execute()
+  const serializable = () => db.transaction().setIsolationLevel('serializable')
+  await serializable().execute(async one => {
+    await count(one)
+    await serializable().execute(async two => {
+      await count(two)
+      await add(two)
+    })
+    await add(one)
+  })
+}
+
+test.concurrent.each([
+  ['a time-out inside another error', 504, { text: 'select pg_sleep(60)', wrap: 'cause' }],
+  ['a time-out inside an AggregateError', 504, { text: 'select pg_sleep(60)', wrap: 'aggregate' }],
+  ['a lock_timeout', 504, { text: 'select * from locked' }],
+  ['a conflict of serializable transactions', 409, { text: 'conflict' }],
+  ['the code of a time-out that a function of the application raises', 500, raise('57014')],
+  ['the code of a read-only server, raised likewise', 500, raise('25006')],
+  ['the code of a deadlock, raised likewise', 500, raise('40P01')],
+])('%s is %i', async (_, status, input) => {
+  await using app = await startAsking({ migrate: true, poolMax: 3 })
+  await runSql(
+    app.database.url,
+    `alter database ${new URL(app.database.url).pathname.slice(1)} set lock_timeout = '100ms';
+    create table locked (user_id text primary key);
+    grant select on locked to app_user;
+    create function raise(code text) returns void language plpgsql as
+      'begin raise exception using errcode = code, message = ''No.''; end'`,
+  )
+  await protectTable(app.database.admin, 'locked')
+  const call = json({ json: input })
+  await app.database.admin.transaction().execute(async trx => {
+    await sql`lock table locked in access exclusive mode`.execute(trx)
+    const headers = [...app.alice.headers, ...call.headers]
+    expect((await send(app.url, '/trpc/run', { ...call, headers })).status).toBe(status)
+  })
   expect((await send(app.url, '/trpc/tasks', app.alice)).status).toBe(200)
 })
 
