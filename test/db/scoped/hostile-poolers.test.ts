@@ -4,7 +4,7 @@ import { type Database, openDatabase } from '../../../db/index.js'
 import { openTestDatabase } from '../../parts/database.js'
 import { type PoolerMode, poolerModes, startHostilePooler } from '../../parts/hostile-pooler.js'
 
-const rounds = process.env.LONG_TESTS ? 100 : 7
+const rounds = process.env.LONG_TESTS ? 60 : 7
 
 /** The calls of two users, one after the other for each, and what is seen. */
 async function callAsTwo(forUser: (id: string) => Kysely<Database>) {
