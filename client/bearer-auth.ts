@@ -59,6 +59,10 @@ export class UserChangedError extends Error {
 /** A batch has a call that was aborted, or whose user has changed. It is not sent, and its other calls are sent again. */
 class DissolvedBatchError extends Error {
   override name = 'DissolvedBatchError'
+
+  constructor() {
+    super('The batch was not sent, because one of its calls was aborted or its user has changed.')
+  }
 }
 
 interface Operation {

@@ -128,7 +128,7 @@ export async function findReachableRelations(
  */
 const lockedRelations = sql`(
   select relation from pg_catalog.pg_locks
-  where locktype = 'relation' and mode = 'AccessExclusiveLock' and pid <> pg_backend_pid()
+  where locktype = 'relation' and mode = 'AccessExclusiveLock' and pid is distinct from pg_backend_pid()
     and database = (select oid from pg_catalog.pg_database where datname = current_database())
 )`
 

@@ -56,7 +56,11 @@ describe('a server that falls silent', () => {
         ],
         [
           'at the end of a transaction',
-          (alice, fallSilent) => alice.transaction().execute(async () => fallSilent()),
+          (alice, fallSilent) =>
+            alice.transaction().execute(async trx => {
+              await titles(trx)
+              fallSilent()
+            }),
           outage,
         ],
         [
@@ -71,7 +75,8 @@ describe('a server that falls silent', () => {
         [
           'before the rollback of a transaction',
           (alice, fallSilent) =>
-            alice.transaction().execute(async () => {
+            alice.transaction().execute(async trx => {
+              await titles(trx)
               fallSilent()
               throw new Error('Changed my mind')
             }),

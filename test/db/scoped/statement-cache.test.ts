@@ -193,7 +193,7 @@ if (process.env.LONG_TESTS) {
     const steals = [
       `deallocate "${named('insert into "tasks"')}"`,
       `prepare "${named('insert into "tasks"')}" (uuid, text) as select set_config(''stolen.title'', $2, false) as title`,
-      `deallocate "${named('select set_config')}"`,
+      `deallocate "${named('select pg_catalog.set_config')}"`,
       `prepare mine as select 1`,
     ].join('; ')
     const injected = `

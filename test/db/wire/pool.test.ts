@@ -44,6 +44,7 @@ if (process.env.LONG_TESTS)
     await sql`select 1`.execute(database.admin)
     proxy.fallSilent()
     const lost = sql`select 1`.execute(database.admin)
+    await vi.waitFor(() => expect(proxy.heldBack).toBeGreaterThan(0))
     await Promise.all([expect(lost).rejects.toThrow('Connection terminated'), database.close()])
   })
 

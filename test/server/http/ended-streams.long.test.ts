@@ -23,12 +23,14 @@ const live = router({
   ),
 })
 
-/** A handler, and a token that is good for one more second. */
-async function start() {
+/** A handler, and a token that is good for so many more seconds. */
+async function start(life = 1) {
   const key = await makeKey()
   const verifier = createVerifier({ issuer, audience: issuer, keys: [key.jwk] })
   const database = await openDatabase({ url: inject('postgresUrl') })
-  const token = await key.sign(claimsFrom(issuer, { sub: 'lea', iat: seconds() - 10, exp: seconds() - 4 }))
+  const token = await key.sign(
+    claimsFrom(issuer, { sub: 'lea', iat: seconds() - 10, exp: seconds() - 5 + life }),
+  )
   const handler = createFetchHandler({ verifier, database, router: live, onError() {} })
   const call = (path: string, init: RequestInit = {}) => {
     const headers = { authorization: `Bearer ${token}`, ...init.headers }
@@ -49,7 +51,7 @@ test('a procedure that waits for its next value ends when the token of its calle
 })
 
 test('an observable that tRPC does not read is not subscribed to', async () => {
-  await using api = await start()
+  await using api = await start(60)
   const response = await api.call('observed', {
     method: 'POST',
     body: 'x',
