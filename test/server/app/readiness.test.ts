@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, inject, onTestFinished, test, vi } from 'vitest'
 
 import { startRemote } from '../../parts/app.js'
 import { emptyDatabase, migrate, migratedDatabase } from '../../parts/database.js'
@@ -84,6 +84,8 @@ if (process.env.LONG_TESTS) {
 
 if (process.env.LONG_TESTS) {
   test('a database that appears, disappears and returns needs no restart', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    onTestFinished(() => void vi.useRealTimers())
     await using issuer = await startIssuer()
     await using proxy = await startPostgresProxy(database.url)
     proxy.close()
@@ -103,9 +105,8 @@ if (process.env.LONG_TESTS) {
     proxy.close()
     expect(await list()).toBe(503)
     // A report is at most ten seconds old.
-    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 10_001 })
+    vi.setSystemTime(Date.now() + 10_001)
     expect(await readinessOf(app.url)).toMatchObject(away)
-    vi.useRealTimers()
     expect(await isAlive(app.url)).toBe(200)
 
     proxy.open()

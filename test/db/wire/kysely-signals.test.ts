@@ -1,0 +1,73 @@
+import { sql } from 'kysely'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import type { OpenDatabase } from '../../../db/index.js'
+import { openTestDatabase } from '../../parts/database.js'
+
+type Handle = ReturnType<OpenDatabase['forUser']>
+
+const running = sql<{ count: number }>`
+  select count(*)::int from pg_stat_activity where datname = current_database() and state = 'active' and query ~ 'pg_sleep\\(|^fetch'
+    and pid <> pg_backend_pid()`
+
+// Kysely has signals from 0.29 on.
+describe('when a signal of Kysely aborts a statement, on PostgreSQL', () => {
+  let database: Awaited<ReturnType<typeof openTestDatabase>>
+  beforeAll(async () => {
+    database = await openTestDatabase('PostgreSQL')
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+
+  const sleepers = async () => (await running.execute(database.admin)).rows[0]?.count
+  const sleep = (handle: Handle, seconds = 60) => handle.selectNoFrom(sql`pg_sleep(${seconds})`.as('slept'))
+  const busy = () => {
+    const { total, idle } = database.pool()
+    return total - idle
+  }
+  const abortOnceRunning = async (gone: AbortController) => {
+    await vi.waitFor(async () => expect(await sleepers()).toBe(1), { timeout: 5_000 })
+    gone.abort(new Error('gone'))
+  }
+
+  test("Kysely's own signal rejects the call at once, and the statement keeps its connection until it ends", async () => {
+    const gone = new AbortController()
+    const call = sleep(database.forUser('alice'), 0.3).execute({ signal: gone.signal })
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(gone)
+    await refused
+    expect(await sleepers()).toBe(1)
+    await vi.waitFor(() => expect(busy()).toBe(0), { timeout: 5_000 })
+    expect(await sleepers()).toBe(0)
+  })
+
+  test("Kysely's own signal rolls the transaction back", async () => {
+    const gone = new AbortController()
+    const call = database
+      .forUser('alice')
+      .transaction()
+      .execute(async trx => {
+        await trx.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'never' }).execute()
+        await sleep(trx).execute({ signal: gone.signal, inflightQueryAbortStrategy: 'cancel query' })
+      })
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(gone)
+    await refused
+    await vi.waitFor(() => expect(busy()).toBe(0), { timeout: 5_000 })
+    expect(await sleepers()).toBe(0)
+    expect(await database.admin.selectFrom('tasks').selectAll().execute()).toEqual([])
+  })
+
+  test.each([
+    ['forUser', 0],
+    ['execute', 1],
+  ])('the first of two signals counts: the one given to %s', async (_, first) => {
+    const [handle, statement] = [new AbortController(), new AbortController()]
+    const call = sleep(database.forUser('alice', { signal: handle.signal })).execute({
+      signal: statement.signal,
+      inflightQueryAbortStrategy: 'cancel query',
+    })
+    const refused = expect(call).rejects.toThrow('gone')
+    await abortOnceRunning(first === 0 ? handle : statement)
+    await refused
+    await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+  })
+})
