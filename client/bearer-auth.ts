@@ -276,16 +276,21 @@ export function bearerAuth({
         }
         let isRenewed = false
         let dissolved = 0
+        let lastRefusal: CallError | null = null
         let sentAt = Date.now()
         /** Once, and a subscription each time that it has lasted for a while. */
         const mayRenew = () =>
           !isRenewed || (op.type === 'subscription' && Math.abs(Date.now() - sentAt) >= minSubscriptionMs)
         const attempt = (refusal: CallError | null) => {
           call.isWaiting = true
+          lastRefusal = refusal
           currentToken(number)
             .then(facts => {
               if (closed) return
               if (refusal !== null && facts === null) return failSignedOut(refusal)
+              // It is somebody's call, and they have signed out before it was sent.
+              if (call.sent !== null && facts === null)
+                return fail(TRPCClientError.from(new UserChangedError()))
               if (isOtherPerson(call.sent, facts)) return fail(TRPCClientError.from(new UserChangedError()))
               call.sent = facts
               send()
@@ -310,7 +315,7 @@ export function bearerAuth({
             error(error) {
               if (error.cause instanceof DissolvedBatchError && calls.has(number)) {
                 // Later each time, so that it meets other calls.
-                timer = setTimeout(() => attempt(null), dissolved++ * 10)
+                timer = setTimeout(() => attempt(lastRefusal), dissolved++ * 10)
                 return
               }
               if (dataField(error, 'code') !== 'UNAUTHORIZED') return fail(error)

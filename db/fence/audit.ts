@@ -6,14 +6,9 @@ import type { Database } from '../schema.js'
 import { findBrokenRules, findLeakyIndexes, findRevealingKeys } from '../tables/rules.js'
 import { findCatalogueGaps } from './checks/catalogue.js'
 import { findOwnersFunctions } from './checks/functions.js'
-import {
-  findLockedTables,
-  findLoginsWithoutRows,
-  findReachableRelations,
-  findRelationGaps,
-} from './checks/relations.js'
+import { findLoginsWithoutRows, findReachableRelations, findRelationGaps } from './checks/relations.js'
 import { findRoleGaps, findRoleMismatch, findSchemaGaps, findSharedStateGaps } from './checks/role.js'
-import { type FenceGap, revoke } from './gap.js'
+import { type FenceGap, isSameGap, revoke } from './gap.js'
 import { type FenceLevel, findObstacles, printFullNames, withStatementTimeout } from './level.js'
 
 /** Result of an audit. */
@@ -26,6 +21,13 @@ export interface FenceReport {
   obstacles?: FenceGap[]
   /** Set if this server signs with the previous secret, which stops working at the next change. */
   warning?: string
+}
+
+/** A report, and the tables that it is about. */
+export interface FenceCheck extends FenceReport {
+  checked?: readonly string[]
+  /** Locked by another session, so that nothing is known about their rows and policies. */
+  locked?: readonly string[]
 }
 
 /** Options of {@link auditFence}. */
@@ -61,25 +63,29 @@ interface Extent {
 }
 
 /** The first run may have seen a migration half committed. Only gaps that both runs found count. */
-async function checkTwice(options: FenceOptions, extent: Extent): Promise<FenceReport> {
+async function checkTwice(options: FenceOptions, extent: Extent): Promise<FenceCheck> {
   const first = await runChecks(options, extent).catch(error => {
     if (!(error instanceof pg.DatabaseError)) throw error
   })
   if (first?.gaps.length === 0) return first
   const second = await runChecks(options, extent)
-  const gaps = second.gaps.filter(gap => first === undefined || first.gaps.some(isSame(gap)))
-  return { ...second, gaps }
+  // A run does not know the gaps of tables that were locked during it.
+  const wasLocked = (run: FenceCheck | undefined, gap: FenceGap) => run?.locked?.includes(gap.object) ?? false
+  const gaps = second.gaps.filter(
+    gap => first === undefined || first.gaps.some(isSameGap(gap)) || wasLocked(first, gap),
+  )
+  const earlier = first?.gaps.filter(gap => wasLocked(second, gap) && !gaps.some(isSameGap(gap))) ?? []
+  return { ...second, gaps: [...gaps, ...earlier] }
 }
 
-const isSame = (one: FenceGap) => (other: FenceGap) =>
-  one.object === other.object && one.problem === other.problem
-
-async function runChecks(options: FenceOptions, extent: Extent): Promise<FenceReport> {
+async function runChecks(options: FenceOptions, extent: Extent): Promise<FenceCheck> {
   const { db, withoutRows, role, timeout, required } = options
   const mismatch = await findRoleMismatch(db, role)
   if (mismatch.length > 0) return { level: 'plain', gaps: mismatch, notes: [] }
-  const { gaps, notes, tables, protectedTables } = await withStatementTimeout(db, timeout, trx =>
-    inspectCatalogue(trx, options, extent),
+  const { gaps, notes, tables, protectedTables, checked, locked } = await withStatementTimeout(
+    db,
+    timeout,
+    trx => inspectCatalogue(trx, options, extent),
   )
   if (!(await acceptsIdentity(withoutRows))) return { level: 'plain', gaps: [...gaps, identityGap], notes }
   gaps.push(...(await findSeenTables(withoutRows, tables, role)))
@@ -91,6 +97,8 @@ async function runChecks(options: FenceOptions, extent: Extent): Promise<FenceRe
     level,
     gaps,
     notes,
+    checked,
+    locked,
     ...(level === 'plain' && { obstacles }),
     ...(isOutdated && { warning: previousSecretWarning }),
   }
@@ -146,26 +154,38 @@ const identityGap: FenceGap = {
   fix: '-- give this server the FENCE_SECRET of the migration (migrating with another one changes it for every server)',
 }
 
+interface Inspection {
+  gaps: FenceGap[]
+  notes: FenceGap[]
+  /** Protected tables that the role can read by name. */
+  tables: string[]
+  protectedTables: string[]
+  checked: string[]
+  locked: string[]
+}
+
 /** Finds the gaps that the catalogue shows, and the protected tables to try, with their schemas. */
 async function inspectCatalogue(
   db: Kysely<Database>,
   { role, ownerNames = [] }: Pick<FenceOptions, 'role' | 'ownerNames'>,
   { isComplete }: Extent,
-): Promise<{ gaps: FenceGap[]; notes: FenceGap[]; tables: string[]; protectedTables: string[] }> {
+): Promise<Inspection> {
   const gaps = await findRoleGaps(db, role)
-  const notes: FenceGap[] = []
+  const found: Inspection = { gaps, notes: [], tables: [], protectedTables: [], checked: [], locked: [] }
   // Every other gap would be a consequence.
-  if (gaps.length > 0) return { gaps, notes, tables: [], protectedTables: [] }
+  if (gaps.length > 0) return found
+  const { notes, tables, protectedTables, checked, locked } = found
   await printFullNames(db)
   for (const findGaps of [findSchemaGaps, findSharedStateGaps, findCatalogueGaps])
     gaps.push(...(await findGaps(db, role)))
-  const tables: string[] = []
-  const protectedTables: string[] = []
   for (const relation of await findReachableRelations(db, role)) {
     const { oid, name, owner, isOpen, rights, grantees } = relation
-    const found = findRelationGaps(relation, role)
-    gaps.push(...found)
-    if (found.length > 0 || owner === null) continue
+    const unknown = relation.isLocked ? { hasOwnPolicy: true, loosePolicies: [] } : {}
+    const problems = findRelationGaps({ ...relation, ...unknown }, role)
+    gaps.push(...problems)
+    const names = relation.isLocked ? locked : checked
+    names.push(name)
+    if (problems.length > 0 || owner === null || relation.isLocked) continue
     protectedTables.push(name)
     if (isOpen && rights.includes('select')) tables.push(name)
     for (const { problem, fix } of await findBrokenRules(db, oid, owner))
@@ -180,8 +200,7 @@ async function inspectCatalogue(
     for (const { problem, fix } of await findRevealingKeys(db, oid, owner.name))
       notes.push({ object: name, problem, fix: fix ?? '' })
   }
-  if (!isComplete) return { gaps, notes, tables, protectedTables }
-  notes.push(...(await findLockedTables(db)))
+  if (!isComplete) return found
   for (const findNotes of [findLoginsWithoutRows, findOwnersFunctions])
     notes.push(...(await findNotes(db, role)))
   for (const { name, owner, fix } of await findLeakyIndexes(db, protectedTables))
@@ -190,5 +209,5 @@ async function inspectCatalogue(
       problem: `it does not start with ${owner} as the policy compares it, so injected SQL can count values of other users in it`,
       fix: `-- no problem if the values say nothing about a person; else: ${fix}`,
     })
-  return { gaps, notes, tables, protectedTables }
+  return found
 }

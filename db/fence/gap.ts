@@ -31,3 +31,6 @@ export const granteesUsableBy = (grantees: RawBuilder<unknown>, role: string) =>
     where a.grantee = 0 or pg_has_role(${role}, a.grantee, 'usage')
     order by 1
   )`
+
+export const isSameGap = (one: FenceGap) => (other: FenceGap) =>
+  one.object === other.object && one.problem === other.problem

@@ -1,8 +1,8 @@
 import { callHook } from '../../shared/error-handling.js'
 import { withTimeout } from '../../shared/timeout.js'
 import { DatabaseUnavailableError, isStatementTimeout } from '../errors.js'
-import type { FenceReport } from './audit.js'
-import type { FenceGap } from './gap.js'
+import type { FenceCheck, FenceReport } from './audit.js'
+import { type FenceGap, isSameGap } from './gap.js'
 
 /** The database does not keep users apart, so scoped statements are refused. `cause` lists every gap and its fix. */
 export class FenceError extends DatabaseUnavailableError {
@@ -34,9 +34,9 @@ export interface FenceGate {
 /** Options of {@link createFenceGate}. */
 export interface FenceGateOptions {
   /** `checkFence` with its options. */
-  runCheck: () => Promise<FenceReport>
+  runCheck: () => Promise<FenceCheck>
   /** `auditFence` with its options. */
-  runAudit: () => Promise<FenceReport>
+  runAudit: () => Promise<FenceCheck>
   /** Milliseconds since the epoch. @default Date.now */
   now?: () => number
   /** Milliseconds after which a check counts as failed, because its connection has fallen silent. @default 60_000 */
@@ -44,6 +44,12 @@ export interface FenceGateOptions {
   /** Called for each check in the background that fails. */
   onProblem?: (problem: string, error: unknown) => void
 }
+
+const lockedGap = (object: string): FenceGap => ({
+  object,
+  problem: 'another session has locked it, so it cannot be checked',
+  fix: '-- check again when the lock is gone',
+})
 
 const retryAfter = 5_000
 const renewAfter = 60_000
@@ -66,23 +72,41 @@ export function createFenceGate({
   let runs = 0
   let lastAttemptAt = 0
   let lastSuccessAt = 0
-  const running = new Map<() => Promise<FenceReport>, Promise<FenceReport>>()
+  const running = new Map<() => Promise<FenceCheck>, Promise<FenceReport>>()
+  /** A table is locked: the next check comes sooner. */
+  let isPartial = false
+  /** The gaps that each table had when it was last checked. */
+  const known = new Map<string, FenceGap[]>()
+
+  /** A locked table keeps the gaps that it had. One that was never checked has one. */
+  const withLocked = ({ checked = [], locked = [], ...report }: FenceCheck): FenceReport => {
+    const of = (object: string) => (gap: FenceGap) => gap.object === object
+    for (const name of checked) known.set(name, report.gaps.filter(of(name)))
+    if (locked.length === 0) return report
+    // The level depends on the policies of every table.
+    const level = last?.level === 'plain' ? 'plain' : report.level
+    const kept = locked.flatMap(name => known.get(name) ?? [lockedGap(name)])
+    const gaps = [...report.gaps, ...kept, ...(last?.gaps.filter(of('the level')) ?? [])]
+    return { ...report, level, gaps: gaps.filter((gap, index) => gaps.findIndex(isSameGap(gap)) === index) }
+  }
 
   /** If an audit has found gaps, only an audit opens the gate again, because a check sees less. */
   const next = () => (last !== null && last.gaps.length > 0 && lastRun === runAudit ? runAudit : runCheck)
 
-  const start = (run: () => Promise<FenceReport>) => {
+  const start = (run: () => Promise<FenceCheck>) => {
     const present = running.get(run)
     if (present !== undefined) return present
     const startedAt = now()
     const number = ++runs
     lastAttemptAt = startedAt
     const started = withTimeout(run(), timeout, 'The check of the isolation got no answer in time.')
-      .then(report => {
+      .then(result => {
+        const report = withLocked(result)
         // An older one that took longer knows less, but a check does not see every gap that an audit sees.
         const seesMore = run === runAudit && lastRun === runCheck && report.gaps.length > 0
         if ((number < lastNumber && !seesMore) || (run === runCheck && run !== next())) return report
         last = report
+        isPartial = (result.locked?.length ?? 0) > 0
         lastRun = run
         lastNumber = number
         lastSuccessAt = startedAt
@@ -117,7 +141,7 @@ export function createFenceGate({
 
   const check = () => {
     if (last?.gaps.length !== 0 || isOlderThan(closeAfter, lastSuccessAt)) return checkNow()
-    if (isOlderThan(renewAfter, lastAttemptAt)) checkInBackground()
+    if (isOlderThan(isPartial ? retryAfter : renewAfter, lastAttemptAt)) checkInBackground()
     return resolved
   }
 

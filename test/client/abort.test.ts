@@ -3,7 +3,7 @@ import { createTRPCClient, httpBatchLink, httpLink, type TRPCLink } from '@trpc/
 import { observable } from '@trpc/server/observable'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { bearerAuth, createClient } from '../../client/index.js'
+import { bearerAuth, createClient, type Subscribe } from '../../client/index.js'
 import { type AppRouter, publicProcedure, router } from '../../server/index.js'
 import { transformer } from '../../shared/index.js'
 import { refusalOf } from '../parts/api-error.js'
@@ -66,9 +66,15 @@ async function startNoting() {
   const person = { id: 'alice' }
   const minted = new Map<string, string>()
   for (const sub of ['alice', 'bob']) minted.set(sub, await api.mint({ sub }))
-  const auth = bearerAuth({ cache: true, getToken: () => minted.get(person.id) })
+  let report: Parameters<Subscribe>[0] = () => {}
+  const subscribe: Subscribe = listen => {
+    report = listen
+    return () => {}
+  }
+  const auth = bearerAuth({ cache: true, getToken: () => minted.get(person.id), subscribe })
   const client = createClient<typeof notingRouter>({ url: api.url, auth })
   await client.note.mutate('the first')
+  report('alice')
   const outcome = (call: Promise<unknown>) =>
     call.then(
       () => 'done',
@@ -76,7 +82,9 @@ async function startNoting() {
     )
   const note = (text: string, signal?: AbortSignal) =>
     outcome(client.note.mutate(text, signal === undefined ? {} : { signal }))
-  return { ...api, made, person, auth, note }
+  /** As a session does that changes, before its new user is known. */
+  const forget = () => report(undefined)
+  return { ...api, made, person, auth, note, forget }
 }
 
 test.each([
@@ -105,6 +113,22 @@ test.each([
   expect(api.made).not.toContain('aborted by nobody')
   expect(api.requests.map(({ token }) => token === undefined)).not.toContain(true)
 })
+
+test.each(['null', 'bob'] as const)(
+  'a call beside an aborted one is not sent again if the next token is %s',
+  async next => {
+    await using api = await startNoting()
+    const controller = new AbortController()
+    const [aborted, other] = [api.note('aborted', controller.signal), api.note('other')]
+    setTimeout(() => {
+      controller.abort()
+      api.person.id = next
+      api.forget()
+    }, 0)
+    expect([await aborted, await other]).toEqual(['AbortError', 'UserChangedError'])
+    expect(api.made).toEqual(['the first by alice'])
+  },
+)
 
 test('a call of the next user does not carry a call of the former one in its batch', async () => {
   await using api = await startNoting()

@@ -29,6 +29,8 @@ export interface ReachableRelation {
   grantees: string[]
   /** Rewrite rules. They run with the rights of the owner, even on a view with `security_invoker`. */
   rules: string[]
+  /** Another session has locked it for itself, or waits to. PostgreSQL would wait to print its policies, so they are not known. */
+  isLocked: boolean
   /** A policy applies to the role. */
   hasPolicy: boolean
   /** The policies of `protectTable` give callers access to their rows, for every command. */
@@ -48,7 +50,12 @@ export async function findReachableRelations(
   role: string,
 ): Promise<ReachableRelation[]> {
   const { rows } = await sql<ReachableRelation>`
-    select c.oid::text as oid, c.oid::regclass::text as name,
+    with locked as materialized (
+      select relation from pg_catalog.pg_locks
+      where locktype = 'relation' and mode = 'AccessExclusiveLock' and pid is distinct from pg_backend_pid()
+        and database = (select oid from pg_catalog.pg_database where datname = current_database())
+    )
+    select c.oid::text as oid, c.oid::regclass::text as name, c.oid in (select relation from locked) as "isLocked",
       case when c.relkind in ('r', 'p') then 'table' when c.relkind = 'v' then 'view' else 'other' end as kind,
       case when own.oid is not null then json_build_object(
         'name', own.owner, 'column', quote_ident(own.owner), 'type', own.owner_type, 'by', own.owned_by) end as owner,
@@ -104,8 +111,8 @@ export async function findReachableRelations(
         array_agg(quote_ident(polname)) filter (where is_bound and (is_read is not true and polqual is not null or is_write is not true and polwithcheck is not null)) as loose
       from (
         select *, polpermissive and ${appliesTo(role)} as is_bound,
-          pg_get_expr(polqual, polrelid) = any (own.using_conditions) as is_read,
-          pg_get_expr(polwithcheck, polrelid) = any (own.check_conditions) as is_write
+          case when c.oid not in (select relation from locked) then pg_get_expr(polqual, polrelid) = any (own.using_conditions) end as is_read,
+          case when c.oid not in (select relation from locked) then pg_get_expr(polwithcheck, polrelid) = any (own.check_conditions) end as is_write
         from pg_catalog.pg_policy where polrelid = c.oid
       ) policy
     ) p on true
@@ -117,31 +124,8 @@ export async function findReachableRelations(
         or exists (select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attnum < 0 and a.attacl is not null)
         or own.oid is not null)
       and not ${belongsToExtension}
-      and c.oid not in ${lockedRelations}
     order by 1`.execute(db)
   return rows
-}
-
-/**
- * Relations that another session has locked for itself or is about to, as `vacuum full` and migrations do. Nobody can read them meanwhile,
- * and PostgreSQL would wait to print their policies.
- */
-const lockedRelations = sql`(
-  select relation from pg_catalog.pg_locks
-  where locktype = 'relation' and mode = 'AccessExclusiveLock' and pid is distinct from pg_backend_pid()
-    and database = (select oid from pg_catalog.pg_database where datname = current_database())
-)`
-
-/** A note for each table that {@link findReachableRelations} leaves out because it is locked. */
-export async function findLockedTables(db: Kysely<Database>): Promise<FenceGap[]> {
-  const { rows } = await sql<{ name: string }>`
-    select oid::regclass::text as name from pg_catalog.pg_class
-    where oid in ${lockedRelations} and oid >= 16384 and relkind in ('r', 'p', 'm') order by 1`.execute(db)
-  return rows.map(({ name }) => ({
-    object: name,
-    problem: 'it was not checked, because another session has locked it',
-    fix: '-- check again when the lock is gone',
-  }))
 }
 
 /**

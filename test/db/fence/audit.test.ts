@@ -1,6 +1,13 @@
-import { sql } from 'kysely'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { openDatabase, protectTable, shareTable } from '../../../db/index.js'
+import { type Kysely, sql } from 'kysely'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import {
+  type Database,
+  FenceError,
+  type OpenDatabase,
+  openDatabase,
+  protectTable,
+  shareTable,
+} from '../../../db/index.js'
 import { kindsOfAllCases, openTestDatabase } from '../../parts/database.js'
 import { openGapDatabase } from '../../parts/fence-gaps.js'
 import { someOf } from '../../parts/some-of.js'
@@ -192,20 +199,87 @@ describe.each(kindsOfAllCases)('the fence on %s', kind => {
   })
 })
 
-test('a table that another session has locked is a note, and keeps nobody from the others', async () => {
-  await using database = await openTestDatabase('PostgreSQL', { statementTimeout: 1 })
-  await sql`create table archive (user_id text primary key)`.execute(database.admin)
-  await protectTable(database.admin, 'archive')
-  await database.admin.transaction().execute(async trx => {
-    await sql`lock table archive in access exclusive mode`.execute(trx)
-    expect((await database.gate()).gaps).toEqual([])
-    const { gaps, notes } = await database.fence()
-    expect(gaps).toEqual([])
-    expect(notes).toContainEqual(expect.objectContaining({ object: 'public.archive' }))
-    expect(await database.forUser('alice').selectFrom('tasks').selectAll().execute()).toEqual([])
+describe('a table that another session has locked', () => {
+  /** Runs while another session has locked the table archive, or waits for that behind a reader. */
+  const whileLocked = async (
+    { admin }: Pick<OpenDatabase, 'admin'>,
+    how: 'locked' | 'waiting',
+    run: () => Promise<void>,
+  ) => {
+    const lock = (trx: Kysely<Database>) => sql`lock table archive in access exclusive mode`.execute(trx)
+    await admin.transaction().execute(async trx => {
+      if (how === 'locked') {
+        await lock(trx)
+        return run()
+      }
+      await sql`select from archive`.execute(trx)
+      const waiting = admin.transaction().execute(lock)
+      await vi.waitFor(async () => {
+        const { rows } = await sql`select from pg_locks where not granted`.execute(admin)
+        expect(rows).toHaveLength(1)
+      })
+      await run().finally(() => sql`rollback`.execute(trx))
+      await waiting
+    })
+  }
+  const open = async () => {
+    const database = await openTestDatabase('PostgreSQL', { statementTimeout: 1 })
+    await sql`create table archive (user_id text primary key)`.execute(database.admin)
+    await protectTable(database.admin, 'archive')
+    const other = await openDatabase({ url: database.url ?? '' })
+    const list = () => other.forUser('alice').selectFrom('tasks').selectAll().execute()
+    return {
+      ...database,
+      other,
+      list,
+      async [Symbol.asyncDispose]() {
+        await other.close()
+        await database[Symbol.asyncDispose]()
+      },
+    }
+  }
+  const object = 'public.archive'
+
+  test.each(['locked', 'waiting'] as const)(
+    'and that was checked before keeps nobody from the others: %s',
+    async how => {
+      await using database = await open()
+      expect((await database.other.fence()).gaps).toEqual([])
+      await whileLocked(database, how, async () => {
+        expect((await database.other.fence()).gaps).toEqual([])
+        expect(await database.list()).toEqual([])
+      })
+    },
+  )
+
+  test('and that was never checked is a gap until the lock is gone', async () => {
+    await using database = await open()
+    await whileLocked(database, 'locked', async () => {
+      expect((await database.other.fence()).gaps).toMatchObject([
+        { object, problem: expect.stringContaining('locked it') },
+      ])
+      await expect(database.list()).rejects.toThrow(FenceError)
+    })
+    expect((await database.other.fence()).gaps).toEqual([])
+    expect(await database.list()).toEqual([])
   })
-  await sql`alter table archive disable row level security`.execute(database.admin)
-  expect((await database.fence()).gaps).toMatchObject([{ object: 'public.archive' }])
+
+  test.each([
+    ['a policy', 'alter policy own_rows on archive using (true)'],
+    ['a switch', 'alter table archive disable row level security'],
+  ])('keeps its gap, which %s has opened', async (_, statement) => {
+    await using database = await open()
+    await database.other.fence()
+    await sql.raw(statement).execute(database.admin)
+    expect((await database.other.fence()).gaps).toMatchObject([{ object }])
+    for (const how of ['locked', 'waiting'] as const) {
+      await whileLocked(database, how, async () => {
+        expect((await database.other.fence()).gaps).toMatchObject([{ object }])
+        await expect(database.list()).rejects.toThrow(FenceError)
+      })
+    }
+    await expect(database.list()).rejects.toThrow(FenceError)
+  })
 })
 
 test('a table that callers only write to needs no select privilege', async () => {

@@ -235,6 +235,7 @@ test.concurrent.each([
       'begin raise exception using errcode = code, message = ''No.''; end'`,
   )
   await protectTable(app.database.admin, 'locked')
+  await app.database.fence()
   const call = json({ json: input })
   await app.database.admin.transaction().execute(async trx => {
     await sql`lock table locked in access exclusive mode`.execute(trx)
