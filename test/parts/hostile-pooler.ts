@@ -1,6 +1,8 @@
-import { createServer, type Socket } from 'node:net'
+import { createServer } from 'node:net'
+import type { Duplex } from 'node:stream'
 import pg from 'pg'
 import { listen } from './listen.js'
+import { type Message, messageReader } from './postgres-messages.js'
 
 /** What a pooler does wrong, or as badly as it may. */
 export const poolerModes = [
@@ -13,30 +15,26 @@ export const poolerModes = [
 ] as const
 export type PoolerMode = (typeof poolerModes)[number]
 
-interface Message {
-  type: string
-  bytes: Buffer
-}
 interface Server {
-  socket: Socket
+  socket: Duplex
   client: Client | null
   /** Answers of the pooler itself, each after as many CommandCompletes of the server. */
   forged: { after: number; bytes: Buffer }[]
   completed: number
 }
 interface Client {
-  socket: Socket
+  socket: Duplex
   server: Server | null
   /** Names of its statements that call `set_config`. */
   names: Set<string>
 }
 
 /**
- * A pooler with two connections to PostgreSQL that it gives to all of its clients. The mode can be changed at any time. It does not
+ * A pooler with two connections to PostgreSQL that it gives to all of its clients. Its `mode` may change while it runs. It does not
  * know named statements, as PgBouncer before 1.21.
  */
-export async function startHostilePooler(databaseUrl: string, mode: PoolerMode = 'pools transactions') {
-  const pooler = { mode }
+export async function startHostilePooler(databaseUrl: string) {
+  const pooler: { mode: PoolerMode } = { mode: 'pools transactions' }
   const free: Server[] = []
   const all = new Set<Server>()
   const waiting: { client: Client; messages: Message[] }[] = []
@@ -45,11 +43,11 @@ export async function startHostilePooler(databaseUrl: string, mode: PoolerMode =
     const login = new pg.Client({ connectionString: databaseUrl })
     login.on('error', () => {})
     await login.connect()
-    const { stream: socket } = (login as unknown as { connection: { stream: Socket } }).connection
+    const socket = login.connection.stream
     for (const event of ['data', 'end', 'close']) socket.removeAllListeners(event)
     socket.on('error', () => {})
     const server: Server = { socket, client: null, forged: [], completed: 0 }
-    const read = messageReader()
+    const read = messageReader({ isClient: false })
     socket.on('data', (bytes: Buffer) => {
       for (const message of read(bytes)) answer(server, message)
     })
@@ -137,8 +135,8 @@ export async function startHostilePooler(databaseUrl: string, mode: PoolerMode =
   }
 
   /** Writes of one socket, in order. */
-  const writes = new WeakMap<Socket, Promise<void>>()
-  const write = (socket: Socket, bytes: Buffer) => {
+  const writes = new WeakMap<Duplex, Promise<void>>()
+  const write = (socket: Duplex, bytes: Buffer) => {
     const isSplit = pooler.mode.startsWith('splits')
     if (!isSplit && pooler.mode !== 'delays every message' && !writes.has(socket))
       return void socket.write(bytes)
@@ -256,22 +254,3 @@ const greeting = Buffer.concat([
   messageOf('K', Buffer.alloc(8)),
   messageOf('Z', 'I'),
 ])
-
-/** Splits bytes into messages (PostgreSQL docs, 54.7 Message Formats). The first message of a client has no type. */
-function messageReader({ isClient = false } = {}) {
-  let rest = Buffer.alloc(0)
-  let isStarted = !isClient
-  return function* (bytes: Buffer): Generator<Message> {
-    rest = Buffer.concat([rest, bytes])
-    for (;;) {
-      const head = isStarted ? 1 : 0
-      if (rest.length < head + 4) return
-      const length = head + rest.readInt32BE(head)
-      if (rest.length < length) return
-      const message = rest.subarray(0, length)
-      rest = rest.subarray(length)
-      yield { type: isStarted ? String.fromCharCode(message[0] ?? 0) : 'startup', bytes: message }
-      isStarted = true
-    }
-  }
-}

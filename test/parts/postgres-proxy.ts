@@ -1,5 +1,6 @@
 import { connect, createServer, type Socket } from 'node:net'
 import { listen } from './listen.js'
+import { messageReader } from './postgres-messages.js'
 
 /** A proxy in front of PostgreSQL that can record messages, hold them back and change answers. */
 export async function startPostgresProxy(databaseUrl: string) {
@@ -40,11 +41,11 @@ export async function startPostgresProxy(databaseUrl: string) {
     const onward = connect(Number(target.port || 5432), target.hostname.replace(/[[\]]/g, ''))
     const way = { isSilent: false, held: [] as Buffer[], onward }
     ways.add(way)
-    const messagesOf = messageReader()
+    const messagesOf = messageReader({ isClient: true })
     socket.on('data', (bytes: Buffer) => {
-      for (const message of messagesOf(bytes)) {
-        if (message === 'cancel') onward.once('close', () => proxy.cancels++)
-        else proxy.sent += message
+      for (const { type, bytes: message } of messagesOf(bytes)) {
+        if (type !== 'startup') proxy.sent += type
+        else if (message.readInt32BE(4) === cancelRequest) onward.once('close', () => proxy.cancels++)
       }
       if (!way.isSilent) onward.write(bytes)
       else {
@@ -69,22 +70,3 @@ export async function startPostgresProxy(databaseUrl: string) {
 }
 
 const cancelRequest = 80_877_102
-
-/** Splits bytes into messages (PostgreSQL docs, 55.7 Message Formats). The first message has no type. */
-function messageReader() {
-  let rest = Buffer.alloc(0)
-  let isStarted = false
-  return function* (bytes: Buffer) {
-    rest = Buffer.concat([rest, bytes])
-    for (;;) {
-      const at = isStarted ? 1 : 0
-      if (rest.length < at + 4) return
-      const end = at + rest.readInt32BE(at)
-      if (rest.length < end) return
-      if (isStarted) yield rest.toString('latin1', 0, 1)
-      else if (rest.readInt32BE(4) === cancelRequest) yield 'cancel'
-      isStarted = true
-      rest = rest.subarray(end)
-    }
-  }
-}

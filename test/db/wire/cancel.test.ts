@@ -3,13 +3,10 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type OpenDatabase, openDatabase } from '../../../db/index.js'
 import { openTestDatabase } from '../../parts/database.js'
 import { startPostgresProxy } from '../../parts/postgres-proxy.js'
+import { abortOnceRunning, sleep, sleepersIn } from '../../parts/sleepers.js'
 import { startTlsPostgres } from '../../parts/tls-postgres.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
-
-const running = sql<{ count: number }>`
-  select count(*)::int from pg_stat_activity where datname = current_database() and state = 'active' and query ~ 'pg_sleep\\(|^fetch'
-    and pid <> pg_backend_pid()`
 
 describe('when a caller aborts, on PostgreSQL', () => {
   let database: Awaited<ReturnType<typeof openTestDatabase>>
@@ -18,18 +15,13 @@ describe('when a caller aborts, on PostgreSQL', () => {
   })
   afterAll(() => database[Symbol.asyncDispose]())
 
-  const sleepers = async () => (await running.execute(database.admin)).rows[0]?.count
-  const sleep = (handle: Handle, seconds = 60) => handle.selectNoFrom(sql`pg_sleep(${seconds})`.as('slept'))
-  const abortOnceRunning = async (gone: AbortController) => {
-    await vi.waitFor(async () => expect(await sleepers()).toBe(1), { timeout: 5_000 })
-    gone.abort(new Error('gone'))
-  }
+  const sleepers = () => sleepersIn(database)
 
   test('the running statement is cancelled, and the call rejects at once', async () => {
     const gone = new AbortController()
     const call = sql`select pg_sleep(60)`.execute(database.forUser('alice', { signal: gone.signal }))
     const refused = expect(call).rejects.toThrow('gone')
-    await abortOnceRunning(gone)
+    await abortOnceRunning(database, gone)
     await refused
     await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
   })
@@ -42,7 +34,7 @@ describe('when a caller aborts, on PostgreSQL', () => {
       await sql`select pg_sleep(60)`.execute(trx)
     })
     const refused = expect(call).rejects.toThrow('gone')
-    await abortOnceRunning(gone)
+    await abortOnceRunning(database, gone)
     await refused
     await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
     expect(await database.admin.selectFrom('tasks').selectAll().execute()).toEqual([])
@@ -113,7 +105,7 @@ describe('when a caller aborts, on PostgreSQL', () => {
     const gone = new AbortController()
     const rows = sleep(database.forUser('alice', { signal: gone.signal })).stream(1)
     const refused = expect(rows.next()).rejects.toThrow('gone')
-    await abortOnceRunning(gone)
+    await abortOnceRunning(database, gone)
     await refused
     await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
   })
@@ -185,11 +177,9 @@ if (process.env.LONG_TESTS) {
     const gone = new AbortController()
     const call = sql`select pg_sleep(60)`.execute(database.forUser('alice', { signal: gone.signal }))
     const refused = expect(call).rejects.toThrow('gone')
-    const count = async () => (await running.execute(under.admin)).rows[0]?.count
-    await vi.waitFor(async () => expect(await count()).toBe(1), { timeout: 5_000 })
-    gone.abort(new Error('gone'))
+    await abortOnceRunning(under, gone)
     await refused
-    await vi.waitFor(async () => expect(await count()).toBe(0), { timeout: 5_000 })
+    await vi.waitFor(async () => expect(await sleepersIn(under)).toBe(0), { timeout: 5_000 })
     expect(server.cancels.plain).toBe(0)
     expect(server.cancels.encrypted).toBeGreaterThan(0)
     await database.close()

@@ -1,13 +1,6 @@
-import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
-import type { OpenDatabase } from '../../../db/index.js'
 import { openTestDatabase } from '../../parts/database.js'
-
-type Handle = ReturnType<OpenDatabase['forUser']>
-
-const running = sql<{ count: number }>`
-  select count(*)::int from pg_stat_activity where datname = current_database() and state = 'active' and query ~ 'pg_sleep\\(|^fetch'
-    and pid <> pg_backend_pid()`
+import { abortOnceRunning, sleep, sleepersIn } from '../../parts/sleepers.js'
 
 // Kysely has signals from 0.29 on.
 describe('when a signal of Kysely aborts a statement, on PostgreSQL', () => {
@@ -17,22 +10,17 @@ describe('when a signal of Kysely aborts a statement, on PostgreSQL', () => {
   })
   afterAll(() => database[Symbol.asyncDispose]())
 
-  const sleepers = async () => (await running.execute(database.admin)).rows[0]?.count
-  const sleep = (handle: Handle, seconds = 60) => handle.selectNoFrom(sql`pg_sleep(${seconds})`.as('slept'))
+  const sleepers = () => sleepersIn(database)
   const busy = () => {
     const { total, idle } = database.pool()
     return total - idle
-  }
-  const abortOnceRunning = async (gone: AbortController) => {
-    await vi.waitFor(async () => expect(await sleepers()).toBe(1), { timeout: 5_000 })
-    gone.abort(new Error('gone'))
   }
 
   test("Kysely's own signal rejects the call at once, and the statement keeps its connection until it ends", async () => {
     const gone = new AbortController()
     const call = sleep(database.forUser('alice'), 0.3).execute({ signal: gone.signal })
     const refused = expect(call).rejects.toThrow('gone')
-    await abortOnceRunning(gone)
+    await abortOnceRunning(database, gone)
     await refused
     expect(await sleepers()).toBe(1)
     await vi.waitFor(() => expect(busy()).toBe(0), { timeout: 5_000 })
@@ -49,7 +37,7 @@ describe('when a signal of Kysely aborts a statement, on PostgreSQL', () => {
         await sleep(trx).execute({ signal: gone.signal, inflightQueryAbortStrategy: 'cancel query' })
       })
     const refused = expect(call).rejects.toThrow('gone')
-    await abortOnceRunning(gone)
+    await abortOnceRunning(database, gone)
     await refused
     await vi.waitFor(() => expect(busy()).toBe(0), { timeout: 5_000 })
     expect(await sleepers()).toBe(0)
@@ -66,7 +54,7 @@ describe('when a signal of Kysely aborts a statement, on PostgreSQL', () => {
       inflightQueryAbortStrategy: 'cancel query',
     })
     const refused = expect(call).rejects.toThrow('gone')
-    await abortOnceRunning(first === 0 ? handle : statement)
+    await abortOnceRunning(database, first === 0 ? handle : statement)
     await refused
     await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
   })
