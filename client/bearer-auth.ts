@@ -276,14 +276,14 @@ export function bearerAuth({
         }
         let isRenewed = false
         let dissolved = 0
-        let lastRefusal: CallError | null = null
+        /** Of the last attempt. */
+        let refusal: CallError | null = null
         let sentAt = Date.now()
         /** Once, and a subscription each time that it has lasted for a while. */
         const mayRenew = () =>
           !isRenewed || (op.type === 'subscription' && Math.abs(Date.now() - sentAt) >= minSubscriptionMs)
-        const attempt = (refusal: CallError | null) => {
+        const attempt = () => {
           call.isWaiting = true
-          lastRefusal = refusal
           currentToken(number)
             .then(facts => {
               if (closed) return
@@ -315,7 +315,7 @@ export function bearerAuth({
             error(error) {
               if (error.cause instanceof DissolvedBatchError && calls.has(number)) {
                 // Later each time, so that it meets other calls.
-                timer = setTimeout(() => attempt(lastRefusal), dissolved++ * 10)
+                timer = setTimeout(attempt, dissolved++ * 10)
                 return
               }
               if (dataField(error, 'code') !== 'UNAUTHORIZED') return fail(error)
@@ -326,20 +326,22 @@ export function bearerAuth({
               if (!mayRenew() || reason === 'revoked' || call.sent === null || !calls.has(number))
                 return failSignedOut(error)
               isRenewed = true
-              attempt(error)
+              refusal = error
+              attempt()
             },
             complete: () => observer.complete(),
           })
         }
-        const retryLater = (refusal: CallError) => {
+        const retryLater = (error: CallError) => {
           const wait = waits.shift()
-          if (wait === undefined || !calls.has(number)) return fail(refusal)
+          if (wait === undefined || !calls.has(number)) return fail(error)
+          refusal = error
           call.isWaiting = true
-          timer = setTimeout(() => attempt(refusal), wait)
+          timer = setTimeout(attempt, wait)
         }
         op.signal?.addEventListener('abort', abort)
         if (op.signal?.aborted) abort()
-        else attempt(null)
+        else attempt()
         return close
       })
   }
