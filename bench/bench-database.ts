@@ -3,6 +3,13 @@ import { sql } from 'kysely'
 import { type DatabaseOptions, type OpenDatabase, openDatabase } from '../db/index.js'
 import { migrateAll } from '../test/parts/migrate.js'
 
+/** DATABASE_URL of the environment. @throws Error if it is not set */
+export function requireDatabaseUrl(): string {
+  const { DATABASE_URL: url } = process.env
+  if (url) return url
+  throw new Error('DATABASE_URL: not set. Use a PostgreSQL over TCP whose login may create databases.')
+}
+
 /** A new migrated database, dropped at the end, because the level of isolation belongs to a database. */
 export interface BenchDatabase extends OpenDatabase, AsyncDisposable {
   url: string

@@ -1,10 +1,9 @@
+import { requireDatabaseUrl } from './bench-database.js'
 import { measurePages } from './pages.js'
 import { measureStatements } from './statements.js'
 
 /** Prints the cost of the isolation. DATABASE_URL is a PostgreSQL over TCP whose login may create databases. */
-const url = process.env.DATABASE_URL
-if (!url)
-  throw new Error('DATABASE_URL: not set. Use a PostgreSQL over TCP whose login may create databases.')
+const url = requireDatabaseUrl()
 
 const us = await measureStatements(url)
 const pages = await measurePages(url)

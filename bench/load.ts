@@ -7,21 +7,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { startIssuer } from '../test/parts/issuer.js'
 import { freePort } from '../test/parts/listen.js'
-import { benchDatabase } from './bench-database.js'
+import { benchDatabase, requireDatabaseUrl } from './bench-database.js'
 
 /**
  * Prints how the built server answers 2,000 connections at once with a pool of 10: on a healthy database, while a lock stops every
  * statement, and after it. Fails if an answer is none of 200, 503 with Retry-After, and 504. Needs Linux, for the memory.
  * DATABASE_URL is a PostgreSQL over TCP whose login may create databases. CONNECTIONS and PHASE_SECONDS can be set.
  */
-const { DATABASE_URL: url, CONNECTIONS = '2000', PHASE_SECONDS = '20' } = process.env
-if (!url)
-  throw new Error('DATABASE_URL: not set. Use a PostgreSQL over TCP whose login may create databases.')
+const { CONNECTIONS = '2000', PHASE_SECONDS = '20' } = process.env
 const connections = Number(CONNECTIONS)
 const input = encodeURIComponent(JSON.stringify({ json: { limit: 20 } }))
 const phaseMs = Number(PHASE_SECONDS) * 1000
 
-await using database = await benchDatabase(url)
+await using database = await benchDatabase(requireDatabaseUrl())
 await using issuer = await startIssuer()
 const server = await startServer(database.url, issuer.url)
 try {

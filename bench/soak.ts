@@ -14,16 +14,14 @@ import {
 import { seconds } from '../test/parts/clock.js'
 import { makeKey, startIssuer } from '../test/parts/issuer.js'
 import { listen } from '../test/parts/listen.js'
-import { benchDatabase } from './bench-database.js'
+import { benchDatabase, requireDatabaseUrl } from './bench-database.js'
 
 /**
  * Prints heap, handles and connections before and after ten minutes of random calls: each with another user, token and often another
  * statement, many of them wrong, failing or aborted. Server and clients are one process. MINUTES can be set.
  * DATABASE_URL is a PostgreSQL over TCP whose login may create databases.
  */
-const { DATABASE_URL: url, MINUTES = '10' } = process.env
-if (!url)
-  throw new Error('DATABASE_URL: not set. Use a PostgreSQL over TCP whose login may create databases.')
+const { MINUTES = '10' } = process.env
 const { gc } = globalThis
 if (gc === undefined) throw new Error('Start it with node --expose-gc, as npm run bench:soak does.')
 
@@ -65,7 +63,7 @@ const trouble = router({
 })
 const whole = mergeRouters(appRouter, router({ trouble }))
 
-await using database = await benchDatabase(url, { poolMax: 5 })
+await using database = await benchDatabase(requireDatabaseUrl(), { poolMax: 5 })
 const [known, unknown] = await Promise.all([makeKey('ES256'), makeKey('ES256')])
 await using issuer = await startIssuer({ keys: [known] })
 const verifier = createVerifier({ issuer: issuer.url, audience: issuer.url, onProblem: () => {} })
