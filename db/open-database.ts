@@ -13,6 +13,7 @@ import type { FenceLevel } from './fence/level.js'
 import { requireFenceSecret } from './fence/secret.js'
 import { migrateToLatest } from './migrations/migrator.js'
 import type { Database } from './schema.js'
+import { grace } from './scoped/connection.js'
 import { type ScopedDialectOptions, scopedDialect } from './scoped/dialect.js'
 import { createIdentify, identityStatementOf } from './scoped/identity.js'
 import { readSessionFacts, type SessionFacts } from './scoped/session-facts.js'
@@ -144,8 +145,8 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
   // The kysely command only calls `db.destroy()`, so that closes everything too.
   const pooled = { connect, end, options: pool.options }
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool: pooled }) })
-  const hold = statementTimeout * 1000 + 5_000
-  const connectBriefly = async () => limitHold(await connect(), hold)
+  const timeout = statementTimeout * 1000
+  const connectBriefly = async () => limitHold(await connect(), timeout + grace)
   const checks = new Kysely<Database>({
     dialect: new PostgresDialect({ pool: { ...pooled, connect: connectBriefly } }),
   })
@@ -165,7 +166,7 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
       userId: user.id,
       owners: Object.fromEntries(values),
       role,
-      statementTimeout: statementTimeout * 1000,
+      statementTimeout: timeout,
     }
   }
   const scoped = (user: User, options: Pick<ScopedDialectOptions, 'beforeConnect' | 'signal'>) => {
@@ -182,7 +183,7 @@ export async function openDatabase(options: DatabaseOptions = {}): Promise<OpenD
       db: checks,
       role,
       withoutRows: scoped({ id: randomUUID() }, { beforeConnect: async () => {} }),
-      timeout: statementTimeout * 1000,
+      timeout,
       required: requiredFence,
       ownerNames,
     }).catch(error => {

@@ -22,7 +22,7 @@ export interface ScopedConnectionOptions {
 }
 
 /** Time to wait for the server beyond the time limit of a statement, in milliseconds. */
-const grace = 5_000
+export const grace = 5_000
 /** Microtasks until Kysely notices the end of a transaction: at most 4, and the next statement comes after 8 or more. */
 const kyselyNotices = 5
 const changesRows = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE'])
