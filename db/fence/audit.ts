@@ -62,20 +62,26 @@ interface Extent {
   isComplete: boolean
 }
 
-/** The first run may have seen a migration half committed. Only gaps that both runs found count. */
+/**
+ * The first run may have seen a migration half committed. Only gaps that both runs found count, or the only run that could read the
+ * table, because it was locked during the other.
+ */
 async function checkTwice(options: FenceOptions, extent: Extent): Promise<FenceCheck> {
   const first = await runChecks(options, extent).catch(error => {
     if (!(error instanceof pg.DatabaseError)) throw error
   })
-  if (first?.gaps.length === 0) return first
+  if (first?.gaps.length === 0 && !first.locked?.length) return first
   const second = await runChecks(options, extent)
-  // A run does not know the gaps of tables that were locked during it.
-  const wasLocked = (run: FenceCheck | undefined, gap: FenceGap) => run?.locked?.includes(gap.object) ?? false
-  const gaps = second.gaps.filter(
-    gap => first === undefined || first.gaps.some(isSameGap(gap)) || wasLocked(first, gap),
-  )
-  const earlier = first?.gaps.filter(gap => wasLocked(second, gap) && !gaps.some(isSameGap(gap))) ?? []
-  return { ...second, gaps: [...gaps, ...earlier] }
+  if (first === undefined) return second
+  const isUnread = (run: FenceCheck, gap: FenceGap) => run.locked?.includes(gap.object) ?? false
+  const gaps = second.gaps.filter(gap => first.gaps.some(isSameGap(gap)) || isUnread(first, gap))
+  const earlier = first.gaps.filter(gap => isUnread(second, gap) && !gaps.some(isSameGap(gap)))
+  return {
+    ...second,
+    gaps: [...gaps, ...earlier],
+    checked: [...new Set([...(first.checked ?? []), ...(second.checked ?? [])])],
+    locked: second.locked?.filter(name => first.locked?.includes(name)) ?? [],
+  }
 }
 
 async function runChecks(options: FenceOptions, extent: Extent): Promise<FenceCheck> {

@@ -45,6 +45,8 @@ export interface FenceGateOptions {
   onProblem?: (problem: string, error: unknown) => void
 }
 
+const isOf = (object: string) => (gap: FenceGap) => gap.object === object
+
 const lockedGap = (object: string): FenceGap => ({
   object,
   problem: 'another session has locked it, so it cannot be checked',
@@ -79,14 +81,12 @@ export function createFenceGate({
   const known = new Map<string, FenceGap[]>()
 
   /** A locked table keeps the gaps that it had. One that was never checked has one. */
-  const withLocked = ({ checked = [], locked = [], ...report }: FenceCheck): FenceReport => {
-    const of = (object: string) => (gap: FenceGap) => gap.object === object
-    for (const name of checked) known.set(name, report.gaps.filter(of(name)))
+  const withLocked = ({ checked: _, locked = [], ...report }: FenceCheck): FenceReport => {
     if (locked.length === 0) return report
     // The level depends on the policies of every table.
     const level = last?.level === 'plain' ? 'plain' : report.level
     const kept = locked.flatMap(name => known.get(name) ?? [lockedGap(name)])
-    const gaps = [...report.gaps, ...kept, ...(last?.gaps.filter(of('the level')) ?? [])]
+    const gaps = [...report.gaps, ...kept, ...(last?.gaps.filter(isOf('the level')) ?? [])]
     return { ...report, level, gaps: gaps.filter((gap, index) => gaps.findIndex(isSameGap(gap)) === index) }
   }
 
@@ -107,6 +107,7 @@ export function createFenceGate({
         if ((number < lastNumber && !seesMore) || (run === runCheck && run !== next())) return report
         last = report
         isPartial = (result.locked?.length ?? 0) > 0
+        for (const name of result.checked ?? []) known.set(name, report.gaps.filter(isOf(name)))
         lastRun = run
         lastNumber = number
         lastSuccessAt = startedAt
