@@ -10,19 +10,18 @@ import { isPlainTarget, pathNotPlain, pathOf, requestIdOf } from '../http/reques
 import { serializeError } from '../http/serialize-error.js'
 import type { Verifier } from '../verifier/create-verifier.js'
 import { type Config, hostInUrl } from './config.js'
-import { problemLogger } from './log.js'
 import { createMetrics } from './metrics.js'
 import { welcomePage } from './page.js'
-import { createReadiness } from './readiness.js'
+import type { Readiness } from './readiness.js'
 
 /** The parts of {@link createHost}. */
 export interface HostParts {
   config: Pick<Config, 'corsOrigins' | 'host'>
   origin: string
   issuer: string
-  jwksUrl: string
   verifier: Verifier
   database: OpenDatabase
+  checkReadiness: () => Promise<Readiness>
   log: Logger
   /** Fetch handler of the in-process issuer; null if the issuer is remote. */
   auth: ((request: Request) => Promise<Response>) | null
@@ -34,7 +33,16 @@ export interface NodeRequest {
 }
 
 /** Everything that `npm start` serves, as a Hono application. */
-export function createHost({ config, origin, issuer, jwksUrl, verifier, database, log, auth }: HostParts) {
+export function createHost({
+  config,
+  origin,
+  issuer,
+  verifier,
+  database,
+  checkReadiness,
+  log,
+  auth,
+}: HostParts) {
   const metrics = createMetrics({ pool: database.pool, keys: verifier.status })
   const reports = new WeakMap<Request, RequestReport>()
   const trpc = createFetchHandler({
@@ -103,9 +111,8 @@ export function createHost({ config, origin, issuer, jwksUrl, verifier, database
   }
 
   app.get('/healthz', c => c.text('ok\n'))
-  const readiness = createReadiness({ database, verifier, jwksUrl, onProblem: problemLogger(log) })
   app.get('/readyz', async c => {
-    const { ready, ...parts } = await readiness()
+    const { ready, ...parts } = await checkReadiness()
     return c.json({ ready, ...parts, keySet: verifier.status() }, ready ? 200 : 503)
   })
   app.get('/metrics', async c => c.body(await metrics.text(), 200, { 'content-type': metrics.contentType }))

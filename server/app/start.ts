@@ -5,12 +5,12 @@ import { createAdaptorServer } from '@hono/node-server'
 import type { Logger } from 'pino'
 import { migrateTasks } from '../../db/migrations/migrator.js'
 import { type OpenDatabase, openDatabase } from '../../db/open-database.js'
-import { createVerifier, type Verifier } from '../verifier/create-verifier.js'
+import { createVerifier } from '../verifier/create-verifier.js'
 import { startIssuer } from './better-auth.js'
 import { assertNotExposed, type Config, hostInUrl } from './config.js'
 import { createHost, type NodeRequest } from './host.js'
 import { createLog, problemLogger } from './log.js'
-import { createReadiness } from './readiness.js'
+import { createReadiness, type Readiness } from './readiness.js'
 
 /** The server cannot listen on its port. */
 export class PortError extends Error {
@@ -36,6 +36,7 @@ export async function start(config: Config): Promise<RunningServer> {
   assertNotExposed(config)
   const log = createLog(config.logLevel)
   const problems = log.child({})
+  const onProblem = problemLogger(problems)
   const database = await openDatabase({
     url: config.databaseUrl,
     dataDir: config.dataDir,
@@ -46,7 +47,7 @@ export async function start(config: Config): Promise<RunningServer> {
     preparedStatements: config.preparedStatements,
     fenceSecret: config.fenceSecret,
     requiredFence: config.databaseFence,
-    onProblem: problemLogger(problems),
+    onProblem,
   })
   const closers = [database.close]
   let handle: FetchHandler = () =>
@@ -83,10 +84,12 @@ export async function start(config: Config): Promise<RunningServer> {
       jwksUrl,
       clockTolerance: config.clockTolerance,
       allowHttp: config.jwksAllowHttp || auth !== null,
-      onProblem: problemLogger(problems),
+      onProblem,
     })
-    handle = createHost({ config, origin: url, issuer, jwksUrl, verifier, database, log, auth }).fetch
-    logReadiness({ verifier, database, jwksUrl, production: config.production }, problems)
+    const checkReadiness = createReadiness({ database, verifier, jwksUrl, onProblem })
+    const parts = { config, origin: url, issuer, verifier, database, checkReadiness, log, auth }
+    handle = createHost(parts).fetch
+    logReadiness(checkReadiness, { production: config.production, log: problems })
     if (auth === null) log.info({ url, issuer }, 'listening')
     let closing: Promise<void> | undefined
     return {
@@ -170,14 +173,10 @@ async function startOwnIssuer(
 
 /** Fetches the keys before the first call, and logs at start what is not ready. */
 function logReadiness(
-  {
-    production,
-    ...parts
-  }: { verifier: Verifier; database: OpenDatabase; jwksUrl: string; production: boolean },
-  log: Logger,
+  checkReadiness: () => Promise<Readiness>,
+  { production, log }: { production: boolean; log: Logger },
 ): void {
-  const onProblem = problemLogger(log)
-  createReadiness({ ...parts, onProblem })().then(
+  checkReadiness().then(
     ({ ready, ...states }) => {
       if (!ready) log.warn(states, 'not ready')
       if (production && states.fence === 'plain') {
@@ -186,7 +185,7 @@ function logReadiness(
         )
       }
     },
-    onProblem.bind(null, 'not ready'),
+    problemLogger(log).bind(null, 'not ready'),
   )
 }
 
