@@ -24,7 +24,7 @@ export default defineConfig({
       'test/db/fence/{audit,checks/functions,checks/relations}.test.ts',
       'test/db/scoped/{connection,deferred-triggers,dialect,identity,kysely,late-statements}.test.ts',
       'test/db/scoped/{open-streams,session-cleanup,statements,temporary-tables,transaction}.test.ts',
-      'test/db/migrations/migrator.test.ts',
+      'test/db/migrations/{kysely-migrator,migrator}.test.ts',
       'test/db/tables/{protect,rules,side-doors}.test.ts',
       'test/examples/examples.test.ts',
       'test/server/routers/{paging,plans,task-cursor,tasks-*,timezone}.test.ts',
