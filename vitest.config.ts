@@ -26,7 +26,8 @@ export default defineConfig({
     pool: 'forks',
     // Each worker imports the modules once: a test takes back what it has stubbed.
     isolate: false,
-    maxWorkers: 2,
+    // A worker waits for PostgreSQL half of its time, so three keep two cores busy.
+    maxWorkers: 3,
     coverage: {
       provider: 'v8',
       include: ['server/**/*.ts', 'db/**/*.ts', 'shared/**/*.ts', 'client/**/*.ts'],
