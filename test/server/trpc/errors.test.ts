@@ -265,6 +265,8 @@ if (process.env.LONG_TESTS) {
     await using issuer = await startIssuer()
     await using database = await migratedDatabase()
     await using app = await startRemote(issuer, { DATABASE_URL: database.url, STATEMENT_TIMEOUT: '1' })
+    // A table that was locked before its first check is not served.
+    expect((await send(app.url, '/readyz')).status).toBe(200)
     const other = await openDatabase({ url: database.url })
     const headers = [bearer(await issuer.tokenFor('alice'))]
     const response = await other.admin.transaction().execute(async trx => {
