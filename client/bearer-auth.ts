@@ -40,6 +40,13 @@ export interface BearerAuth {
   headers: (options?: HeadersOptions) => Promise<Record<string, string>>
   /** Forgets the token, and fails the calls that run with it. Call it when the user signs out. */
   clear: () => void
+  /**
+   * Calls `listen` when somebody signs in or out, or another user is signed in: what the page has fetched until then is not this
+   * user's. `trpc-bearer/react` uses it. Needs `subscribe`; without it, only `clear()` and the token of another user are noticed.
+   *
+   * @returns a function that stops it
+   */
+  onUserChange: (listen: () => void) => () => void
   /** The token is kept between calls, so that calls can be sent in batches. */
   cache: boolean
 }
@@ -130,6 +137,15 @@ export function bearerAuth({
   let lastOfSession: number | undefined
   let isWatching = false
   let reports = 0
+  const listeners = new Set<() => void>()
+  /** The user that the listeners know of. Undefined before the first report. */
+  let knownUser: string | null | undefined
+
+  const tellListeners = (userId: string | null | undefined) => {
+    knownUser = userId
+    for (const listen of listeners)
+      callHook(listen, error => console.error('A listener of onUserChange threw an error:', error))
+  }
 
   const clear = () => {
     epoch++
@@ -162,14 +178,19 @@ export function bearerAuth({
       sessionUser = userId
       lastOfSession = undefined
       reports++
-      if (before !== undefined && before !== null && before !== userId) {
-        if (lastOfUser === undefined) return clear()
-        if (tokens.kept !== null && tokens.kept.subject !== userId) tokens.clear()
-        return forgetUser(lastOfUser)
+      const isFirst = before === undefined
+      const isTokenOfOther = tokens.kept !== null && tokens.kept.subject !== userId
+      if (!isFirst && before !== null && before !== userId) {
+        if (lastOfUser === undefined) clear()
+        else {
+          if (isTokenOfOther) tokens.clear()
+          forgetUser(lastOfUser)
+        }
       }
       // The same user may have another role now, or another organisation. Before the first report the token may be of somebody else.
-      const isFirst = before === undefined
-      if (!isFirst || (tokens.kept !== null && tokens.kept.subject !== userId)) tokens.clear()
+      else if (!isFirst || isTokenOfOther) tokens.clear()
+      if (isFirst ? isTokenOfOther : knownUser !== userId) tellListeners(userId)
+      knownUser = userId
     })
   }
 
@@ -191,7 +212,10 @@ export function bearerAuth({
       else {
         clear()
         // With `subscribe` the page follows the session by itself.
-        if (subscribe === undefined) reportSignedOut()
+        if (subscribe === undefined) {
+          tellListeners(undefined)
+          reportSignedOut()
+        }
         throw new UserChangedError()
       }
     }
@@ -346,7 +370,20 @@ export function bearerAuth({
       })
   }
 
-  return { link, headers, clear, cache }
+  return {
+    link,
+    headers,
+    cache,
+    clear() {
+      clear()
+      if (knownUser !== null) tellListeners(null)
+    },
+    onUserChange(listen) {
+      listeners.add(listen)
+      watch()
+      return () => listeners.delete(listen)
+    },
+  }
 }
 
 /** False if one of the tokens does not say whose it is. */
