@@ -11,12 +11,14 @@ export default defineConfig({
     alias: [
       ...['server', 'client', 'shared', 'db'].map(name => entry(name)),
       entry('verifier', 'server/verifier'),
+      entry('react', 'client/react'),
     ],
   },
   test: {
     include: ['test/**/*.test.ts'],
     exclude: [
       'test/**/*.long.test.ts',
+      'test/browser/**',
       'test/db/scoped/tracked-connection.test.ts',
       ...(process.env.OLDEST_TESTS ? [] : ['test/**/*.oldest.test.ts']),
     ],

@@ -11,6 +11,8 @@ export default defineConfig({
     ...config.test,
     include: [
       'test/**/*.long.test.ts',
+      // Also `npm run test:browser`.
+      'test/browser/**/*.test.ts',
       // More runs, statements and turns.
       'test/db/fence/{gate,injections,level,sign,checks/role}.test.ts',
       'test/security/{key-sets,outages,random-tokens}.test.ts',

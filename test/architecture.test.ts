@@ -13,6 +13,8 @@ interface Import {
   lazy: boolean
 }
 
+/** Every source file of the four folders. */
+const names = new Set<string>()
 const files = new Map<string, { source: string; imports: Import[] }>()
 
 // `import { type A } from 'a'` still loads a: only `import type` goes away.
@@ -21,8 +23,11 @@ const statement = /^(?:import|export)\s+(type\s+)?(?:[\w*{},\s]+?\sfrom\s+)?'([^
 const call = /\bimport\(\s*(?:\/\*.*?\*\/\s*)*'([^']+)'/g
 
 function importsOf(file: string, source: string): Import[] {
-  const targetOf = (name: string) =>
-    name.startsWith('.') ? join(dirname(file), name).replace(/\.js$/, '.ts') : name
+  const targetOf = (name: string) => {
+    if (!name.startsWith('.')) return name
+    const target = join(dirname(file), name).replace(/\.js$/, '.ts')
+    return names.has(`${target}x`) ? `${target}x` : target
+  }
   return [
     ...[...source.matchAll(statement)].map(([, type, name = '']) => ({
       target: targetOf(name),
@@ -40,12 +45,13 @@ function importsOf(file: string, source: string): Import[] {
 for (const folder of folders) {
   const entries = await readdir(join(root, folder), { recursive: true, withFileTypes: true })
   for (const entry of entries) {
-    if (!/\.tsx?$/.test(entry.name)) continue
-    const path = join(entry.parentPath, entry.name)
-    const file = relative(root, path).replaceAll('\\', '/')
-    const source = await readFile(path, 'utf8')
-    files.set(file, { source, imports: importsOf(file, source) })
+    if (/\.tsx?$/.test(entry.name))
+      names.add(relative(root, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
   }
+}
+for (const file of names) {
+  const source = await readFile(join(root, file), 'utf8')
+  files.set(file, { source, imports: importsOf(file, source) })
 }
 
 const folderOf = (file: string) => file.split('/')[0] ?? ''

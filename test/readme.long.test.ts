@@ -47,6 +47,7 @@ declare global {
   const yourRouter: server.AppRouter
   const createContext: ReturnType<typeof server.createContextFactory>
   const AppModule: object
+  const Tasks: () => null
   const issuer: string
   const audience: string
   const token: string
@@ -82,12 +83,13 @@ test('every other block of TypeScript has the types that it needs', async () => 
   await symlink(join(root, 'node_modules'), join(folder.path, 'node_modules'))
   await writeFile(join(folder.path, 'names.d.ts'), names)
   await writeFile(join(folder.path, 'packages.d.ts'), missingPackages)
-  for (const [index, { page, code }] of fragments.entries()) {
-    const name = `${page.replaceAll(/[/.]/g, '-')}-${index}.ts`
+  for (const [index, { page, code, language }] of fragments.entries()) {
+    const name = `${page.replaceAll(/[/.]/g, '-')}-${index}.${language}`
     await writeFile(join(folder.path, name), `${code}\nexport {}\n`)
   }
   const paths = {
     'trpc-bearer/verifier': [`${root}server/verifier/index.ts`],
+    'trpc-bearer/react': [`${root}client/react/index.ts`],
     'trpc-bearer/*': [`${root}*/index.ts`],
   }
   const compilerOptions = {
@@ -96,11 +98,11 @@ test('every other block of TypeScript has the types that it needs', async () => 
     noUnusedParameters: false,
     paths,
   }
-  const config = { extends: `${root}tsconfig.json`, compilerOptions, include: ['*.ts'] }
+  const config = { extends: `${root}tsconfig.json`, compilerOptions, include: ['*.ts', '*.tsx'] }
   await writeFile(join(folder.path, 'tsconfig.json'), JSON.stringify(config))
   await writeFile(join(folder.path, 'package.json'), '{ "type": "module" }')
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
   const { stdout } = await run(process.execPath, [tsc, '-p', folder.path], { cwd: folder.path })
   // The sources of the package are on other paths: npm run check compiles them with their own options.
-  expect(stdout.split('\n').filter(line => /^[\w-]+(\.d)?\.ts\(/.test(line))).toEqual([])
+  expect(stdout.split('\n').filter(line => /^[\w-]+(\.d)?\.tsx?\(/.test(line))).toEqual([])
 }, 60_000)

@@ -25,9 +25,24 @@ export interface IssuerOptions {
  * @throws MissingPackageError if better-auth is not installed
  */
 export async function startIssuer({ db, dataDir, origin, trustedOrigins }: IssuerOptions) {
-  const [{ betterAuth }, { bearer, jwt }, { getMigrations }] = await loadOptional(
-    Promise.all([import('better-auth'), import('better-auth/plugins'), import('better-auth/db/migration')]),
+  const [{ betterAuth }, { bearer, jwt, signJWT }, { getMigrations }, api] = await loadOptional(
+    Promise.all([
+      import('better-auth'),
+      import('better-auth/plugins'),
+      import('better-auth/db/migration'),
+      import('better-auth/api'),
+    ]),
     'The package better-auth is missing or too old. Run npm install better-auth@latest, or set BETTER_AUTH_URL or JWKS_URL.',
+  )
+  const expiredToken = api.createAuthEndpoint(
+    '/expired-token',
+    { method: 'GET', use: [api.sessionMiddleware] },
+    async ctx => {
+      const now = Math.floor(Date.now() / 1_000)
+      const claims = { sub: ctx.context.session.user.id, iss: origin, aud: origin }
+      const payload = { ...claims, iat: now - 15 * 60, exp: now - 60 }
+      return ctx.json({ token: await signJWT(ctx, { options: {}, payload }) })
+    },
   )
   const auth = betterAuth({
     baseURL: origin,
@@ -35,7 +50,8 @@ export async function startIssuer({ db, dataDir, origin, trustedOrigins }: Issue
     secret: await readOrCreateSecret(join(dataDir, 'auth-secret')),
     database: { db, type: 'postgres', schemaName: 'auth' },
     emailAndPassword: { enabled: true },
-    plugins: [jwt(), bearer()],
+    // The page at `/` shows what happens to a token that has expired.
+    plugins: [jwt(), bearer(), { id: 'expired-token', endpoints: { expiredToken } }],
     trustedOrigins,
     telemetry: { enabled: false },
     // Its messages quote what users send.

@@ -1,6 +1,5 @@
 import { type Context, Hono, type Next } from 'hono'
 import { cors } from 'hono/cors'
-import { secureHeaders } from 'hono/secure-headers'
 import type { Logger } from 'pino'
 import type { OpenDatabase } from '../../db/open-database.js'
 import { printable } from '../../shared/text.js'
@@ -11,7 +10,8 @@ import { serializeError } from '../http/serialize-error.js'
 import type { Verifier } from '../verifier/create-verifier.js'
 import { type Config, hostInUrl } from './config.js'
 import { createMetrics } from './metrics.js'
-import { welcomePage } from './page.js'
+import { createPage } from './page.js'
+import { pageRouter } from './page-router.js'
 import type { Readiness } from './readiness.js'
 
 /** The parts of {@link createHost}. */
@@ -48,6 +48,7 @@ export function createHost({
   const trpc = createFetchHandler({
     verifier,
     database,
+    ...(auth !== null && { router: pageRouter }),
     onError({ error, requestId, procedure }) {
       const level = error.code === 'INTERNAL_SERVER_ERROR' ? 'error' : 'warn'
       log[level]({ id: requestId, procedure, error: serializeError(error.cause ?? error) }, error.code)
@@ -66,7 +67,7 @@ export function createHost({
     const report = reports.get(c.req.raw)
     const id = report?.requestId ?? requestIdOf(c.req.raw.headers)
     c.header('x-request-id', id)
-    c.header('cache-control', 'no-store')
+    if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store')
     c.header('vary', [...new Set(c.res.headers.get('vary')?.split(/, */))].join(', ') || undefined)
     log.info({
       id,
@@ -116,11 +117,7 @@ export function createHost({
     return c.json({ ready, ...parts, keySet: verifier.status() }, ready ? 200 : 503)
   })
   app.get('/metrics', async c => c.body(await metrics.text(), 200, { 'content-type': metrics.contentType }))
-  app.get(
-    '/',
-    secureHeaders({ contentSecurityPolicy: { defaultSrc: ["'none'"], styleSrc: ["'unsafe-inline'"] } }),
-    c => c.html(welcomePage(origin, issuer)),
-  )
+  app.route('/', createPage({ origin, issuer, hasOwnIssuer: auth !== null }))
   app.notFound(c => c.text('Nothing at this path. The API is under /trpc.\n', 404))
   app.onError((error, c) => {
     log.error({ error: serializeError(error) }, 'unexpected error')
@@ -133,6 +130,7 @@ export function createHost({
 function knownPath(path: string): string {
   if (path.startsWith('/api/auth/')) return '/api/auth/*'
   if (path.startsWith('/trpc/')) return '/trpc/*'
+  if (path.startsWith('/assets/')) return '/assets/*'
   return ['/', '/healthz', '/readyz', '/metrics'].includes(path) ? path : '(unknown)'
 }
 

@@ -10,13 +10,16 @@ beforeAll(async () => {
 })
 afterAll(() => packed[Symbol.asyncDispose]())
 
-const api = ['@trpc/server', '@trpc/client', 'kysely', 'pg', '@types/pg', '@types/node@20']
+const api = ['@trpc/server', '@trpc/client', 'kysely', 'pg', '@types/pg', '@types/node@20', 'zod']
+// It asks for another version of tRPC than the newest.
+const react = ['@trpc/tanstack-react-query', '@tanstack/react-query', 'react', '@types/react']
 const entries = (await readdir(join(root, 'test/installed/exported'))).sort()
 
 describe('the inferred type of everything exported', () => {
   let project: Awaited<ReturnType<typeof packed.install>>
   beforeAll(async () => {
-    project = await packed.install([...api, 'ts5@npm:typescript@~5.9.3', 'ts7@npm:typescript@^7.0.0'])
+    const compilers = ['ts5@npm:typescript@~5.9.3', 'ts7@npm:typescript@^7.0.0']
+    project = await packed.install([...api, ...react, ...compilers], ['--legacy-peer-deps'])
     for (const entry of entries)
       await copyFile(join(root, 'test/installed/exported', entry), join(project.path, entry))
     await copyFile(join(root, 'test/installed/declare-all.mjs'), join(project.path, 'declare-all.mjs'))

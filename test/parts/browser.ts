@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { build } from 'esbuild'
 import { chromium } from 'playwright-core'
@@ -9,6 +10,10 @@ const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
 
 /** A browser without windows. Its contexts have their own cookies; pages of one context are tabs. */
 export async function startBrowser() {
+  if (!existsSync(executablePath))
+    throw new Error(
+      `There is no browser at ${executablePath}. Run apt-get install chromium, or set CHROMIUM to its path.`,
+    )
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
   return { browser, [Symbol.asyncDispose]: () => browser.close() }
 }

@@ -4,7 +4,16 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { root } from './program.js'
 
-const sources = ['server', 'db', 'shared', 'client', 'package.json', 'tsconfig.json', 'tsconfig.build.json']
+const sources = [
+  'server',
+  'db',
+  'shared',
+  'client',
+  'package.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'vite.config.ts',
+]
 
 /** Builds the package for the tests that run it, unless `dist` is newer than its sources. */
 export default async function setup() {

@@ -12,6 +12,8 @@ export interface Page {
 /** A block of TypeScript on a page. */
 export interface Block {
   page: string
+  /** `ts` or `tsx`. */
+  language: string
   code: string
   /** The file that the block is a copy of, if it is marked with one. */
   example: string | undefined
@@ -33,6 +35,6 @@ export async function readPages(): Promise<Page[]> {
 }
 
 export function blocksOf({ file, text }: Page): Block[] {
-  const blocks = text.matchAll(/(?:<!-- (examples\/\S+) -->\n)?```ts\n([\s\S]*?)```/g)
-  return [...blocks].map(([, example, code = '']) => ({ page: file, code, example }))
+  const blocks = text.matchAll(/(?:<!-- (examples\/\S+) -->\n)?```(tsx?)\n([\s\S]*?)```/g)
+  return [...blocks].map(([, example, language = '', code = '']) => ({ page: file, language, code, example }))
 }

@@ -19,22 +19,45 @@ test('an idle connection outlives the 60 seconds of most load balancers', async 
 })
 
 describe('the page at /', () => {
-  test('shows commands with the URL of this server', async () => {
+  test('is the built page, which a proxy may not keep', async () => {
     const response = await send(app.url, '/')
     expect(response.headers.get('content-type')).toMatch(/^text\/html; charset=utf-8$/i)
-    const page = await response.text()
-    for (const word of ['trpc-bearer', '/trpc/', '/healthz', '/readyz', '/metrics', '/api/auth']) {
-      expect(page).toContain(word)
-    }
-    expect(page).toContain(`${app.url}/trpc/me`)
-    expect(page).toContain(`${app.url}/api/auth/sign-up/email`)
+    expect(response.headers.get('cache-control')).toBe('no-cache')
+    expect(await response.text()).toMatch(/<script type="module" crossorigin src="\/assets\/[\w-]+\.js">/)
   })
 
-  test('may not load or run anything', async () => {
+  test.each(['br', 'gzip'])('has files that are kept for a year, compressed with %s', async encoding => {
+    const page = await (await send(app.url, '/')).text()
+    const files = [...page.matchAll(/"(\/assets\/[^"]+)"/g)].map(([, file = '']) => file)
+    expect(files.length).toBeGreaterThan(2)
+    for (const file of files) {
+      const { headers, status } = await send(app.url, file, { headers: [['accept-encoding', encoding]] })
+      expect(status).toBe(200)
+      expect(headers.get('cache-control')).toBe('public, max-age=31536000, immutable')
+      expect(headers.get('content-encoding')).toBe(encoding)
+      expect(headers.get('vary')).toMatch(/accept-encoding/i)
+    }
+  })
+
+  test('has no other file', async () => {
+    for (const file of [
+      '/assets/missing.js',
+      '/assets/..%2f..%2fpackage.json',
+      '/assets/%2e%2e/index.html',
+    ]) {
+      const response = await send(app.url, file)
+      expect(response.status).toBeGreaterThanOrEqual(400)
+      expect(response.headers.get('cache-control')).toBe('no-store')
+    }
+  })
+
+  test('loads and runs only its own files, and asks no other host', async () => {
     const { headers } = await send(app.url, '/')
     const policy = headers.get('content-security-policy')
     expect(policy).toMatch(/default-src 'none'/)
-    expect(policy).not.toMatch(/script-src|unsafe-eval/)
+    expect(policy).toMatch(/script-src 'self';/)
+    expect(policy).toMatch(/connect-src 'self';/)
+    expect(policy).not.toMatch(/unsafe|http|\*/)
     expect(headers.get('x-content-type-options')).toBe('nosniff')
   })
 
@@ -43,7 +66,13 @@ describe('the page at /', () => {
     await using remote = await startRemote(issuer)
     const page = await (await send(remote.url, '/')).text()
     expect(page).toContain(issuer.url)
+    for (const word of ['trpc-bearer', '/trpc/', '/healthz', '/readyz', '/metrics', `${remote.url}/trpc/me`])
+      expect(page).toContain(word)
     expect(page).not.toContain('/api/auth')
+    expect(page).not.toContain('/assets/')
+    expect((await send(remote.url, '/')).headers.get('content-security-policy')).not.toMatch(
+      /script-src|unsafe/,
+    )
     expect((await send(remote.url, '/api/auth/ok')).status).toBe(404)
   })
 })

@@ -1,0 +1,6 @@
+export type { ErrorData, ErrorShape } from '../../shared/error-data.js'
+export type { AppRouter } from '../../shared/router-types.js'
+export type { Task } from '../../shared/task.js'
+export type { User } from '../../shared/user.js'
+export { type BearerProviderProps, type BearerReact, createBearerReact } from './provider.js'
+export { createQueryClient } from './query-client.js'

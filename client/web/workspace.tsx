@@ -1,0 +1,102 @@
+import { useQueryClient } from '@tanstack/react-query'
+import { useEffect, useState } from 'react'
+import { BearerProvider } from './api.js'
+import { discardDraftsOf } from './drafts.js'
+import { NoticeList, useNotices } from './notices.js'
+import { HowItWorks } from './panel/how-it-works.js'
+import { createStore, type Store, useStore } from './panel/store.js'
+import type { Person } from './person.js'
+import { ExpiredDialog } from './session/expired-dialog.js'
+import { SignIn } from './session/sign-in.js'
+import { TaskList } from './tasks/task-list.js'
+
+interface WorkspaceProps {
+  person: Person
+  /** Closes the guest. */
+  close?: () => void
+}
+
+/** Everything of one person: the sign-in, the tasks, and how it works. */
+export function Workspace({ person, close }: WorkspaceProps) {
+  const [isSignedOut] = useState(() => createStore(false))
+  return (
+    <BearerProvider
+      url="/trpc"
+      fetch={person.calls.fetch}
+      getToken={person.tokens.getToken}
+      onSignedOut={() => isSignedOut.set(true)}
+    >
+      <Contents person={person} isSignedOut={isSignedOut} close={close} />
+    </BearerProvider>
+  )
+}
+
+function Contents({
+  person,
+  isSignedOut,
+  close,
+}: WorkspaceProps & { isSignedOut: Store<boolean>; close: (() => void) | undefined }) {
+  const { authClient, isGuest } = person
+  const { data: session, isPending, error, refetch } = authClient.useSession()
+  const notices = useNotices()
+  const isExpired = useStore(isSignedOut)
+  const queryClient = useQueryClient()
+  const sessionId = session?.session.id
+  useEffect(() => {
+    if (sessionId === undefined) return
+    isSignedOut.set(false)
+    void queryClient.invalidateQueries()
+  }, [sessionId, isSignedOut, queryClient])
+
+  if (isPending && session === null)
+    return (
+      <p className="loading" role="status">
+        One moment…
+      </p>
+    )
+  if (error && error.status !== 401 && session === null)
+    return (
+      <div className="problem" role="alert">
+        <p>The server that signs people in does not answer.</p>
+        <button type="button" onClick={() => void refetch()}>
+          Try again
+        </button>
+      </div>
+    )
+  if (session === null)
+    return (
+      <div className="welcome">
+        <h1>Your tasks, and nobody else’s.</h1>
+        <p>
+          A Better Auth signs you in and gives this page a token. The API verifies it, and PostgreSQL shows
+          you your own rows. Sign up with any address: everything stays on this machine.
+        </p>
+        <SignIn authClient={authClient} />
+      </div>
+    )
+  const { user } = session
+  const signOut = async () => {
+    discardDraftsOf(user.id)
+    if (isGuest) close?.()
+    await authClient.signOut()
+  }
+  return (
+    <div className="workspace">
+      <section className="list" aria-label={`Tasks of ${user.name}`}>
+        <header className="person">
+          <div>
+            <h1>{isGuest ? 'Guest' : 'Tasks'}</h1>
+            <p className="hint">{user.email}</p>
+          </div>
+          <button type="button" onClick={() => void signOut()}>
+            {isGuest ? 'Close' : 'Sign out'}
+          </button>
+        </header>
+        <TaskList userId={user.id} notices={notices} />
+      </section>
+      <HowItWorks person={person} notices={notices} />
+      <NoticeList shown={notices.shown} />
+      {isExpired && <ExpiredDialog authClient={authClient} email={user.email} />}
+    </div>
+  )
+}
