@@ -40,7 +40,9 @@ describe.each(['EdDSA', 'ES256', 'ES512', 'PS256', 'RS256'])(
       await using quickstart = startTypeScript('examples/quickstart/main.ts', env)
       expect(await quickstart.ended).toMatchObject({ code: 0, stderr: '' })
       const answer = await fetch(`${issuer.url}/api/auth/jwks`)
-      expect(await answer.json()).toMatchObject({ keys: [{ alg: algorithm }] })
+      // Two calls at once may make Better Auth mint two keys.
+      const { keys } = (await answer.json()) as { keys: { alg: string }[] }
+      expect([...new Set(keys.map(({ alg }) => alg))]).toEqual([algorithm])
     })
   },
 )
