@@ -13,6 +13,11 @@ export type BearerProviderProps = ClientOptions & {
   children?: ReactNode
   /** Makes the QueryClient of each user. @default createQueryClient */
   createQueryClient?: (() => QueryClient) | undefined
+  /**
+   * A server renders the page below with rows of the user (Next.js). For another user it is then removed, and the document is loaded
+   * again, because what the server sent would bring the rows back. @default false
+   */
+  isServerRendered?: boolean | undefined
 }
 
 /** What {@link createBearerReact} returns. */
@@ -44,6 +49,7 @@ export function createBearerReact<TRouter extends AnyTRPCRouter = AppRouter>(): 
   function BearerProvider({
     children,
     createQueryClient: create = createQueryClient,
+    isServerRendered = false,
     ...options
   }: BearerProviderProps) {
     const [auth] = useState(() => options.auth ?? bearerAuth(options))
@@ -51,20 +57,25 @@ export function createBearerReact<TRouter extends AnyTRPCRouter = AppRouter>(): 
       createClient<TRouter>({ url: options.url, fetch: options.fetch, auth }),
     )
     const [{ queryClient, number }, setUser] = useState(() => ({ queryClient: create(), number: 0 }))
+    const [isReloading, setReloading] = useState(false)
     useEffect(
       () =>
-        auth.onUserChange(() =>
+        auth.onUserChange(() => {
+          if (isServerRendered) {
+            setReloading(true)
+            Reflect.get(globalThis, 'location').reload()
+          }
           setUser(user => {
             user.queryClient.clear()
             return { queryClient: create(), number: user.number + 1 }
-          }),
-        ),
-      [auth, create],
+          })
+        }),
+      [auth, create, isServerRendered],
     )
     return (
       <QueryClientProvider client={queryClient}>
         <TRPCProvider trpcClient={trpcClient} queryClient={queryClient}>
-          <Fragment key={number}>{children}</Fragment>
+          <Fragment key={number}>{isReloading ? null : children}</Fragment>
         </TRPCProvider>
       </QueryClientProvider>
     )

@@ -30,7 +30,8 @@ export async function servePage(script: string, port: number) {
     write: false,
     format: 'esm',
     platform: 'browser',
-    alias: { 'trpc-bearer/client': './client/index.ts' },
+    alias: { 'trpc-bearer/client': './client/index.ts', 'trpc-bearer/react': './client/react/index.ts' },
+    define: { 'process.env.NODE_ENV': '"production"' },
   })
   const [bundle] = outputFiles
   const server = createServer((req, res) => {
