@@ -8,7 +8,7 @@ import { findCatalogueGaps } from './checks/catalogue.js'
 import { findOwnersFunctions } from './checks/functions.js'
 import { findLoginsWithoutRows, findReachableRelations, findRelationGaps } from './checks/relations.js'
 import { findRoleGaps, findRoleMismatch, findSchemaGaps, findSharedStateGaps } from './checks/role.js'
-import { type FenceGap, isSameGap, revoke } from './gap.js'
+import { type FenceGap, isSameGap, revoke, theLevel } from './gap.js'
 import { type FenceLevel, findObstacles, printFullNames, withStatementTimeout } from './level.js'
 
 /** Result of an audit. */
@@ -23,11 +23,17 @@ export interface FenceReport {
   warning?: string
 }
 
+interface CheckedTable {
+  /** The same however the table is renamed. */
+  oid: string
+  name: string
+}
+
 /** A report, and the tables that it is about. */
 export interface FenceCheck extends FenceReport {
-  checked?: readonly string[]
+  checked?: readonly CheckedTable[]
   /** Locked by another session, so that nothing is known about their rows and policies. */
-  locked?: readonly string[]
+  locked?: readonly CheckedTable[]
 }
 
 /** Options of {@link auditFence}. */
@@ -50,38 +56,62 @@ export interface FenceOptions {
  *
  * @returns the level, and the gaps (empty if users are kept apart)
  */
-export const auditFence = (options: FenceOptions) => checkTwice(options, { isComplete: true })
+export const auditFence = (options: FenceOptions) => checkUntilSteady(options, { isComplete: true })
 
 /**
  * The part of the audit that runs every minute. It reads the catalogue and looks for rows without an owner; it forges no identity, so a
  * healthy server writes no error into the log of PostgreSQL. It has no notes.
  */
-export const checkFence = (options: FenceOptions) => checkTwice(options, { isComplete: false })
+export const checkFence = (options: FenceOptions) => checkUntilSteady(options, { isComplete: false })
 
 interface Extent {
   isComplete: boolean
 }
 
-/**
- * The first run may have seen a migration half committed. Only gaps that both runs found count, or the only run that could read the
- * table, because it was locked during the other.
- */
-async function checkTwice(options: FenceOptions, extent: Extent): Promise<FenceCheck> {
-  const first = await runChecks(options, extent).catch(error => {
-    if (!(error instanceof pg.DatabaseError)) throw error
-  })
-  if (first?.gaps.length === 0 && !first.locked?.length) return first
-  const second = await runChecks(options, extent)
-  if (first === undefined) return second
-  const isUnread = (run: FenceCheck, gap: FenceGap) => run.locked?.includes(gap.object) ?? false
-  const gaps = second.gaps.filter(gap => first.gaps.some(isSameGap(gap)) || isUnread(first, gap))
-  const earlier = first.gaps.filter(gap => isUnread(second, gap) && !gaps.some(isSameGap(gap)))
-  return {
-    ...second,
-    gaps: [...gaps, ...earlier],
-    checked: [...new Set([...(first.checked ?? []), ...(second.checked ?? [])])],
-    locked: second.locked?.filter(name => first.locked?.includes(name)) ?? [],
+const maxRuns = 4
+
+/** A run may see a migration half committed, or a locked table. It is repeated until one finds nothing, or two in a row the same. */
+async function checkUntilSteady(options: FenceOptions, extent: Extent): Promise<FenceCheck> {
+  let last: FenceCheck | undefined
+  for (let run = 1; ; run++) {
+    const found = await runChecks(options, extent).catch(error => {
+      if (run > 1 || !(error instanceof pg.DatabaseError)) throw error
+    })
+    if (found === undefined) continue
+    const next = last === undefined ? found : withEarlier(found, last)
+    const isClean = next.gaps.length === 0 && !next.locked?.length
+    if (isClean || run >= maxRuns || (last !== undefined && isSameCheck(next, last))) return next
+    last = next
   }
+}
+
+/** What a run could not see, because tables were locked, is what the run before it saw. */
+function withEarlier(next: FenceCheck, last: FenceCheck): FenceCheck {
+  const { locked = [], checked = [] } = next
+  if (locked.length === 0) return next
+  const known = locked.filter(table => last.checked?.some(({ oid }) => oid === table.oid))
+  const names = new Set(
+    last.checked?.filter(({ oid }) => known.some(table => table.oid === oid)).map(({ name }) => name),
+  )
+  const earlier = last.gaps.filter(gap => names.has(gap.object) || gap.object === theLevel)
+  return {
+    ...next,
+    // The level depends on the policies of every table.
+    level: last.level === 'plain' ? 'plain' : next.level,
+    gaps: [...next.gaps, ...earlier.filter(gap => !next.gaps.some(isSameGap(gap)))],
+    checked: [...checked, ...known],
+    locked: locked.filter(table => !known.includes(table)),
+  }
+}
+
+function isSameCheck(one: FenceCheck, other: FenceCheck): boolean {
+  const isIn = (gaps: readonly FenceGap[]) => (gap: FenceGap) => gaps.some(isSameGap(gap))
+  const lockedOf = ({ locked = [] }: FenceCheck) => locked.map(({ oid }) => oid).join()
+  return (
+    one.gaps.length === other.gaps.length &&
+    one.gaps.every(isIn(other.gaps)) &&
+    lockedOf(one) === lockedOf(other)
+  )
 }
 
 async function runChecks(options: FenceOptions, extent: Extent): Promise<FenceCheck> {
@@ -166,8 +196,8 @@ interface Inspection {
   /** Protected tables that the role can read by name. */
   tables: string[]
   protectedTables: string[]
-  checked: string[]
-  locked: string[]
+  checked: CheckedTable[]
+  locked: CheckedTable[]
 }
 
 /** Finds the gaps that the catalogue shows, and the protected tables to try, with their schemas. */
@@ -189,8 +219,8 @@ async function inspectCatalogue(
     const unknown = relation.isLocked ? { hasOwnPolicy: true, loosePolicies: [] } : {}
     const problems = findRelationGaps({ ...relation, ...unknown }, role)
     gaps.push(...problems)
-    const names = relation.isLocked ? locked : checked
-    names.push(name)
+    const seen = relation.isLocked ? locked : checked
+    seen.push({ oid, name })
     if (problems.length > 0 || owner === null || relation.isLocked) continue
     protectedTables.push(name)
     if (isOpen && rights.includes('select')) tables.push(name)

@@ -12,6 +12,9 @@ export interface FenceGap {
   fix: string
 }
 
+/** Object of the gaps that depend on all tables together. */
+export const theLevel = 'the level'
+
 export const revoke = (privileges: string, name: string, from: readonly string[]) =>
   `revoke ${privileges} on ${name} from ${from.join(', ')};`
 

@@ -2,7 +2,7 @@ import { callHook } from '../../shared/error-handling.js'
 import { withTimeout } from '../../shared/timeout.js'
 import { DatabaseUnavailableError, isStatementTimeout } from '../errors.js'
 import type { FenceCheck, FenceReport } from './audit.js'
-import { type FenceGap, isSameGap } from './gap.js'
+import { type FenceGap, isSameGap, theLevel } from './gap.js'
 
 /** The database does not keep users apart, so scoped statements are refused. `cause` lists every gap and its fix. */
 export class FenceError extends DatabaseUnavailableError {
@@ -77,16 +77,16 @@ export function createFenceGate({
   const running = new Map<() => Promise<FenceCheck>, Promise<FenceReport>>()
   /** A table is locked: the next check comes sooner. */
   let isPartial = false
-  /** The gaps that each table had when it was last checked. */
-  const known = new Map<string, FenceGap[]>()
+  /** The gaps that each table, by its oid, had when it was last checked. */
+  let known = new Map<string, FenceGap[]>()
 
   /** A locked table keeps the gaps that it had. One that was never checked has one. */
   const withLocked = ({ checked: _, locked = [], ...report }: FenceCheck): FenceReport => {
     if (locked.length === 0) return report
     // The level depends on the policies of every table.
     const level = last?.level === 'plain' ? 'plain' : report.level
-    const kept = locked.flatMap(name => known.get(name) ?? [lockedGap(name)])
-    const gaps = [...report.gaps, ...kept, ...(last?.gaps.filter(isOf('the level')) ?? [])]
+    const kept = locked.flatMap(({ oid, name }) => known.get(oid) ?? [lockedGap(name)])
+    const gaps = [...report.gaps, ...kept, ...(last?.gaps.filter(isOf(theLevel)) ?? [])]
     return { ...report, level, gaps: gaps.filter((gap, index) => gaps.findIndex(isSameGap(gap)) === index) }
   }
 
@@ -107,7 +107,13 @@ export function createFenceGate({
         if ((number < lastNumber && !seesMore) || (run === runCheck && run !== next())) return report
         last = report
         isPartial = (result.locked?.length ?? 0) > 0
-        for (const name of result.checked ?? []) known.set(name, report.gaps.filter(isOf(name)))
+        const checked =
+          result.checked?.map(({ oid, name }) => [oid, report.gaps.filter(isOf(name))] as const) ?? []
+        const kept = result.locked?.flatMap(({ oid }) => {
+          const gaps = known.get(oid)
+          return gaps === undefined ? [] : [[oid, gaps] as const]
+        })
+        known = new Map([...checked, ...(kept ?? [])])
         lastRun = run
         lastNumber = number
         lastSuccessAt = startedAt

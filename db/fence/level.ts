@@ -3,7 +3,7 @@ import { isIdentityRejected } from '../errors.js'
 import type { Database } from '../schema.js'
 import { findTablesWithoutFirstPolicy, policyStatements } from '../tables/policies.js'
 import { findLoginPrivileges } from './checks/login.js'
-import { type FenceGap, revoke } from './gap.js'
+import { type FenceGap, revoke, theLevel } from './gap.js'
 
 /**
  * Strength of the isolation. `plain`: policies compare a setting, as in PostgREST and Supabase, and injected SQL can change it.
@@ -73,7 +73,7 @@ export async function findObstacles(
     }
   }
   return causes.map(({ problem, fix }) => ({
-    object: 'the level',
+    object: theLevel,
     problem: `it is plain, not signed: ${problem}`,
     fix,
   }))

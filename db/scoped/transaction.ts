@@ -28,6 +28,8 @@ export class Transaction {
   readonly #identity: Identity
   readonly #onNameError: (error: unknown) => void
   isOpen = false
+  /** Grows with each transaction of the connection. */
+  #number = 0
   /** It has ended, but its statements may still arrive. */
   isLeaving = false
   /** A statement may have left something in the session, such as a setting or a lock. */
@@ -51,6 +53,7 @@ export class Transaction {
     this.#begin = { text: `begin${level}${accessMode ? ` ${accessMode}` : ''}` }
     this.#session.isReadOnly = accessMode === 'read only'
     this.isOpen = true
+    this.#number++
   }
 
   /** True if the next statement is the first. */
@@ -70,14 +73,22 @@ export class Transaction {
     }
     const answer = this.#send<R>(statement, begin)
     this.#begin = null
+    const number = this.#number
+    const requireOpen = () => {
+      this.requireAccepting()
+      if (!this.isOpen || number !== this.#number) throw new Error(hasEnded)
+    }
     try {
       return await answer
     } catch (error) {
       if (!isStalePlan(error)) throw error
       if (isNameError(error)) this.#onNameError(error)
-      await this.#session.run(['rollback'])
-      this.#isUnnamed = true
       this.#session.isDestroyedOnRelease = true
+      // The callback may have ended it meanwhile, and the statement must not run in the next one.
+      requireOpen()
+      await this.#session.run(['rollback'])
+      requireOpen()
+      this.#isUnnamed = true
       return await this.#send<R>(statement, begin)
     }
   }

@@ -313,3 +313,31 @@ test('the reader of a stream gets the error of a type parser', async () => {
   }
   expect(await touch(database.forUser('bob'))).toEqual([])
 })
+
+describe('a first statement that nobody awaits, and whose name is not valid any more', () => {
+  test.each(['statement', 'stream'])('never runs after its transaction was rolled back: a %s', async kind => {
+    await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+    const alice = database.forUser('alice')
+    const insert = (db: Handle) =>
+      db.insertInto('tasks').values({ id: crypto.randomUUID(), title: 'late' }).returning('id')
+    for (let count = 0; count < 30; count++) {
+      for (let n = 0; n < 2; n++) await insert(alice).execute()
+      await database.admin.deleteFrom('tasks').execute()
+      await sql`deallocate all`.execute(database.admin)
+      await alice.connection().execute(async connection => {
+        let late: Promise<unknown> | undefined
+        const rolledBack = connection.transaction().execute(async trx => {
+          late = kind === 'stream' ? insert(trx).stream(1).next() : insert(trx).execute()
+          late.catch(() => {})
+          await turns(count)
+          throw new Error('changed my mind')
+        })
+        await expect(rolledBack).rejects.toThrow('changed my mind')
+        // The next transaction must not commit it either.
+        const next = connection.transaction().execute(trx => sql`select 1`.execute(trx))
+        await Promise.allSettled([next, late])
+      })
+      expect(await database.admin.selectFrom('tasks').selectAll().execute()).toEqual([])
+    }
+  })
+})
