@@ -1,0 +1,4 @@
+'use client'
+import { createBearerReact } from 'trpc-bearer/react'
+
+export const { BearerProvider, useTRPC } = createBearerReact()
