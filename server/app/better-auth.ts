@@ -59,6 +59,8 @@ export async function startIssuer({ db, dataDir, origin, trustedOrigins }: Issue
   })
   const { runMigrations } = await getMigrations(auth.options)
   await runMigrations()
+  // The first key. Two requests at once would each make one, and one of them might fail.
+  await auth.api.getJwks()
   return (request: Request): Promise<Response> => auth.handler(request)
 }
 
