@@ -104,23 +104,28 @@ function factsOf(token: unknown): TokenFacts {
     throw new TypeError(
       'getToken returned something that is not a token (RFC 6750). Return the JWT alone, without "Bearer", or null if nobody is signed in.',
     )
-  const { iss, sub, iat, exp } = claimsOf(token)
-  const life =
-    typeof iat === 'number' && typeof exp === 'number' ? (exp - iat) * 1_000 : Number.POSITIVE_INFINITY
+  const claims = claimsOf(token)
+  const { iss, sub } = claims
   return {
     token,
-    life,
+    life: lifeOf(claims),
     subject: typeof sub === 'string' ? sub : undefined,
     person: typeof sub === 'string' ? JSON.stringify([iss, sub]) : undefined,
   }
 }
 
-/** Empty if they cannot be read. */
-function claimsOf(token: string): { exp?: unknown; iat?: unknown; iss?: unknown; sub?: unknown } {
+type Claims = Record<string, unknown>
+
+/** From `iat` to `exp`, in milliseconds. Infinity if unknown. */
+export const lifeOf = ({ iat, exp }: Claims): number =>
+  typeof iat === 'number' && typeof exp === 'number' ? (exp - iat) * 1_000 : Number.POSITIVE_INFINITY
+
+/** Claims of a JWT that is not verified. Empty if they cannot be read. */
+export function claimsOf(token: string): Claims {
   try {
     const [, payload = ''] = token.split('.')
     const claims: unknown = JSON.parse(decodeBase64Url(payload))
-    return typeof claims === 'object' && claims !== null ? claims : {}
+    return typeof claims === 'object' && claims !== null ? (claims as Claims) : {}
   } catch {
     return {}
   }

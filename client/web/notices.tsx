@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'react'
-import { createStore, type Store, useStore } from './panel/store.js'
+import { createStore, type Store, useStore } from './store.js'
 
 interface NoticeAction {
   label: string

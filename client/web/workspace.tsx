@@ -4,10 +4,10 @@ import { BearerProvider } from './api.js'
 import { discardDraftsOf } from './drafts.js'
 import { NoticeList, useNotices } from './notices.js'
 import { HowItWorks } from './panel/how-it-works.js'
-import { createStore, type Store, useStore } from './panel/store.js'
 import type { Person } from './person.js'
 import { ExpiredDialog } from './session/expired-dialog.js'
 import { SignIn } from './session/sign-in.js'
+import { createStore, type Store, useStore } from './store.js'
 import { TaskList } from './tasks/task-list.js'
 
 interface WorkspaceProps {

@@ -89,18 +89,20 @@ async function checkUntilSteady(options: FenceOptions, extent: Extent): Promise<
 function withEarlier(next: FenceCheck, last: FenceCheck): FenceCheck {
   const { locked = [], checked = [] } = next
   if (locked.length === 0) return next
-  const known = locked.filter(table => last.checked?.some(({ oid }) => oid === table.oid))
-  const names = new Set(
-    last.checked?.filter(({ oid }) => known.some(table => table.oid === oid)).map(({ name }) => name),
+  const isIn = (tables: readonly CheckedTable[]) => (table: CheckedTable) =>
+    tables.some(({ oid }) => oid === table.oid)
+  // Under the names that they had then, as in the gaps.
+  const known = last.checked?.filter(isIn(locked)) ?? []
+  const earlier = last.gaps.filter(
+    ({ object }) => object === theLevel || known.some(({ name }) => name === object),
   )
-  const earlier = last.gaps.filter(gap => names.has(gap.object) || gap.object === theLevel)
   return {
     ...next,
     // The level depends on the policies of every table.
     level: last.level === 'plain' ? 'plain' : next.level,
     gaps: [...next.gaps, ...earlier.filter(gap => !next.gaps.some(isSameGap(gap)))],
     checked: [...checked, ...known],
-    locked: locked.filter(table => !known.includes(table)),
+    locked: locked.filter(table => !isIn(known)(table)),
   }
 }
 

@@ -107,13 +107,11 @@ export function createFenceGate({
         if ((number < lastNumber && !seesMore) || (run === runCheck && run !== next())) return report
         last = report
         isPartial = (result.locked?.length ?? 0) > 0
-        const checked =
-          result.checked?.map(({ oid, name }) => [oid, report.gaps.filter(isOf(name))] as const) ?? []
-        const kept = result.locked?.flatMap(({ oid }) => {
-          const gaps = known.get(oid)
-          return gaps === undefined ? [] : [[oid, gaps] as const]
-        })
-        known = new Map([...checked, ...(kept ?? [])])
+        const { checked = [], locked = [] } = result
+        known = new Map([
+          ...[...known].filter(([oid]) => locked.some(table => table.oid === oid)),
+          ...checked.map(({ oid, name }) => [oid, report.gaps.filter(isOf(name))] as const),
+        ])
         lastRun = run
         lastNumber = number
         lastSuccessAt = startedAt

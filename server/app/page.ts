@@ -35,9 +35,10 @@ const createCommand = (origin: string) =>
 const escapeHtml = (text: string) => text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`)
 
 /** The folder of the built page, for the source and for the package; undefined if the page was not built. */
-const folder = ['../../client/web', '../../dist/client/web']
-  .map(path => fileURLToPath(new URL(path, import.meta.url)))
-  .find(path => existsSync(join(path, 'assets')))
+const findBuiltPage = () =>
+  ['../../client/web', '../../dist/client/web']
+    .map(path => fileURLToPath(new URL(path, import.meta.url)))
+    .find(path => existsSync(join(path, 'assets')))
 
 /** Options of {@link createPage}. */
 export interface PageOptions {
@@ -50,7 +51,8 @@ export interface PageOptions {
 /** What is served at `/`: the page with the tasks, or what runs here instead. */
 export function createPage({ origin, issuer, hasOwnIssuer }: PageOptions) {
   const page = new Hono<{ Variables: SecureHeadersVariables }>()
-  if (!hasOwnIssuer || folder === undefined) {
+  const folder = hasOwnIssuer ? findBuiltPage() : undefined
+  if (folder === undefined) {
     const contentSecurityPolicy = { defaultSrc: ["'none'"], styleSrc: [NONCE] }
     return page.get('/', secureHeaders({ contentSecurityPolicy }), c =>
       c.html(welcomePage(origin, issuer, c.get('secureHeadersNonce') ?? '')),

@@ -1,4 +1,4 @@
-import { createStore } from './store.js'
+import { createStore } from '../store.js'
 
 /** A request to the API, as the panel shows it. */
 export interface LoggedCall {

@@ -3,8 +3,8 @@ import { useEffect, useState } from 'react'
 import { useTRPC } from '../api.js'
 import type { Notices } from '../notices.js'
 import type { Person } from '../person.js'
+import { useStore } from '../store.js'
 import type { LoggedCall } from './call-log.js'
-import { useStore } from './store.js'
 import type { SeenToken } from './token-watch.js'
 
 /** What happens behind the list: the token, the database, and the calls. */
@@ -86,28 +86,28 @@ function useNow(): number {
   return now
 }
 
-/** Only what the token says: whoever has the token itself could use it. */
+/** Only what the token says: anybody who has the token itself could use it. */
 function Claims({ token }: { token: SeenToken | null }) {
   if (token === null) return <p className="hint">No token yet.</p>
   const all = Object.entries(token.claims)
   const registered = all.filter(([name]) => registeredClaims.has(name))
   return (
     <>
-      <ClaimList claims={registered} />
+      <Facts facts={registered} />
       <details>
         <summary>{all.length - registered.length} more claims</summary>
-        <ClaimList claims={all.filter(([name]) => !registeredClaims.has(name))} />
+        <Facts facts={all.filter(([name]) => !registeredClaims.has(name))} />
       </details>
     </>
   )
 }
 
-const ClaimList = ({ claims }: { claims: [name: string, value: unknown][] }) => (
+const Facts = ({ facts }: { facts: [name: string, value: unknown][] }) => (
   <dl className="facts">
-    {claims.map(([name, value]) => (
+    {facts.map(([name, value]) => (
       <div key={name}>
         <dt>{name}</dt>
-        <dd>{claimText(name, value)}</dd>
+        <dd>{factText(name, value)}</dd>
       </div>
     ))}
   </dl>
@@ -116,7 +116,7 @@ const ClaimList = ({ claims }: { claims: [name: string, value: unknown][] }) => 
 /** RFC 7519 section 4.1. */
 const registeredClaims = new Set(['iss', 'sub', 'aud', 'iat', 'nbf', 'exp', 'jti'])
 const timeClaims = new Set(['iat', 'exp', 'nbf'])
-const claimText = (name: string, value: unknown) =>
+const factText = (name: string, value: unknown) =>
   timeClaims.has(name) && typeof value === 'number'
     ? new Date(value * 1_000).toLocaleTimeString()
     : typeof value === 'string'
@@ -137,20 +137,13 @@ function Database() {
     <section>
       <h3>The database says what you see</h3>
       {data ? (
-        <dl className="facts">
-          <div>
-            <dt>current_user</dt>
-            <dd>{data.role}</dd>
-          </div>
-          <div>
-            <dt>trpc_bearer.user_id()</dt>
-            <dd>{data.userId}</dd>
-          </div>
-          <div>
-            <dt>level</dt>
-            <dd>{level ?? '…'}</dd>
-          </div>
-        </dl>
+        <Facts
+          facts={[
+            ['current_user', data.role],
+            ['trpc_bearer.user_id()', data.userId],
+            ['level', level ?? '…'],
+          ]}
+        />
       ) : (
         <p className="hint">Not known yet.</p>
       )}

@@ -1,5 +1,5 @@
-import type { GetToken } from '../../token-keeper.js'
-import { createStore } from './store.js'
+import { claimsOf, type GetToken, lifeOf } from '../../token-keeper.js'
+import { createStore } from '../store.js'
 
 /** What the panel shows of a token. The token itself is never kept here. */
 export interface SeenToken {
@@ -52,10 +52,6 @@ export function createTokenWatch(getToken: GetToken, getExpired: () => Promise<s
 }
 
 function seenToken(token: string): SeenToken {
-  const bytes = Uint8Array.from(
-    atob(token.split('.')[1]?.replaceAll('-', '+').replaceAll('_', '/') ?? ''),
-    c => c.charCodeAt(0),
-  )
-  const claims = JSON.parse(new TextDecoder().decode(bytes))
-  return { claims, receivedAt: performance.now(), life: (claims.exp - claims.iat) * 1_000 }
+  const claims = claimsOf(token)
+  return { claims, receivedAt: performance.now(), life: lifeOf(claims) }
 }

@@ -1,5 +1,5 @@
-import { useEffect, useRef } from 'react'
 import type { Task } from '../../../shared/task.js'
+import { ModalDialog } from '../modal-dialog.js'
 import type { Conflict, TaskActions } from './use-tasks.js'
 
 const fieldNames = { title: 'Title', notes: 'Notes', dueAt: 'Due', completed: 'Done' } as const
@@ -15,8 +15,6 @@ export function ConflictDialog({
   actions: TaskActions
   close: () => void
 }) {
-  const dialog = useRef<HTMLDialogElement>(null)
-  useEffect(() => dialog.current?.showModal(), [])
   const fields = (Object.keys(fieldNames) as Field[]).filter(field => mine[field] !== undefined)
   const { id, version: _, ...changes } = mine
   const keepMine = () => {
@@ -28,8 +26,7 @@ export function ConflictDialog({
     close()
   }
   return (
-    <dialog ref={dialog} aria-labelledby="conflict-title" onCancel={event => event.preventDefault()}>
-      <h2 id="conflict-title">This task was changed somewhere else</h2>
+    <ModalDialog title="This task was changed somewhere else">
       <p>
         While you edited it, another window saved version {current.version}. Which one do you want to keep?
       </p>
@@ -45,7 +42,7 @@ export function ConflictDialog({
           Keep the saved one
         </button>
       </div>
-    </dialog>
+    </ModalDialog>
   )
 }
 

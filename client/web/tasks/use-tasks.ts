@@ -128,7 +128,7 @@ export function useTaskActions({ notices, onConflict }: TaskActionOptions) {
   )
 
   /** The same task again, at the top of the list. */
-  const restore = async ({ id, title, notes, dueAt, completed }: Task) => {
+  const restore = ({ id, title, notes, dueAt, completed }: Task) => {
     create.mutate(
       { id, title, notes, dueAt },
       { onSuccess: () => completed && update.mutate({ id, completed }) },

@@ -13,12 +13,16 @@ async function openSteered({ isSigned = false } = {}) {
   const steps = new Map<number, () => Promise<unknown>>()
   let runs = 0
   class Client extends pg.Client {
-    // biome-ignore lint/suspicious/noExplicitAny: it passes on whatever pg is called with
-    override query(...args: any[]): any {
-      const isStart = typeof args[0] === 'string' && args[0].includes('trpc_bearer.application_role()')
-      const step = isStart ? steps.get(++runs) : undefined
-      const query = () => Reflect.apply(super.query, this, args)
-      return step === undefined ? query() : step().then(query)
+    constructor(config?: pg.ClientConfig) {
+      super(config)
+      const { query } = this
+      const steered = (...args: unknown[]) => {
+        const isStart = typeof args[0] === 'string' && args[0].includes('trpc_bearer.application_role()')
+        const step = isStart ? steps.get(++runs) : undefined
+        const send = () => Reflect.apply(query, this, args)
+        return step === undefined ? send() : step().then(send)
+      }
+      Object.assign(this, { query: steered })
     }
   }
   const server = new URL(url)
