@@ -194,6 +194,27 @@ test('a conflict shows both versions, and either can be kept', async () => {
   expect(second.errors).toEqual([])
 })
 
+test('an edit that is saved while the same task is being completed is no conflict', async () => {
+  const ann = await newPerson('ann')
+  const { page } = ann
+  await ann.add('Buy milk')
+  let isFirst = true
+  await page.route(/tasks\.update/, async route => {
+    if (isFirst) await page.waitForTimeout(1_000)
+    isFirst = false
+    await route.continue()
+  })
+  await page.getByLabel('Complete “Buy milk”').check()
+  const form = await ann.edit('Buy milk')
+  await form.getByLabel('Title').fill('Buy bread')
+  await form.getByRole('button', { name: 'Save' }).click()
+  await expect.poll(ann.titles, { timeout: 5_000 }).toEqual(['Buy bread'])
+  expect(await page.getByRole('dialog').count()).toBe(0)
+  await page.reload()
+  await expect.poll(ann.titles).toEqual(['Buy bread'])
+  expect(await page.getByLabel('Complete “Buy bread”').isChecked()).toBe(true)
+})
+
 test('a token that expires during use costs one refused call, and the person notices nothing', async () => {
   const ann = await newPerson('ann')
   const { page } = ann

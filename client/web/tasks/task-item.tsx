@@ -23,15 +23,27 @@ export function TaskItem({ task, userId, actions }: TaskItemProps) {
   }, [isEditing])
   // The list follows a moment later, and React would show the old value until then.
   const [ticked, setTicked] = useState<boolean | null>(null)
+  // An edit that is saved before the tick is must not be a conflict with it.
+  const tickedVersion = useRef(Promise.resolve(0))
   const tick = (completed: boolean) => {
     setTicked(completed)
     const { id, version } = task
-    actions.update
-      .mutateAsync({ id, version, completed })
-      .catch(() => {})
-      .finally(() => setTicked(null))
+    tickedVersion.current = actions.update.mutateAsync({ id, version, completed }).then(
+      saved => saved.version,
+      () => 0,
+    )
+    void tickedVersion.current.then(() => setTicked(null))
   }
-  if (isEditing) return <TaskForm task={task} userId={userId} actions={actions} setEditing={setEditing} />
+  if (isEditing)
+    return (
+      <TaskForm
+        task={task}
+        userId={userId}
+        actions={actions}
+        setEditing={setEditing}
+        tickedVersion={tickedVersion.current}
+      />
+    )
   return (
     <li className={task.completed ? 'task task-done' : 'task'} data-new={isNew || undefined}>
       <input
@@ -89,7 +101,8 @@ function TaskForm({
   userId,
   actions,
   setEditing,
-}: TaskItemProps & { setEditing: (is: boolean) => void }) {
+  tickedVersion,
+}: TaskItemProps & { setEditing: (is: boolean) => void; tickedVersion: Promise<number> }) {
   // The version that was on the screen when the editing began: what another window saves meanwhile is a conflict.
   const [version] = useState(task.version)
   const title = useDraft(userId, `${task.id} title`, task.title)
@@ -102,6 +115,8 @@ function TaskForm({
     notes.discard()
     setEditing(false)
   }
+  const send = async (changes: object) =>
+    actions.update.mutateAsync({ id: task.id, version: Math.max(version, await tickedVersion), ...changes })
   const save = (event: FormEvent) => {
     event.preventDefault()
     const changes = {
@@ -112,7 +127,7 @@ function TaskForm({
     const [typedTitle, typedNotes] = [title.value, notes.value]
     close()
     if (Object.keys(changes).length === 0) return
-    actions.update.mutateAsync({ id: task.id, version, ...changes }).catch(error => {
+    send(changes).catch(error => {
       // The two versions of a conflict are shown elsewhere.
       if (error.data?.code === 'CONFLICT') return
       if (changes.title !== undefined) saveDraft(userId, `${task.id} title`, typedTitle)
