@@ -1,6 +1,5 @@
 'use client'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
-import type { FormEvent } from 'react'
 import { useTRPC } from '@/lib/api'
 import { authClient } from '@/lib/auth-client'
 import { InProcess } from './in-process'
@@ -11,18 +10,14 @@ export function Tasks() {
   const list = useQuery(trpc.tasks.list.queryOptions())
   const onSuccess = () => queryClient.invalidateQueries(trpc.tasks.list.pathFilter())
   const create = useMutation(trpc.tasks.create.mutationOptions({ onSuccess }))
-  const add = (event: FormEvent<HTMLFormElement>) => {
-    event.preventDefault()
-    create.mutate({ title: String(new FormData(event.currentTarget).get('title')) })
-    event.currentTarget.reset()
-  }
+  const add = (form: FormData) => create.mutate({ title: String(form.get('title')) })
   const error = list.error ?? create.error
   return (
     <>
       <button type="button" onClick={() => authClient.signOut()}>
         Sign out
       </button>
-      <form onSubmit={add}>
+      <form action={add}>
         <input name="title" aria-label="New task" placeholder="What needs doing?" required />
         <button type="submit">Add</button>
       </form>
