@@ -25,6 +25,7 @@ export default defineConfig({
     globalSetup: 'test/parts/setup.ts',
     testTimeout: 20_000,
     hookTimeout: 30_000,
+    expect: { poll: { timeout: 10_000 } },
     pool: 'forks',
     // Each worker imports the modules once: a test takes back what it has stubbed.
     isolate: false,

@@ -28,6 +28,14 @@ export interface TokenFacts {
   life: number
 }
 
+/** A token that is on its way. */
+interface Pending {
+  facts: Promise<TokenFacts | null>
+  isCleared: boolean
+  /** Who was reported as signed in meanwhile. */
+  user: string | null | undefined
+}
+
 const getTokenLimitMs = 30_000
 const renewBeforeMs = 30_000
 /** `b64token` (RFC 6750 section 2.1), but not a missing value as text. */
@@ -41,7 +49,7 @@ export class TokenKeeper {
   readonly #getToken: GetToken
   readonly #cache: boolean
   #kept: { facts: TokenFacts; from: number; until: number } | null = null
-  #pending: Promise<TokenFacts | null> | null = null
+  #pending: Pending | null = null
 
   constructor(getToken: GetToken, cache: boolean) {
     this.#getToken = getToken
@@ -54,26 +62,8 @@ export class TokenKeeper {
     const now = Date.now()
     if (this.#kept !== null && now >= this.#kept.from && now < this.#kept.until)
       return Promise.resolve(this.#kept.facts)
-    if (this.#pending !== null) return this.#pending
-    const pending = this.#fetch()
-      .then(facts => {
-        // A clear() in between has made it the token of a former user.
-        if (this.#pending === pending && facts !== null) {
-          const from = Date.now()
-          this.#kept = { facts, from, until: from + facts.life - Math.min(renewBeforeMs, facts.life / 3) }
-        }
-        return facts
-      })
-      .finally(() => {
-        if (this.#pending === pending) this.#pending = null
-      })
-    this.#pending = pending
-    return pending
-  }
-
-  /** The kept token, even if it is time to renew it. */
-  get kept(): TokenFacts | null {
-    return this.#kept?.facts ?? null
+    this.#pending ??= this.#start()
+    return this.#pending.facts
   }
 
   /** Forgets this token: the next call fetches another. */
@@ -81,10 +71,47 @@ export class TokenKeeper {
     if (this.#kept?.facts.token === token) this.#kept = null
   }
 
-  /** Forgets the token, and the one that is on its way. */
+  /** Forgets the token. Whoever waits for one gets null, because it would be of a former user. */
   clear(): void {
     this.#kept = null
+    if (this.#pending !== null) this.#pending.isCleared = true
     this.#pending = null
+  }
+
+  /**
+   * The session has changed. Whoever waits for a token gets one that was fetched after this.
+   *
+   * @param user whose token is still good, null if nobody is signed in. By default none is.
+   */
+  renew(user?: string | null): void {
+    if (user === undefined || this.#kept?.facts.subject !== user) this.#kept = null
+    if (user === undefined) this.#pending = null
+    else if (this.#pending !== null) this.#pending.user = user
+  }
+
+  #start(): Pending {
+    const pending: Pending = {
+      isCleared: false,
+      user: undefined,
+      facts: this.#fetch().then(
+        facts => {
+          if (pending.isCleared) return null
+          if (this.#pending !== pending) return this.current()
+          this.#pending = null
+          if (pending.user !== undefined && !isOf(pending.user, facts)) return this.current()
+          if (facts !== null) {
+            const from = Date.now()
+            this.#kept = { facts, from, until: from + facts.life - Math.min(renewBeforeMs, facts.life / 3) }
+          }
+          return facts
+        },
+        error => {
+          if (this.#pending === pending) this.#pending = null
+          throw error
+        },
+      ),
+    }
+    return pending
   }
 
   async #fetch(): Promise<TokenFacts | null> {
@@ -97,6 +124,10 @@ export class TokenKeeper {
     return token === null || token === undefined || token === '' ? null : factsOf(token)
   }
 }
+
+/** True also if the token does not say whose it is. */
+const isOf = (user: string | null, facts: TokenFacts | null) =>
+  facts === null ? user === null : facts.subject === undefined || facts.subject === user
 
 /** The error does not quote the value: a part of it may be a token. */
 function factsOf(token: unknown): TokenFacts {

@@ -2,9 +2,9 @@
 import { type QueryClient, QueryClientProvider } from '@tanstack/react-query'
 import type { AnyTRPCRouter } from '@trpc/server'
 import { createTRPCContext } from '@trpc/tanstack-react-query'
-import { Fragment, type ReactNode, useEffect, useState } from 'react'
+import { type ReactNode, useEffect, useState, useSyncExternalStore } from 'react'
 import type { AppRouter } from '../../shared/router-types.js'
-import { bearerAuth } from '../bearer-auth.js'
+import { type BearerAuth, bearerAuth } from '../bearer-auth.js'
 import { type ClientOptions, createClient } from '../client.js'
 import { createQueryClient } from './query-client.js'
 
@@ -24,13 +24,20 @@ export type BearerProviderProps = ClientOptions & {
 export interface BearerReact<TRouter extends AnyTRPCRouter> {
   /**
    * Provides the client, the token and TanStack Query to the page below. If another user signs in or somebody signs out, in any tab,
-   * the page below is mounted again with an empty QueryClient, so it never shows what the former user has fetched or typed.
+   * the page below is mounted again with an empty QueryClient, so it never shows what the former user has fetched or typed. What the former
+   * page has not sent yet, such as a mutation that waits for a retry, fails with a `UserChangedError`.
    */
   BearerProvider: (props: BearerProviderProps) => ReactNode
   /** The procedures, with `queryOptions`, `infiniteQueryOptions`, `mutationOptions` and `queryKey` for TanStack Query. */
   useTRPC: TRPCHooks<TRouter>['useTRPC']
   /** The client of `createClient`, for a call outside of TanStack Query. */
   useTRPCClient: TRPCHooks<TRouter>['useTRPCClient']
+}
+
+interface UserProviderProps extends Pick<ClientOptions, 'url' | 'fetch'> {
+  auth: BearerAuth
+  children: ReactNode
+  create: () => QueryClient
 }
 
 type TRPCHooks<TRouter extends AnyTRPCRouter> = ReturnType<typeof createTRPCContext<TRouter>>
@@ -53,29 +60,28 @@ export function createBearerReact<TRouter extends AnyTRPCRouter = AppRouter>(): 
     ...options
   }: BearerProviderProps) {
     const [auth] = useState(() => options.auth ?? bearerAuth(options))
-    const [trpcClient] = useState(() =>
-      createClient<TRouter>({ url: options.url, fetch: options.fetch, auth }),
+    const changes = useSyncExternalStore(auth.onUserChange, auth.userChanges, () => 0)
+    const [firstChanges] = useState(changes)
+    const isReloading = isServerRendered && changes !== firstChanges
+    useEffect(() => {
+      if (isReloading) Reflect.get(globalThis, 'location').reload()
+    }, [isReloading])
+    if (isReloading) return null
+    return (
+      <UserProvider key={changes} auth={auth} url={options.url} fetch={options.fetch} create={create}>
+        {children}
+      </UserProvider>
     )
-    const [{ queryClient, number }, setUser] = useState(() => ({ queryClient: create(), number: 0 }))
-    const [isReloading, setReloading] = useState(false)
-    useEffect(
-      () =>
-        auth.onUserChange(() => {
-          if (isServerRendered) {
-            setReloading(true)
-            Reflect.get(globalThis, 'location').reload()
-          }
-          setUser(user => {
-            user.queryClient.clear()
-            return { queryClient: create(), number: user.number + 1 }
-          })
-        }),
-      [auth, create, isServerRendered],
-    )
+  }
+
+  /** What belongs to one user. */
+  function UserProvider({ children, create, auth, ...endpoint }: UserProviderProps) {
+    const [queryClient] = useState(create)
+    const [trpcClient] = useState(() => createClient<TRouter>({ ...endpoint, auth: auth.forCurrentUser() }))
     return (
       <QueryClientProvider client={queryClient}>
         <TRPCProvider trpcClient={trpcClient} queryClient={queryClient}>
-          <Fragment key={number}>{isReloading ? null : children}</Fragment>
+          {children}
         </TRPCProvider>
       </QueryClientProvider>
     )

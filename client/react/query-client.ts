@@ -1,7 +1,7 @@
 import { defaultShouldDehydrateQuery, QueryClient, type QueryClientConfig } from '@tanstack/react-query'
 import { TRPCClientError } from '@trpc/client'
 import { transformer } from '../../shared/transformer.js'
-import { UserChangedError } from '../bearer-auth.js'
+import { UserChangedError } from '../current-user.js'
 
 const maxRetries = 3
 

@@ -40,7 +40,7 @@ export async function startIssuer({ db, dataDir, origin, trustedOrigins }: Issue
     async ctx => {
       const now = Math.floor(Date.now() / 1_000)
       const claims = { sub: ctx.context.session.user.id, iss: origin, aud: origin }
-      const payload = { ...claims, iat: now - 15 * 60, exp: now - 60 }
+      const payload = { ...claims, iat: now - 75 * 60, exp: now - 60 * 60 }
       return ctx.json({ token: await signJWT(ctx, { options: {}, payload }) })
     },
   )

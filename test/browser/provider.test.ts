@@ -9,19 +9,23 @@ const script = (url: string, tokens: Record<string, string>) => `
   import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
   import { createElement as h, StrictMode, useState } from 'react'
   import { createRoot } from 'react-dom/client'
+  import { bearerAuth } from 'trpc-bearer/client'
   import { createBearerReact } from 'trpc-bearer/react'
 
   const tokens = ${JSON.stringify(tokens)}
   const isServerRendered = location.hash === '#server'
+  const isWatched = location.hash !== '#unwatched'
   const page = { signedIn: 'alice', report() {}, loads: Number(sessionStorage.loads ?? 0) + 1, shown: new Set() }
   sessionStorage.loads = page.loads
-  const getToken = Object.assign(async () => tokens[page.signedIn] ?? null, {
-    subscribe(report) {
-      page.report = report
-      report(page.signedIn)
-      return () => {}
-    },
-  })
+  const getToken = async () => tokens[page.signedIn] ?? null
+  const subscribe = isWatched
+    ? report => {
+        page.report = report
+        report(page.signedIn)
+        return () => {}
+      }
+    : undefined
+  page.auth = bearerAuth({ getToken, subscribe })
   page.become = user => {
     page.signedIn = user
     page.report(user)
@@ -39,13 +43,26 @@ const script = (url: string, tokens: Record<string, string>) => `
       onError: (_error, _input, before) => queryClient.setQueryData(key, before),
     })
     page.mutate = mutate
+    page.addWithRetry = useMutation(trpc.tasks.create.mutationOptions({ retry: 3, retryDelay: 200 })).mutate
+    const onMutate = () => new Promise(done => { page.endOnMutate = done })
+    page.addSlowly = useMutation(trpc.tasks.create.mutationOptions({ onMutate })).mutate
     const text = data?.id ?? error?.data?.reason ?? '…'
     page.shown.add(page.signedIn + ' sees ' + text)
     return h('p', null, text, h('input', { value: typed, onChange: event => setTyped(event.target.value) }))
   }
-  const options = { url: '${url}', getToken, isServerRendered }
+  const options = { url: '${url}', auth: page.auth, isServerRendered }
   createRoot(document.body).render(h(StrictMode, null, h(BearerProvider, options, h(Me))))
   Object.assign(globalThis, { page })`
+
+/** Every attempt to add a task fails as it does if the database is away. */
+const outage = {
+  status: 503,
+  json: [
+    {
+      error: { json: { message: '', code: -32_603, data: { code: 'SERVICE_UNAVAILABLE', httpStatus: 503 } } },
+    },
+  ],
+}
 
 const parts: AsyncDisposable[] = []
 function use<T extends AsyncDisposable>(part: T): T {
@@ -64,6 +81,7 @@ beforeAll(async () => {
     const page = await context.newPage()
     await page.route(/\/trpc\//, async route => {
       const { pathname, search } = new URL(route.request().url())
+      if (pathname.endsWith('tasks.create')) return route.fulfill(outage)
       await route.fulfill({ response: await route.fetch({ url: new URL(pathname + search, api.url).href }) })
     })
     await page.goto(`http://127.0.0.1:${port}/${hash}`)
@@ -103,6 +121,50 @@ test('a mutation of the former user that fails later changes nothing that the ne
   await page.evaluate('page.failMutation()')
   await page.waitForTimeout(100)
   expect(await page.locator('p').textContent()).toBe('bob')
+})
+
+/** Counts the attempts to add a task, whoever makes them. */
+function attemptsOf(page: Page) {
+  const attempts = { count: 0 }
+  page.on('request', request => {
+    if (request.url().includes('tasks.create')) attempts.count++
+  })
+  return attempts
+}
+
+test('a mutation of the former user that waits for its next attempt is not sent as the new user', async () => {
+  const page = await open()
+  const attempts = attemptsOf(page)
+  await page.evaluate("page.addWithRetry({ title: 'of alice' })")
+  await expect.poll(() => attempts.count).toBe(2)
+  await page.evaluate("page.become('bob')")
+  await shows(page, 'bob')
+  const { count } = attempts
+  await page.waitForTimeout(700)
+  expect(attempts.count).toBe(count)
+})
+
+test('a mutation of the former user whose onMutate is slow is not sent as the new user', async () => {
+  const page = await open()
+  const attempts = attemptsOf(page)
+  await page.evaluate("page.addSlowly({ title: 'of alice' })")
+  await page.waitForFunction('page.endOnMutate !== undefined')
+  await page.evaluate("{ const { endOnMutate } = page; page.become('bob'); endOnMutate() }")
+  await shows(page, 'bob')
+  await page.waitForTimeout(300)
+  expect(attempts.count).toBe(0)
+  await page.evaluate("page.addSlowly({ title: 'of bob' })")
+  await page.waitForTimeout(100)
+  await page.evaluate('page.endOnMutate()')
+  await expect.poll(() => attempts.count).toBe(1)
+})
+
+test('without subscribe each sign-out by clear() is followed', async () => {
+  const page = await open('#unwatched')
+  for (const user of ['bob', 'alice', 'bob']) {
+    await page.evaluate(`{ page.auth.clear(); page.signedIn = '${user}' }`)
+    await shows(page, user)
+  }
 })
 
 test('the same user again changes nothing', async () => {

@@ -6,6 +6,7 @@ import type { AppRouter } from '../../server/index.js'
 import { transformer } from '../../shared/index.js'
 import { refusalOf } from '../parts/api-error.js'
 import { startTokenApi, tokensOf } from '../parts/token-api.js'
+import { waitFor } from '../parts/wait-for.js'
 
 const noon = new Date('2030-06-01T12:00:00Z')
 
@@ -176,7 +177,7 @@ test('a token that stays invalid fails the call after four attempts more, and si
   })
   const refusal = refusalOf(client.me.query())
   for (const attempts of [1, 2, 3, 4, 5]) {
-    await vi.waitFor(async () => {
+    await waitFor(async () => {
       await vi.advanceTimersByTimeAsync(500)
       expect(api.requests).toHaveLength(attempts)
     })

@@ -2,6 +2,7 @@ import { describe, expect, test, vi } from 'vitest'
 import { betterAuthToken, createClient, UserChangedError } from '../../client/index.js'
 import { refusalOf } from '../parts/api-error.js'
 import { later, startTokenApi } from '../parts/token-api.js'
+import { waitFor } from '../parts/wait-for.js'
 
 /** Who is signed in at the issuer, and what the page is told of it. */
 function startSession(mint: (sub: string) => Promise<string>, signedIn: string | null = 'alice') {
@@ -112,8 +113,44 @@ describe('a session that changes in another tab', () => {
     const client = createClient({ url: api.url, ...options })
     expect(await client.me.query()).toEqual({ id: 'alice' })
     become('bob')
-    await refusalOf(client.me.query())
     expect(await client.me.query()).toEqual({ id: 'bob' })
+  })
+
+  test.each(['bob', null])(
+    'to %s fails the running calls, also if it is the first that is reported',
+    async next => {
+      await using api = await startTokenApi()
+      const { options, become } = startSession(sub => api.mint({ sub }))
+      const answer = later<null>()
+      const client = createClient({
+        url: api.url,
+        ...options,
+        async fetch(input, init) {
+          const response = await fetch(input, init)
+          if (init?.method === 'POST') await answer.promise
+          return response
+        },
+      })
+      await client.me.query()
+      const call = refusalOf(client.tasks.clearCompleted.mutate())
+      await waitFor(() => expect(api.requests).toHaveLength(2))
+      become(next)
+      expect((await call).cause).toBeInstanceOf(UserChangedError)
+      answer.settle(null)
+    },
+  )
+
+  test('is followed if the tokens name the user by another id than the session', async () => {
+    await using api = await startTokenApi()
+    const { options, become, state } = startSession(sub => api.mint({ sub: `${sub}@example.com` }))
+    const client = createClient({ url: api.url, ...options })
+    const running = client.me.query()
+    state.report('alice')
+    expect(await running).toEqual({ id: 'alice@example.com' })
+    const hers = refusalOf(client.me.query())
+    become('bob')
+    expect((await hers).cause).toBeInstanceOf(UserChangedError)
+    expect(await client.me.query()).toEqual({ id: 'bob@example.com' })
   })
 })
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createClient } from '../../client/index.js'
 import { readConfig, startServer } from '../../server/index.js'
 import { refusalOf } from '../parts/api-error.js'
@@ -6,6 +6,7 @@ import { signUp, startBetterAuth } from '../parts/better-auth.js'
 import { emptyDatabase, migratedDatabase } from '../parts/database.js'
 import { startTypeScript } from '../parts/program.js'
 import { runSql } from '../parts/run-sql.js'
+import { waitFor } from '../parts/wait-for.js'
 
 let database: Awaited<ReturnType<typeof emptyDatabase>>
 beforeAll(async () => {
@@ -81,7 +82,7 @@ describe('keys of a Better Auth elsewhere', () => {
 
     await using _second = await startBetterAuth(own.url, { port: new URL(first.url).port })
     // It is asked again once the back-off is over, which may still go on.
-    const me = await vi.waitFor(() => otto.me.query(), { timeout: 10_000, interval: 250 })
+    const me = await waitFor(() => otto.me.query(), { timeout: 10_000, interval: 250 })
     expect(me).toMatchObject({ name: 'otto' })
     expect((await fetch(`${api.url}/readyz`)).status).toBe(200)
   })

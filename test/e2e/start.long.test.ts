@@ -1,7 +1,7 @@
 import { readdir, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createClient } from '../../client/index.js'
 import { socketsOfOwner } from '../../db/embedded/data-dir.js'
 import { signUp } from '../parts/better-auth.js'
@@ -10,6 +10,7 @@ import { dataDir } from '../parts/database.js'
 import { listen } from '../parts/listen.js'
 import { startTypeScript } from '../parts/program.js'
 import { temporaryFolder } from '../parts/temporary-folder.js'
+import { waitFor } from '../parts/wait-for.js'
 
 // Each test here starts a server or a program, which takes seconds.
 
@@ -133,7 +134,7 @@ test('SIGINT (Ctrl-C) ends a ready server with exit code 0', async () => {
 test('SIGINT (Ctrl-C) ends it with exit code 0 during the start', async () => {
   await using folder = await startedBefore()
   await using server = compiled.start(folder.path, { ...folder.env, PORT: '0' })
-  await vi.waitFor(async () => expect(await socketsOfOwner(folder.dataDir)).not.toBeNull(), {
+  await waitFor(async () => expect(await socketsOfOwner(folder.dataDir)).not.toBeNull(), {
     timeout: 10_000,
   })
   expect(await server.stop('SIGINT')).toMatchObject({ code: 0, stderr: '' })

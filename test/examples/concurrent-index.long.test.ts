@@ -1,8 +1,9 @@
 import { sql } from 'kysely'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { up } from '../../examples/concurrent-index/migration.js'
 import { openTestDatabase } from '../parts/database.js'
 import { startTypeScript } from '../parts/program.js'
+import { waitFor } from '../parts/wait-for.js'
 
 type TestDatabase = Awaited<ReturnType<typeof openTestDatabase>>
 
@@ -34,7 +35,7 @@ async function write({ forUser }: TestDatabase) {
 
 /** The session that makes the index, once it waits for the open writer. */
 const builderOf = ({ admin: db }: TestDatabase) =>
-  vi.waitFor(
+  waitFor(
     async () => {
       const { rows } = await sql<{ pid: number }>`
         select pid from pg_stat_activity

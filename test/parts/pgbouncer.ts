@@ -2,9 +2,10 @@ import { spawn } from 'node:child_process'
 import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
-import { inject, vi } from 'vitest'
+import { inject } from 'vitest'
 import { freePort } from './listen.js'
 import { temporaryFolder } from './temporary-folder.js'
+import { waitFor } from './wait-for.js'
 
 /**
  * Starts PgBouncer in transaction mode.
@@ -49,6 +50,6 @@ max_client_conn = 500
     await client.connect()
     await client.end()
   }
-  await Promise.race([ended, vi.waitFor(answers, { timeout: 10_000, interval: 100 })])
+  await Promise.race([ended, waitFor(answers, { timeout: 10_000, interval: 100 })])
   return bouncer
 }

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
-import { expect, vi } from 'vitest'
+import { expect } from 'vitest'
 import type { OpenDatabase } from '../../db/index.js'
+import { waitFor } from './wait-for.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
@@ -18,6 +19,6 @@ export const sleepersIn = async ({ admin }: Pick<OpenDatabase, 'admin'>) =>
 
 /** Aborts as soon as one of them runs. */
 export async function abortOnceRunning(database: Pick<OpenDatabase, 'admin'>, gone: AbortController) {
-  await vi.waitFor(async () => expect(await sleepersIn(database)).toBe(1), { timeout: 5_000 })
+  await waitFor(async () => expect(await sleepersIn(database)).toBe(1), { timeout: 5_000 })
   gone.abort(new Error('gone'))
 }

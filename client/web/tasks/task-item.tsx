@@ -1,5 +1,6 @@
 import { type FormEvent, type KeyboardEvent, useEffect, useRef, useState } from 'react'
 import type { Task } from '../../../shared/task.js'
+import { UserChangedError } from '../../current-user.js'
 import { hasDraft, saveDraft, useDraft } from '../drafts.js'
 import type { TaskActions } from './use-tasks.js'
 
@@ -128,8 +129,8 @@ function TaskForm({
     close()
     if (Object.keys(changes).length === 0) return
     send(changes).catch(error => {
-      // The two versions of a conflict are shown elsewhere.
-      if (error.data?.code === 'CONFLICT') return
+      // The two versions of a conflict are shown elsewhere, and of somebody who has signed out nothing stays in the tab.
+      if (error.data?.code === 'CONFLICT' || error.cause instanceof UserChangedError) return
       if (changes.title !== undefined) saveDraft(userId, `${task.id} title`, typedTitle)
       if (changes.notes !== undefined) saveDraft(userId, `${task.id} notes`, typedNotes)
       setEditing(true)

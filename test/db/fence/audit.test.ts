@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   type Database,
   FenceError,
@@ -11,6 +11,7 @@ import {
 import { kindsOfAllCases, openTestDatabase } from '../../parts/database.js'
 import { openGapDatabase } from '../../parts/fence-gaps.js'
 import { someOf } from '../../parts/some-of.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 describe.each(kindsOfAllCases)('the fence on %s', kind => {
   let database: Awaited<ReturnType<typeof openGapDatabase>>
@@ -214,7 +215,7 @@ describe('a table that another session has locked', () => {
       }
       await sql`select from archive`.execute(trx)
       const waiting = admin.transaction().execute(lock)
-      await vi.waitFor(async () => {
+      await waitFor(async () => {
         const { rows } = await sql`select from pg_locks where not granted`.execute(admin)
         expect(rows).toHaveLength(1)
       })

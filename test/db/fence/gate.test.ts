@@ -4,6 +4,7 @@ import type { FenceReport } from '../../../db/fence/audit.js'
 import { createFenceGate } from '../../../db/fence/gate.js'
 import { FenceError, protectTable } from '../../../db/index.js'
 import { openTestDatabase } from '../../parts/database.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 afterEach(() => void vi.useRealTimers())
 
@@ -17,7 +18,7 @@ test('a new gap closes a running server within a minute, and the fix opens it ag
   await list()
   vi.setSystemTime(Date.now() + 60_001)
   await list()
-  await vi.waitFor(() => expect(list()).rejects.toThrow(FenceError), { timeout: 10_000 })
+  await waitFor(() => expect(list()).rejects.toThrow(FenceError), { timeout: 10_000 })
   await sql`alter table tasks enable row level security`.execute(database.admin)
   await expect(list()).rejects.toThrow(FenceError)
   vi.setSystemTime(Date.now() + 5_001)
@@ -41,7 +42,7 @@ test('nobody waits for a repeated audit, and it runs once', async () => {
   await Promise.all(Array.from({ length: 1_000 }, gate.check))
   expect(find).toHaveBeenCalledTimes(2)
   finish({ level: 'plain', gaps: [{ object: 'tasks', problem: 'is open', fix: 'close it' }], notes: [] })
-  await vi.waitFor(() => expect(gate.check()).rejects.toThrow(FenceError))
+  await waitFor(() => expect(gate.check()).rejects.toThrow(FenceError))
 })
 
 test('failing audits close the gate after three minutes, with a warning before', async () => {
@@ -55,7 +56,7 @@ test('failing audits close the gate after three minutes, with a warning before',
   for (let minute = 1; minute < 3; minute++) {
     now += 60_001
     await gate.check()
-    await vi.waitFor(() => expect(onProblem).toHaveBeenCalledTimes(minute))
+    await waitFor(() => expect(onProblem).toHaveBeenCalledTimes(minute))
   }
   expect(onProblem).toHaveBeenCalledWith(expect.stringContaining('The fence could not be checked'), failure)
   now += 60_000
@@ -92,7 +93,7 @@ test('an audit that the database refuses is logged and closes protected calls, u
   await sql`alter function trpc_bearer.shared_tables() rename to not_there`.execute(database.admin)
   vi.setSystemTime(Date.now() + 60_001)
   await list()
-  await vi.waitFor(() => expect(onProblem).toHaveBeenCalledOnce(), { timeout: 5_000 })
+  await waitFor(() => expect(onProblem).toHaveBeenCalledOnce(), { timeout: 5_000 })
   vi.setSystemTime(Date.now() + 120_001)
   await expect(list()).rejects.toMatchObject({ name: 'DatabaseUnavailableError' })
   await sql`alter function trpc_bearer.not_there() rename to shared_tables`.execute(database.admin)
@@ -121,7 +122,7 @@ test.each([
   find.mockRejectedValueOnce(new Error('away'))
   now += 60_001
   await gate.check()
-  await vi.waitFor(() => expect(warn).toHaveBeenCalledOnce())
+  await waitFor(() => expect(warn).toHaveBeenCalledOnce())
   await gate.check()
   warn.mockRestore()
 })
@@ -153,7 +154,7 @@ if (process.env.LONG_TESTS) {
     const loads = Promise.all(callers.map(load))
     const waitForMoreAnswers = async () => {
       const before = answered
-      await vi.waitFor(() => expect(answered).toBeGreaterThan(before + 200), { timeout: 10_000 })
+      await waitFor(() => expect(answered).toBeGreaterThan(before + 200), { timeout: 10_000 })
     }
     vi.setSystemTime(Date.now() + 60_001)
     await Promise.race([waitForMoreAnswers(), loads])

@@ -1,11 +1,12 @@
 import { sql } from 'kysely'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import {
   refuseConditionalUpsert,
   requireQuery,
   StatementRefusedError,
 } from '../../../db/scoped/allowed-statements.js'
 import { openTestDatabase } from '../../parts/database.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 test.each([
   'select 1',
@@ -103,7 +104,7 @@ test('a stream with a chunk size that is not a number of rows is refused, and th
   for (const size of [0, -1, 1.5, 2 ** 31, 2 ** 32, Number.NaN, Number.POSITIVE_INFINITY]) {
     await expect(read(size), String(size)).rejects.toThrow(StatementRefusedError)
     await read(2 ** 31 - 1)
-    await vi.waitFor(() => expect(database.pool()).toEqual({ total: 1, idle: 1, waiting: 0 }))
+    await waitFor(() => expect(database.pool()).toEqual({ total: 1, idle: 1, waiting: 0 }))
   }
 })
 

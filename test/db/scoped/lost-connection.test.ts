@@ -1,9 +1,10 @@
 import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DatabaseUnavailableError, isDatabaseUnavailable } from '../../../db/errors.js'
 import { type OpenDatabase, openDatabase } from '../../../db/index.js'
 import { openTestDatabase } from '../../parts/database.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 type Handle = OpenDatabase['admin']
 
@@ -25,14 +26,14 @@ describe('a connection that PostgreSQL ends', () => {
   ])('is an outage for %s that was running, and the next one works', async (_, start) => {
     await using database = await openTestDatabase('PostgreSQL')
     const failure = start(database.forUser('alice')).catch(error => error)
-    const pid = await vi.waitFor(async () => {
+    const pid = await waitFor(async () => {
       const { rows } = await sql<{ pid: number }>`
         select pid from pg_stat_activity
         where datname = current_database() and query = 'select pg_sleep(60)' and state = 'active'
       `.execute(database.admin)
       expect(rows).toHaveLength(1)
       return rows[0]?.pid
-    }, 10_000)
+    })
     await kill(database.admin, pid)
     expect(isDatabaseUnavailable(await failure)).toBe(true)
     await expectAnswers(database)
@@ -55,9 +56,9 @@ describe('a connection that PostgreSQL ends', () => {
     await using admin = await openTestDatabase('PostgreSQL')
     await using database = await openTestDatabase('PostgreSQL')
     const pid = await pidOf(database.admin)
-    await vi.waitFor(() => expect(database.pool()).toEqual({ total: 1, idle: 1, waiting: 0 }))
+    await waitFor(() => expect(database.pool()).toEqual({ total: 1, idle: 1, waiting: 0 }))
     await kill(admin.admin, pid)
-    await vi.waitFor(() => expect(database.pool().total).toBe(0))
+    await waitFor(() => expect(database.pool().total).toBe(0))
     await expectAnswers(database)
     expect(await pidOf(database.admin)).not.toBe(pid)
   })
@@ -95,7 +96,7 @@ describe('a connection that PostgreSQL ends between the rows of an answer', () =
     await admin.admin.transaction().execute(async trx => {
       await sql`select from tasks where title = 'last' for update`.execute(trx)
       const failure = start(database.forUser('alice')).catch(error => error)
-      const pid = await vi.waitFor(async () => {
+      const pid = await waitFor(async () => {
         const { rows } = await sql<{ pid: number }>`
           select pid from pg_stat_activity
           where datname = current_database() and wait_event_type = 'Lock'`.execute(admin.admin)
@@ -115,7 +116,7 @@ describe('a connection that PostgreSQL ends between the rows of an answer', () =
     let pid: number | undefined
     const leave = async () => {
       for await (const _ of rowsOf(database.forUser('alice')).stream(1)) {
-        pid = await vi.waitFor(async () => {
+        pid = await waitFor(async () => {
           const { rows } = await sql<{ pid: number }>`
             select pid from pg_stat_activity
             where datname = current_database() and pid <> pg_backend_pid() and query like 'fetch%'`.execute(

@@ -7,6 +7,7 @@ import { startPgBouncer } from '../../parts/pgbouncer.js'
 import { startPostgresProxy } from '../../parts/postgres-proxy.js'
 import { startTypeScript } from '../../parts/program.js'
 import { runSql } from '../../parts/run-sql.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 let bouncer: Awaited<ReturnType<typeof startPgBouncer>>
 beforeAll(async () => {
@@ -200,13 +201,13 @@ test('a statement whose request to cancel has overtaken it is cancelled all the 
           await sql`select pg_sleep(30)`.execute(trx)
         })
       const refused = expect(call).rejects.toThrow('gone')
-      await vi.waitFor(() => expect(proxy.heldBack).toBeGreaterThan(heldBack), { timeout: 5_000 })
+      await waitFor(() => expect(proxy.heldBack).toBeGreaterThan(heldBack), { timeout: 5_000 })
       const { cancels } = proxy
       gone.abort(new Error('gone'))
       await refused
-      await vi.waitFor(() => expect(proxy.cancels).toBeGreaterThan(cancels), { timeout: 5_000 })
+      await waitFor(() => expect(proxy.cancels).toBeGreaterThan(cancels), { timeout: 5_000 })
       proxy.letGo()
-      await vi.waitFor(
+      await waitFor(
         () => expect(database.pool()).toMatchObject({ total: database.pool().idle, waiting: 0 }),
         { timeout: 5_000 },
       )

@@ -4,6 +4,7 @@ import { type OpenDatabase, openDatabase } from '../../../db/index.js'
 import { openTestDatabase } from '../../parts/database.js'
 import { startPostgresProxy } from '../../parts/postgres-proxy.js'
 import { someOf } from '../../parts/some-of.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
@@ -95,13 +96,13 @@ describe('a server that falls silent', () => {
         const pid = await pidOf(database.forUser('alice'))
         const failed = vi.fn()
         const call = run(database.forUser('alice'), proxy.fallSilent).catch(failed)
-        await vi.waitFor(() => expect(proxy.heldBack).toBeGreaterThan(0), { timeout: 4_000 })
+        await waitFor(() => expect(proxy.heldBack).toBeGreaterThan(0), { timeout: 4_000 })
         await vi.advanceTimersByTimeAsync(limit)
         expect(failed).not.toHaveBeenCalled()
         await vi.advanceTimersByTimeAsync(grace)
         await call
         expect(failed).toHaveBeenCalledExactlyOnceWith(expect.objectContaining(failure))
-        await vi.waitFor(() => expect(proxy.cancels).toBe(1), { timeout: 5_000 })
+        await waitFor(() => expect(proxy.cancels).toBe(1), { timeout: 5_000 })
         expect(await pidOf(database.forUser('bob'))).not.toBe(pid)
       } finally {
         await database.close()
@@ -114,7 +115,7 @@ test('a statement that has removed its own time limit is cancelled all the same'
   await using admin = await openTestDatabase('PostgreSQL')
   const database = await openDatabase({ url: admin.url ?? undefined, poolMax: 1, statementTimeout })
   const becomes = (sleepers: number) =>
-    vi.waitFor(
+    waitFor(
       async () => {
         const { rows } = await sql`
           select count(*)::int as sleepers from pg_stat_activity

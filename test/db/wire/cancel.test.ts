@@ -1,10 +1,11 @@
 import { sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type OpenDatabase, openDatabase } from '../../../db/index.js'
 import { openTestDatabase } from '../../parts/database.js'
 import { startPostgresProxy } from '../../parts/postgres-proxy.js'
 import { abortOnceRunning, sleep, sleepersIn } from '../../parts/sleepers.js'
 import { startTlsPostgres } from '../../parts/tls-postgres.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 type Handle = ReturnType<OpenDatabase['forUser']>
 
@@ -23,7 +24,7 @@ describe('when a caller aborts, on PostgreSQL', () => {
     const refused = expect(call).rejects.toThrow('gone')
     await abortOnceRunning(database, gone)
     await refused
-    await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+    await waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
   })
 
   test('the transaction is rolled back', async () => {
@@ -36,9 +37,9 @@ describe('when a caller aborts, on PostgreSQL', () => {
     const refused = expect(call).rejects.toThrow('gone')
     await abortOnceRunning(database, gone)
     await refused
-    await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+    await waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
     expect(await database.admin.selectFrom('tasks').selectAll().execute()).toEqual([])
-    await vi.waitFor(() => expect(database.pool()).toMatchObject({ waiting: 0 }))
+    await waitFor(() => expect(database.pool()).toMatchObject({ waiting: 0 }))
   })
 
   test.each<[string, (handle: Handle) => Promise<unknown>]>([
@@ -77,16 +78,16 @@ describe('when a caller aborts, on PostgreSQL', () => {
     await using narrow = await openTestDatabase('PostgreSQL', { poolMax: 1 })
     const gone = new AbortController()
     const other = sleep(narrow.forUser('bob'), 0.3).execute()
-    await vi.waitFor(() => expect(narrow.pool()).toMatchObject({ total: 1, idle: 0 }))
+    await waitFor(() => expect(narrow.pool()).toMatchObject({ total: 1, idle: 0 }))
     const alice = narrow.forUser('alice', { signal: gone.signal })
     const calls = [sleep(alice).execute(), alice.transaction().execute(trx => sleep(trx).execute())]
     const refused = calls.map(call => expect(call).rejects.toThrow('gone'))
-    await vi.waitFor(() => expect(narrow.pool()).toMatchObject({ waiting: 2 }))
+    await waitFor(() => expect(narrow.pool()).toMatchObject({ waiting: 2 }))
     gone.abort(new Error('gone'))
     await Promise.all(refused)
     expect(narrow.pool()).toMatchObject({ total: 1, idle: 0 })
     await other
-    await vi.waitFor(() => expect(narrow.pool()).toEqual({ total: 1, idle: 1, waiting: 0 }))
+    await waitFor(() => expect(narrow.pool()).toEqual({ total: 1, idle: 1, waiting: 0 }))
     expect(await narrow.forUser('bob').selectFrom('tasks').selectAll().execute()).toEqual([])
   })
 
@@ -107,7 +108,7 @@ describe('when a caller aborts, on PostgreSQL', () => {
     const refused = expect(rows.next()).rejects.toThrow('gone')
     await abortOnceRunning(database, gone)
     await refused
-    await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+    await waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
   })
 })
 
@@ -146,16 +147,16 @@ if (process.env.LONG_TESTS) {
         const gone = new AbortController()
         const call = run(database.forUser('alice', { signal: gone.signal }), proxy.fallSilent)
         const refused = expect(call).rejects.toThrow('gone')
-        await vi.waitFor(() => expect(proxy.heldBack).toBeGreaterThan(0), { timeout: 5_000 })
+        await waitFor(() => expect(proxy.heldBack).toBeGreaterThan(0), { timeout: 5_000 })
         gone.abort(new Error('gone'))
         await refused
-        await vi.waitFor(() => expect(proxy.cancels).toBeGreaterThan(0), { timeout: 5_000 })
+        await waitFor(() => expect(proxy.cancels).toBeGreaterThan(0), { timeout: 5_000 })
         proxy.letGo()
-        await vi.waitFor(() => expect(database.pool()).toMatchObject({ total: 0 }), { timeout: 5_000 })
+        await waitFor(() => expect(database.pool()).toMatchObject({ total: 0 }), { timeout: 5_000 })
         const running = sql`
         select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
           and state = 'active' and query like '%generate_series%'`
-        await vi.waitFor(async () => expect((await running.execute(under.admin)).rows).toEqual([]), {
+        await waitFor(async () => expect((await running.execute(under.admin)).rows).toEqual([]), {
           timeout: 5_000,
         })
       } finally {
@@ -179,7 +180,7 @@ if (process.env.LONG_TESTS) {
     const refused = expect(call).rejects.toThrow('gone')
     await abortOnceRunning(under, gone)
     await refused
-    await vi.waitFor(async () => expect(await sleepersIn(under)).toBe(0), { timeout: 5_000 })
+    await waitFor(async () => expect(await sleepersIn(under)).toBe(0), { timeout: 5_000 })
     expect(server.cancels.plain).toBe(0)
     expect(server.cancels.encrypted).toBeGreaterThan(0)
     await database.close()

@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openTestDatabase } from '../../parts/database.js'
 import { abortOnceRunning, sleep, sleepersIn } from '../../parts/sleepers.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 // Kysely has signals from 0.29 on.
 describe('when a signal of Kysely aborts a statement, on PostgreSQL', () => {
@@ -23,7 +24,7 @@ describe('when a signal of Kysely aborts a statement, on PostgreSQL', () => {
     await abortOnceRunning(database, gone)
     await refused
     expect(await sleepers()).toBe(1)
-    await vi.waitFor(() => expect(busy()).toBe(0), { timeout: 5_000 })
+    await waitFor(() => expect(busy()).toBe(0), { timeout: 5_000 })
     expect(await sleepers()).toBe(0)
   })
 
@@ -39,7 +40,7 @@ describe('when a signal of Kysely aborts a statement, on PostgreSQL', () => {
     const refused = expect(call).rejects.toThrow('gone')
     await abortOnceRunning(database, gone)
     await refused
-    await vi.waitFor(() => expect(busy()).toBe(0), { timeout: 5_000 })
+    await waitFor(() => expect(busy()).toBe(0), { timeout: 5_000 })
     expect(await sleepers()).toBe(0)
     expect(await database.admin.selectFrom('tasks').selectAll().execute()).toEqual([])
   })
@@ -56,6 +57,6 @@ describe('when a signal of Kysely aborts a statement, on PostgreSQL', () => {
     const refused = expect(call).rejects.toThrow('gone')
     await abortOnceRunning(database, first === 0 ? handle : statement)
     await refused
-    await vi.waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
+    await waitFor(async () => expect(await sleepers()).toBe(0), { timeout: 5_000 })
   })
 })

@@ -11,6 +11,7 @@ import { migratedDatabase, nowhere } from '../../parts/database.js'
 import { startPostgresProxy } from '../../parts/postgres-proxy.js'
 import { runSql } from '../../parts/run-sql.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 let url: string
 let created: Awaited<ReturnType<typeof migratedDatabase>>
@@ -32,7 +33,7 @@ test('checks close connections that have fallen silent, so that the pool recover
   // Past the age of its last report.
   const clock = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 60_000)
   await Promise.allSettled([database.gate(), database.gate(), database.gate()])
-  await vi.waitFor(async () => expect((await database.gate()).gaps).toEqual([]), { timeout: 15_000 })
+  await waitFor(async () => expect((await database.gate()).gaps).toEqual([]), { timeout: 15_000 })
   clock.mockRestore()
   await database.close()
 })
@@ -44,7 +45,7 @@ if (process.env.LONG_TESTS)
     await sql`select 1`.execute(database.admin)
     proxy.fallSilent()
     const lost = sql`select 1`.execute(database.admin)
-    await vi.waitFor(() => expect(proxy.heldBack).toBeGreaterThan(0))
+    await waitFor(() => expect(proxy.heldBack).toBeGreaterThan(0))
     await Promise.all([expect(lost).rejects.toThrow('Connection terminated'), database.close()])
   })
 
@@ -86,7 +87,7 @@ describe('the pool of the application', () => {
     const ended = sql`select pg_terminate_backend(pg_backend_pid())`.execute(database.admin)
     await expect(ended).rejects.toThrow()
     // The pool may learn of the loss only with the next statement.
-    await vi.waitFor(async () => expect(await titles(database, 'bob')).toEqual([]))
+    await waitFor(async () => expect(await titles(database, 'bob')).toEqual([]))
     await database.close()
     await pool.end()
   })

@@ -1,5 +1,6 @@
-import { expect, vi } from 'vitest'
+import { expect } from 'vitest'
 import { makeKey } from '../../parts/issuer.js'
+import { waitFor } from '../../parts/wait-for.js'
 import { type Cases, startScenario } from './issuer-scenario.js'
 
 type Scene = Awaited<ReturnType<typeof startScenario>>
@@ -133,7 +134,7 @@ export const concurrency: Cases = {
     const outcomes = await Promise.all((await thousand(scene)).map(scene.outcome))
     expect(new Set(outcomes)).toEqual(new Set(['accepted']))
     // The fetch in the background may reach the issuer after the callers have their answers.
-    await vi.waitFor(() => expect(scene.asked.length).toBeGreaterThan(1))
+    await waitFor(() => expect(scene.asked.length).toBeGreaterThan(1))
     expect(scene.asked).toEqual([0, 3_600])
   },
   '1,000 callers at once with a new key cost one fetch': async make => {

@@ -1,8 +1,9 @@
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { startRemote } from '../../parts/app.js'
 import { migratedDatabase } from '../../parts/database.js'
 import { bearer, send } from '../../parts/http-client.js'
 import { claimsFrom, makeKey, startIssuer } from '../../parts/issuer.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 test('a server whose issuer was never reachable says so, and recovers without a restart; later it stays ready', async () => {
   const issuer = await startIssuer()
@@ -31,10 +32,7 @@ test('a server whose issuer was never reachable says so, and recovers without a 
 
   await issuer.open()
   const patience = { timeout: 15_000, interval: 100 }
-  await vi.waitFor(
-    async () => expect(await readiness()).toMatchObject({ status: 200, ready: true }),
-    patience,
-  )
+  await waitFor(async () => expect(await readiness()).toMatchObject({ status: 200, ready: true }), patience)
   expect(await readiness()).toMatchObject({ keySet: { keys: 1, age: expect.any(Number), lastError: null } })
   expect((await call()).status).toBe(200)
 

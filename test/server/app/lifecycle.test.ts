@@ -12,6 +12,7 @@ import { send } from '../../parts/http-client.js'
 import { startIssuer } from '../../parts/issuer.js'
 import { freePort } from '../../parts/listen.js'
 import { temporaryFolder } from '../../parts/temporary-folder.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 /** A running call: the server has the headers and waits for the rest of the body. */
 async function startCall(url: string, token: string) {
@@ -101,7 +102,7 @@ if (process.env.LONG_TESTS) {
     const starting = startServer(readConfig(variables))
     try {
       // The server listens first, and then starts its own issuer.
-      const early = await vi.waitFor(() => send(`http://127.0.0.1:${port}`, '/trpc/health'), { interval: 5 })
+      const early = await waitFor(() => send(`http://127.0.0.1:${port}`, '/trpc/health'), { interval: 5 })
       expect([early.status, early.headers.get('retry-after')]).toEqual([503, '1'])
       expect(await early.json()).toEqual({ error: 'Starting.' })
     } finally {

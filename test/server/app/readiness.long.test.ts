@@ -1,8 +1,9 @@
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { startRemote } from '../../parts/app.js'
 import { migratedDatabase } from '../../parts/database.js'
 import { send } from '../../parts/http-client.js'
 import { startIssuer } from '../../parts/issuer.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 test('an issuer without keys is asked again', async () => {
   await using issuer = await startIssuer({ mode: 'without keys' })
@@ -14,7 +15,7 @@ test('an issuer without keys is asked again', async () => {
   }
   expect(await ready()).toMatchObject({ status: 503, keys: expect.stringContaining('no keys') })
   issuer.mode = 'up'
-  await vi.waitFor(async () => expect(await ready()).toMatchObject({ status: 200, keys: 'ok' }), {
+  await waitFor(async () => expect(await ready()).toMatchObject({ status: 200, keys: 'ok' }), {
     timeout: 10_000,
     interval: 100,
   })

@@ -6,6 +6,7 @@ import { bearer, send } from '../../parts/http-client.js'
 import { startIssuer } from '../../parts/issuer.js'
 import { startPostgresProxy } from '../../parts/postgres-proxy.js'
 import { runSql } from '../../parts/run-sql.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 let database: Awaited<ReturnType<typeof migratedDatabase>>
 beforeAll(async () => {
@@ -20,7 +21,7 @@ async function readinessOf(url: string) {
 
 /** Waits until the server is ready again without a restart. */
 const recovers = (url: string) =>
-  vi.waitFor(async () => expect(await readinessOf(url)).toMatchObject({ status: 200 }), {
+  waitFor(async () => expect(await readinessOf(url)).toMatchObject({ status: 200 }), {
     timeout: 10_000,
     interval: 100,
   })

@@ -19,6 +19,7 @@ import { openTestDatabase } from '../../parts/database.js'
 import { bearer, send } from '../../parts/http-client.js'
 import { startIssuer } from '../../parts/issuer.js'
 import { listen } from '../../parts/listen.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 const secret = 'the password is hunter2'
 const fail = (cause: unknown) => (): never => {
@@ -141,7 +142,7 @@ test('a client that disconnects in the middle of its body is not a server failur
     'POST /trpc/fine HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{'
   await new Promise(sent => socket.write(head, sent))
   socket.destroy()
-  await vi.waitFor(() => expect(onAnswer).toHaveBeenCalledOnce())
+  await waitFor(() => expect(onAnswer).toHaveBeenCalledOnce())
   expect(onError).not.toHaveBeenCalled()
   expect(onAnswer.mock.calls[0]?.[0].calls).not.toMatchObject([{ outcome: 'INTERNAL_SERVER_ERROR' }])
 })

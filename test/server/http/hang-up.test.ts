@@ -4,7 +4,7 @@ import { createHTTPHandler } from '@trpc/server/adapters/standalone'
 import express from 'express'
 import { Hono } from 'hono'
 import { sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type OpenDatabase, openDatabase } from '../../../db/index.js'
 import {
   createContextFactory,
@@ -20,6 +20,7 @@ import { bearer, json, type Sent } from '../../parts/http-client.js'
 import { startIssuer } from '../../parts/issuer.js'
 import { listen } from '../../parts/listen.js'
 import { someOf } from '../../parts/some-of.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 /** Yields one row at once and the next after 30 seconds. */
 const slowRows = (db: OpenDatabase['admin']) =>
@@ -91,7 +92,7 @@ const hosts: [name: string, start: StartHost][] = [
 
 /** Waits until this number of statements run or wait for a lock in the database. */
 const becomes = (count: number, { admin: db }: Pick<OpenDatabase, 'admin'>) =>
-  vi.waitFor(
+  waitFor(
     async () => {
       const { rows } = await sql`
         select count(*)::int from pg_stat_activity

@@ -22,6 +22,7 @@ import { seconds as now } from '../../parts/clock.js'
 import { claimsFrom, makeKey } from '../../parts/issuer.js'
 import { startWeb } from '../../parts/listen.js'
 import { requestHosts } from '../../parts/request-hosts.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 const issuer = 'https://auth.example.com'
 const options = { issuer, audience: issuer }
@@ -298,7 +299,7 @@ describe("on tRPC's own adapter, a body that arrives late", () => {
           duplex: 'half',
         }),
       })
-      await vi.waitFor(() => expect(isRevoked).toHaveBeenCalledOnce())
+      await waitFor(() => expect(isRevoked).toHaveBeenCalledOnce())
       isRevoked.mockReturnValue(true)
       vi.advanceTimersByTime(1_000)
       const writer = body.writable.getWriter()

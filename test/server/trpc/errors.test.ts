@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
 import { TRPCError } from '@trpc/server'
 import { type Kysely, sql } from 'kysely'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { createClient } from '../../../client/index.js'
 import { type Database, migrateToLatest, openDatabase, protectTable } from '../../../db/index.js'
@@ -22,6 +22,7 @@ import { bearer, json, send } from '../../parts/http-client.js'
 import { startIssuer } from '../../parts/issuer.js'
 import { listen } from '../../parts/listen.js'
 import { runSql } from '../../parts/run-sql.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 const outage = (reason: string) => ({
   error: { json: { data: { code: 'SERVICE_UNAVAILABLE', httpStatus: 503, reason } } },
@@ -53,7 +54,7 @@ test.concurrent('an issuer that recovers is used again', async () => {
   expect((await send(app.url, '/trpc/me', { headers })).status).toBe(503)
   issuer.mode = 'up'
   const me = async () => expect((await send(app.url, '/trpc/me', { headers })).status).toBe(200)
-  await vi.waitFor(me, { timeout: 10_000, interval: 100 })
+  await waitFor(me, { timeout: 10_000, interval: 100 })
 })
 
 test.each<[string, TokenError, string]>([

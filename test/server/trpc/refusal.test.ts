@@ -1,6 +1,7 @@
 import { afterEach, expect, test, vi } from 'vitest'
 import { createContextFactory, createVerifier } from '../../../server/index.js'
 import { claimsFrom, makeKey } from '../../parts/issuer.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 const issuer = 'https://auth.example.com'
 const key = await makeKey()
@@ -67,7 +68,7 @@ test('onRefusal receives each refusal in place of the warning, and may throw', a
   const createContext = createContextFactory({ verifier, onRefusal })
   const token = await signed()
   for (const _ of [1, 2]) await createContext({ req: bearing(token) })
-  await vi.waitFor(() => expect(failed).toHaveBeenCalledTimes(2))
+  await waitFor(() => expect(failed).toHaveBeenCalledTimes(2))
   expect(onRefusal.mock.calls).toMatchObject([[{ reason: 'audience' }], [{ reason: 'audience' }]])
   expect(warned).not.toHaveBeenCalled()
 })

@@ -3,6 +3,7 @@ import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { createVerifier, type IssuerOptions, type TokenError } from '../../../server/index.js'
 import { carriesIssuer, claimsFrom, makeKey, startIssuer } from '../../parts/issuer.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 const here = 'https://auth.example.com'
 const options = { issuer: here, audience: here }
@@ -184,7 +185,7 @@ test('the query of jwksUrl is in no log and no refusal', async () => {
     reason: 'keys_unavailable',
     token: { issuer: 'the one of https://keys.example/jwks' },
   })
-  await vi.waitFor(() => expect(onProblem).toHaveBeenCalled())
+  await waitFor(() => expect(onProblem).toHaveBeenCalled())
   expect(onProblem.mock.calls[0]?.[0]).toContain('The keys of https://keys.example/jwks cannot')
 })
 

@@ -3,6 +3,7 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { createVerifier, type TokenError, type User, type VerifierOptions } from '../../../server/index.js'
 import { carriesIssuer, claimsFrom, makeKey } from '../../parts/issuer.js'
+import { waitFor } from '../../parts/wait-for.js'
 
 const here = 'https://auth.example.com'
 const there = 'https://login.example.org'
@@ -173,7 +174,7 @@ test('a function that returns no user within 5 seconds is an Error, not a refusa
   const asked = vi.fn(() => new Promise<User>(() => {}))
   const verifier = createVerifier({ issuer: here, audience: here, keys, user: asked })
   const answer = verifier.verify(await tokenOf(here)).catch(error => error)
-  await vi.waitFor(() => expect(asked).toHaveBeenCalled())
+  await waitFor(() => expect(asked).toHaveBeenCalled())
   await vi.advanceTimersByTimeAsync(5_000)
   expect(await answer).toMatchObject({ name: 'Error', message: expect.stringContaining('within 5 s') })
 })

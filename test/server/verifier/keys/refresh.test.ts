@@ -2,6 +2,7 @@ import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import type { User } from '../../../../server/index.js'
 import { away, key, keySet, never, other, startClockedVerifier } from '../../../parts/clocked-verifier.js'
+import { waitFor } from '../../../parts/wait-for.js'
 
 test('keys are refreshed in the background after four fifths of their freshness, and no request waits', async () => {
   const { state, verifier, sign, outcome } = startClockedVerifier()
@@ -218,7 +219,7 @@ test('a fetch that ignores its signal times out', async () => {
     const token = await sign(key)
     state.answer = never
     const refused = outcome(token)
-    await vi.waitFor(() => expect(vi.getTimerCount()).toBeGreaterThan(0))
+    await waitFor(() => expect(vi.getTimerCount()).toBeGreaterThan(0))
     await vi.advanceTimersByTimeAsync(3_400)
     expect(await refused).toBe('keys_unavailable')
     expect(verifier.status()).toMatchObject({ keys: 0, lastError: 'timeout' })
@@ -240,7 +241,7 @@ test('an isRevoked that never answers is an outage after five seconds', async ()
     const outcome = expect(verifier.verify(await sign(key))).rejects.toMatchObject({
       reason: 'revocation_unavailable',
     })
-    await vi.waitFor(() => expect(vi.getTimerCount()).toBeGreaterThan(0))
+    await waitFor(() => expect(vi.getTimerCount()).toBeGreaterThan(0))
     await vi.advanceTimersByTimeAsync(5_000)
     await outcome
   } finally {
@@ -257,7 +258,7 @@ test.each([
     const user = z.object({}).transform(() => new Promise<User>(() => {}))
     const { sign, verifier } = startClockedVerifier({ keys: [key.jwk], user, ...given })
     const error = verifier.verify(await sign(key)).catch((cause: unknown) => cause)
-    await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1))
+    await waitFor(() => expect(vi.getTimerCount()).toBe(1))
     await vi.advanceTimersByTimeAsync(5_000)
     expect(await error).toMatchObject({
       name: 'Error',
