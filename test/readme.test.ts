@@ -25,7 +25,7 @@ test.each(copies)('$page shows $example as it is', async ({ example, code }) => 
 
 test('every example is on a page, except the program of npm run quickstart and whole projects', async () => {
   const files = (await readdir(join(root, 'examples'), { recursive: true })).filter(
-    name => /\.tsx?$/.test(name) && !name.startsWith('nextjs/'),
+    name => /\.tsx?$/.test(name) && !/^nextjs\/|^expo\/App/.test(name),
   )
   const shown = new Set([...copies.map(({ example }) => example), 'examples/quickstart/main.ts'])
   expect([...shown].sort()).toEqual(files.map(name => `examples/${name}`).sort())

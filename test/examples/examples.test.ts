@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, expectTypeOf, test, vi } from 'v
 import { bearerAuth, createClient } from '../../client/index.js'
 import * as bookmarks from '../../examples/bookmarks/router.js'
 import { startExpress } from '../../examples/express/main.js'
+import type { booksRouter } from '../../examples/getting-started/server.js'
 import { createApp as createHonoApp } from '../../examples/hosts/hono.js'
 import { createApiServer } from '../../examples/hosts/trpc-adapter.js'
 import { type NotesAppRouter, notesAppRouter, up } from '../../examples/notes/router.js'
@@ -59,6 +60,31 @@ test('examples/server migrates an empty database and serves the API', async () =
     const { id } = await as('ann').tasks.create.mutate({ title: 'milk' })
     expect((await as('ann').tasks.list.query()).items.map(task => task.id)).toEqual([id])
     expect((await as('ben').tasks.list.query()).items).toEqual([])
+  } finally {
+    vi.unstubAllEnvs()
+    vi.restoreAllMocks()
+    server.closeAllConnections()
+    await new Promise(closed => server.close(closed))
+  }
+})
+
+test('examples/getting-started shows each caller their own books', async () => {
+  await using empty = await emptyDatabase()
+  vi.stubEnv('BETTER_AUTH_URL', issuer.url)
+  vi.stubEnv('DATABASE_URL', empty.url)
+  vi.stubEnv('PORT', '0')
+  const log = vi.spyOn(console, 'log').mockImplementation(() => {})
+  const { server } = await import('../../examples/getting-started/server.js')
+  try {
+    if (!server.listening) await once(server, 'listening')
+    const url = `${originOf(server)}/trpc`
+    vi.stubEnv('BOOKS_URL', url)
+    vi.stubEnv('TOKEN', await issuer.tokenOf('ann'))
+    const { api } = await import('../../examples/getting-started/call.js')
+    expect(log).toHaveBeenLastCalledWith([{ title: 'A Room of One’s Own' }])
+    expect(await api.list.query()).toHaveLength(1)
+    const ben = createClient<typeof booksRouter>({ url, getToken: tokenOf('ben') })
+    expect(await ben.list.query()).toEqual([])
   } finally {
     vi.unstubAllEnvs()
     vi.restoreAllMocks()
