@@ -85,8 +85,8 @@ function isOutage(error: Error): boolean {
   if (isIdentityRejected(error)) return true
   const { code } = { code: '', ...error }
   if (isRaised(error)) return false
-  // Class 08: connection exception, 53: out of resources, 57P: shut down.
-  if (/^(08|53|57P)/.test(code) || networkCodes.has(code)) return true
+  // Class 08: connection exception, 53: out of resources, 57P: shut down. 25P03: the transaction was idle for too long, and its connection is closed.
+  if (/^(08|53|57P|25P03)/.test(code) || networkCodes.has(code)) return true
   return isSchemaMissing(error) || brokenConnection.test(error.message)
 }
 

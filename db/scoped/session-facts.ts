@@ -129,10 +129,13 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
         where pg_proc.oid >= 16384 and pronamespace <> pg_catalog.to_regnamespace('trpc_bearer')
           and pg_catalog.strpos(coalesce(proconfig::pg_catalog.text, ''), 'search_path=') = 0
       ) and exists (
+        -- A variable keeps the type and the collation that these names had when the function was compiled.
         select typname from pg_catalog.pg_type join pg_catalog.pg_namespace n on n.oid = typnamespace
         where nspname !~ '^pg_(toast|temp)' and typtype in ('b', 'c', 'd', 'e', 'r', 'm')
           and typcategory <> 'A'
         group by typname having pg_catalog.count(*) > 1
+        union all
+        select collname from pg_catalog.pg_collation group by collname having pg_catalog.count(distinct collnamespace) > 1
       ) as "parsesUnderSettings"`.execute(db)
   const [row] = rows
   if (row === undefined) throw new Error('PostgreSQL returned no row.')

@@ -164,12 +164,13 @@ export async function findRevealingKeys(db: AnyKysely, relation: string, owner: 
     own as ${protectedTables},
     keys as (
       select i.indexrelid,
-        pg_catalog.format('create unique index%s on %s (%s)%s;', case when t.relkind = 'p' then '' else ' concurrently' end,
+        case when i.indisexclusion then pg_catalog.format('the same with %I, compared by =, in front', ${owner}::text)
+        else pg_catalog.format('create unique index%s on %s (%s)%s;', case when t.relkind = 'p' then '' else ' concurrently' end,
           i.indrelid::regclass,
           pg_catalog.concat_ws(', ', pg_catalog.quote_ident(${owner}), (
             select pg_catalog.string_agg(pg_catalog.pg_get_indexdef(i.indexrelid, n, true), ', ' order by n)
             from generate_series(1, i.indnkeyatts) n where i.indkey[n - 1] <> mine.owner
-          )), ' where ' || pg_catalog.pg_get_expr(i.indpred, i.indrelid, true)) as better,
+          )), ' where ' || pg_catalog.pg_get_expr(i.indpred, i.indrelid, true)) end as better,
         i.indkey[0] = mine.owner and (not i.indisexclusion or x.conexclop[1] = own.equality)
           and exists (
             select from pg_catalog.pg_opclass k join pg_catalog.pg_amop m on m.amopfamily = k.opcfamily
@@ -196,7 +197,8 @@ export async function findRevealingKeys(db: AnyKysely, relation: string, owner: 
     from mine
     join pg_catalog.pg_constraint k on k.conrelid = mine.oid and k.contype = 'f' and k.conparentid = 0
     left join own on own.oid = k.confrelid
-    where case when own.oid is not null then k.conkey[array_position(k.confkey, own.owner_number)] is distinct from mine.owner
+    where case when own.oid is not null then own.owned_by <> (select owned_by from own where oid = ${relation}::regclass)
+        or k.conkey[array_position(k.confkey, own.owner_number)] is distinct from mine.owner
       else k.conkey <> array[mine.owner] and k.confrelid not in (select trpc_bearer.shared_tables()) end`.execute(
     db,
   )

@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises'
 import { sql } from 'kysely'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { DatabaseUnavailableError, isDatabaseUnavailable } from '../../../db/errors.js'
 import { type OpenDatabase, openDatabase } from '../../../db/index.js'
 import { openTestDatabase } from '../../parts/database.js'
@@ -51,6 +51,29 @@ describe('a connection that PostgreSQL ends', () => {
     expect(isDatabaseUnavailable(await call.catch(error => error))).toBe(true)
     await expectAnswers(database)
   })
+
+  test.each(['its next statement', 'its commit'])(
+    'because a transaction was idle for too long is an outage for %s',
+    async next => {
+      await using database = await openTestDatabase('PostgreSQL')
+      const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(database.admin)
+      const name = sql.id(rows[0]?.name ?? '')
+      await sql`alter database ${name} set idle_in_transaction_session_timeout = 50`.execute(database.admin)
+      const short = await openDatabase({ url: database.url ?? '' })
+      onTestFinished(short.close)
+      const call = short
+        .forUser('alice')
+        .transaction()
+        .execute(async trx => {
+          await sql`select 1`.execute(trx)
+          // The event loop is busy, so the end of the connection is not read before the next message is sent.
+          for (const until = Date.now() + 200; Date.now() < until; );
+          if (next === 'its next statement') await sql`select 2`.execute(trx)
+        })
+      expect(isDatabaseUnavailable(await call.catch(error => error))).toBe(true)
+      await expectAnswers(short)
+    },
+  )
 
   test('while idle is replaced for the next statement', async () => {
     await using admin = await openTestDatabase('PostgreSQL')

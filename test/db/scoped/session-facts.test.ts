@@ -152,6 +152,19 @@ test.each([
   expect((await readSessionFacts(database.admin)).parsesUnderSettings).toBe(true)
 })
 
+test('a function whose variables may have one of two collations ends the connection of each caller that had to be cleaned', async () => {
+  await run("create collation names (provider = icu, locale = 'und')")
+  await run(
+    'create function is_mine(a text) returns boolean language plpgsql as $$ declare x text collate names; begin return true; end $$',
+  )
+  expect((await readSessionFacts(database.admin)).parsesUnderSettings).toBe(false)
+  await run('create schema other')
+  await run(
+    "create collation other.names (provider = icu, locale = 'und-u-ks-level1', deterministic = false)",
+  )
+  expect((await readSessionFacts(database.admin)).parsesUnderSettings).toBe(true)
+})
+
 if (process.env.LONG_TESTS) {
   test('thousands of functions that call each other are read in linear time', async () => {
     const depth = 2_000

@@ -213,6 +213,20 @@ describe.each(keyRuns)('the keys of a table on $on, owner: $owner', ({ on, kind 
     })
   })
 
+  test('have a note: a foreign key between the rows of a user and those of an organisation', async () => {
+    await run(
+      'create table door.bad (friend text, id int, constraint tells foreign key (friend, id) references door.notes (user_id, id) on delete cascade)',
+    )
+    const other = by === 'user' ? 'org' : 'user'
+    await protectTable(database.admin, 'door.bad', { owner: 'friend', by: other })
+    expect((await database.fence()).notes).toMatchObject([
+      {
+        object: 'door.bad',
+        problem: expect.stringContaining('its foreign key tells leads to rows of others'),
+      },
+    ])
+  })
+
   test('may be of any kind within the rows of one user', async () => {
     await run('create table door.colours (name text primary key)')
     await shareTable(database.admin, 'door.colours')
@@ -267,6 +281,7 @@ test('an exclusion constraint across users has a note, one within the own rows d
       {
         object: 'public.stays',
         problem: expect.stringContaining('its key public.stays_user_id_during_excl'),
+        fix: '-- no problem if nobody can guess the values (random ids); else use instead: the same with user_id, compared by =, in front',
       },
     ],
   })
