@@ -60,6 +60,8 @@ export class BearerCall implements UserCall {
   /** Of the last attempt. */
   #refusal: CallError | null = null
   #sentAt = Date.now()
+  /** Of the user, when this call was sent. */
+  #tokenBefore: TokenFacts | undefined
   #lastEventId: string | undefined
 
   /** @param period of the page that made the call, if it is known */
@@ -127,13 +129,14 @@ export class BearerCall implements UserCall {
 
   #sendWith(facts: TokenFacts | null) {
     if (this.#isClosed) return
-    if (this.#refusal !== null && facts === null) return this.#failSignedOut(this.#refusal)
+    if (this.#refusal !== null && facts === null) return this.#failSignedOut(this.#refusal, null)
     const isNobodys = this.sent === null && facts === null && !this.isBound
     if (this.period.isOver && !isNobodys) return this.#fail(new UserChangedError())
     // It is somebody's call, and they have signed out before it was sent.
     if (this.sent !== null && facts === null) return this.#fail(new UserChangedError())
     if (isOtherPerson(this.sent, facts)) return this.#fail(new UserChangedError())
     this.sent = facts
+    this.#tokenBefore = this.#user.lastToken
     this.#send()
   }
 
@@ -193,10 +196,13 @@ export class BearerCall implements UserCall {
     this.#timer = setTimeout(() => this.#attempt(), wait)
   }
 
-  #failSignedOut(error: CallError): void {
+  /** @param sent the token of the last attempt. Null if nobody is signed in. */
+  #failSignedOut(error: CallError, sent = this.sent): void {
     const isOfUser = this.#user.calls.has(this.number) && !this.period.isOver
+    // A call of nobody says nothing about who has signed in meanwhile.
+    const isPresent = sent !== null || this.sent !== null || this.#tokenBefore === this.#user.lastToken
     this.#fail(error)
-    if (isOfUser) this.#user.refuse(this.sent?.token)
+    if (isOfUser && isPresent) this.#user.refuse(sent?.token)
   }
 }
 

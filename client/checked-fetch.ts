@@ -12,11 +12,8 @@ export function checkedFetch(fetch: typeof globalThis.fetch = globalThis.fetch):
     const causeOf = (error: unknown) => {
       const cause = withoutSecrets(error, [
         tokenOf(init?.headers),
-        url.href,
-        url.search,
-        decoded(url.search),
         String(input),
-        typeof init?.body === 'string' ? init.body : undefined,
+        ...[url.href, url.search, url.searchParams.get('input'), init?.body].flatMap(formsOf),
       ])
       if (init?.signal?.aborted) throw init.signal.reason ?? cause
       return cause
@@ -105,12 +102,14 @@ function mediaTypeOf({ headers }: Response): string {
   return type ?? 'no media type'
 }
 
-/** Undefined if the text is not well-formed. */
-function decoded(text: string): string | undefined {
+/** A text as an error may quote it: as it is, decoded, encoded, or in JSON. */
+function formsOf(text: unknown): string[] {
+  if (typeof text !== 'string') return []
+  const forms = [text, encodeURIComponent(text), JSON.stringify(text).slice(1, -1)]
   try {
-    return decodeURIComponent(text)
+    return [...forms, decodeURIComponent(text)]
   } catch {
-    return undefined
+    return forms
   }
 }
 

@@ -29,6 +29,14 @@ export interface UserCall {
   leave(): void
 }
 
+/** The user may have changed, but it is not known yet. */
+interface Doubt {
+  /** Number of the last call that was surely made before. */
+  lastCall: number
+  /** Of the tokens before. */
+  person: string | undefined
+}
+
 interface CurrentUserOptions {
   getToken: GetToken
   subscribe: Subscribe | undefined
@@ -55,13 +63,12 @@ export class CurrentUser<TCall extends UserCall> {
   readonly #tokens: TokenKeeper
   readonly #options: CurrentUserOptions
   readonly #listeners = new Set<() => void>()
-  #isWatching = false
+  #stopWatching: (() => void) | undefined
   /** The id that the session has reported. Undefined before its first report. */
   #session: string | null | undefined
   /** The last token that was sent in this period. */
   #token: TokenFacts | undefined
-  /** Number of the last call that is surely of this period: the user may have changed after it, but it is not known yet. */
-  #lastOfUser: number | undefined
+  #doubt: Doubt | undefined
   #isSignedOut = false
   #lastRefused: string | undefined
 
@@ -73,7 +80,9 @@ export class CurrentUser<TCall extends UserCall> {
   onChange(listen: () => void): () => void {
     this.#listeners.add(listen)
     this.#watch()
-    return () => this.#listeners.delete(listen)
+    return () => {
+      if (this.#listeners.delete(listen) && this.#listeners.size === 0) this.#unwatch()
+    }
   }
 
   /**
@@ -87,18 +96,20 @@ export class CurrentUser<TCall extends UserCall> {
     const facts = await this.#tokens.current()
     if (!this.#options.cache || facts === null) return facts
     if (call.period.isOver) throw new UserChangedError()
-    const boundary = this.#lastOfUser
-    const isLater = boundary !== undefined && call.number > boundary
+    const doubt = this.#doubt
+    const isLater = doubt !== undefined && call.number > doubt.lastCall
     if (isOtherPerson(this.#token, facts)) {
-      this.#leave(isLater ? boundary : undefined)
+      this.#leave(isLater ? doubt.lastCall : undefined)
       this.#token = facts
       if (isLater) return facts
       // With `subscribe` the page follows the session by itself.
       if (this.#options.subscribe === undefined) this.#callOnSignedOut()
       throw new UserChangedError()
     }
-    if (isLater && facts.person !== undefined && facts.person === this.#token?.person)
-      this.#lastOfUser = undefined
+    const isFirst = this.#token === undefined && typeof this.#session !== 'string'
+    const isSame = facts.person !== undefined && facts.person === doubt?.person
+    if (isFirst || (isSame && isLater)) this.#doubt = undefined
+    if (this.#token === undefined) this.#isSignedOut = false
     this.#token = facts
     return facts
   }
@@ -106,7 +117,7 @@ export class CurrentUser<TCall extends UserCall> {
   /** The user signs out. */
   clear(): void {
     this.#tokens.clear()
-    if (this.#isSomebody()) this.#leave()
+    if (this.#isSomebody() || this.#session === undefined) this.#leave()
     else for (const call of [...this.calls.values()]) call.leave()
     this.#session = null
     this.#isSignedOut = false
@@ -117,22 +128,33 @@ export class CurrentUser<TCall extends UserCall> {
     if (token !== this.#lastRefused) this.#isSignedOut = false
   }
 
+  /** The last token that was sent in this period. */
+  get lastToken(): TokenFacts | undefined {
+    return this.#token
+  }
+
   /** The API has refused this token: the next call fetches another. */
   forget(token: string | undefined): void {
     this.#tokens.forget(token)
   }
 
-  /** The API refuses the user, and a new token does not help. */
-  refuse(refused: string | undefined): void {
-    this.#lastRefused = refused
-    if (this.#options.subscribe !== undefined) {
-      if (this.#token?.person !== undefined) this.#lastOfUser = lastNumber
-    } else if (this.#isSignedOut) this.#token = undefined
-    else if (this.#options.cache && this.#isSomebody()) {
+  /**
+   * The API refuses the user, and a new token does not help.
+   *
+   * @param token that was refused. Undefined if nobody is signed in any more.
+   */
+  refuse(token: string | undefined): void {
+    const { cache, subscribe } = this.#options
+    const isReported = this.#isSignedOut && cache
+    this.#lastRefused = token
+    if (token === undefined && cache && subscribe === undefined && this.#isSomebody()) {
       this.#endPeriod()
       this.#tell()
     }
-    if (!this.#isSignedOut || !this.#options.cache) this.#callOnSignedOut()
+    // Whoever calls next may be somebody else.
+    else if (token === undefined) this.#startDoubt()
+    if (isReported) this.#isSignedOut = true
+    else this.#callOnSignedOut()
   }
 
   #callOnSignedOut(): void {
@@ -146,46 +168,58 @@ export class CurrentUser<TCall extends UserCall> {
 
   #watch(): void {
     const { cache, subscribe } = this.#options
-    if (!cache || this.#isWatching || subscribe === undefined) return
-    this.#isWatching = true
-    subscribe(userId => this.#report(userId))
+    if (!cache || this.#stopWatching !== undefined || subscribe === undefined) return
+    this.#stopWatching = () => {}
+    this.#stopWatching = subscribe(userId => this.#report(userId))
+  }
+
+  /** Until the next call. What happens meanwhile is not seen, so that call asks for a token. */
+  #unwatch(): void {
+    if (this.#stopWatching === undefined) return
+    this.#stopWatching()
+    this.#stopWatching = undefined
+    this.#report(undefined)
   }
 
   #report(userId: string | null | undefined) {
     if (userId === undefined) {
-      this.#lastOfUser = lastNumber
+      this.#startDoubt()
       return this.#tokens.renew()
     }
-    const before = this.#session
+    const [before, token] = [this.#session, this.#token]
+    const isTokenOfUser = token === undefined || token.subject === userId
+    this.#session = userId
     if (userId === before) {
+      if (isTokenOfUser) this.#doubt = undefined
       // The same user may have another role now, or another organisation.
-      this.#lastOfUser = undefined
       return this.#tokens.renew()
     }
-    const [token, isSomebody] = [this.#token, this.#isSomebody()]
     this.#tokens.renew(userId)
+    if (before === undefined && !isTokenOfUser && userId !== null && token.subject !== undefined)
+      return this.#askToken()
+    const isKnown = before === undefined && isTokenOfUser
+    const isSignIn = before === null && (isTokenOfUser || token.subject === undefined)
+    if (isSignIn) this.#tell()
+    else if (!isKnown) this.#leave(this.#doubt?.lastCall)
     this.#session = userId
-    const subject = token?.subject
-    const isFirst = before === undefined && (token === undefined || userId !== null)
-    if (isFirst && subject !== undefined && subject !== userId) return this.#askToken()
-    const isKnown = isFirst || (subject !== undefined && subject === userId)
-    if (isSomebody && !isKnown) this.#leave(this.#lastOfUser)
-    else if (!isKnown) this.#tell()
-    this.#session = userId
-    this.#lastOfUser = undefined
+    this.#doubt = undefined
   }
 
   /** An issuer may write another id into its tokens than into its session. So only two tokens can be compared. */
   #askToken(): void {
-    this.#lastOfUser ??= lastNumber
+    this.#startDoubt()
     const request = this.#request(Number.POSITIVE_INFINITY)
     this.token(request).then(
       facts => {
-        if (facts === null && !request.period.isOver) this.#leave(this.#lastOfUser)
+        if (facts === null && !request.period.isOver) this.#leave(this.#doubt?.lastCall)
       },
       // The next call asks again, and fails with the error.
       () => {},
     )
+  }
+
+  #startDoubt(): void {
+    this.#doubt = { lastCall: lastNumber, person: this.#token?.person }
   }
 
   #request = (number: number) => ({ number, period: this.period })
@@ -206,7 +240,7 @@ export class CurrentUser<TCall extends UserCall> {
     this.period = { isOver: false }
     this.#session = undefined
     this.#token = undefined
-    this.#lastOfUser = undefined
+    this.#doubt = undefined
     this.#isSignedOut = false
     for (const call of this.calls.values())
       if (!call.isBound && call.number > lastOfUser) call.period = this.period

@@ -32,6 +32,8 @@ export interface TokenFacts {
 interface Pending {
   facts: Promise<TokenFacts | null>
   isCleared: boolean
+  /** False if the session has changed since it was asked for. */
+  isLatest: boolean
   /** Who was reported as signed in meanwhile. */
   user: string | null | undefined
 }
@@ -79,9 +81,9 @@ export class TokenKeeper {
   }
 
   /**
-   * The session has changed. Whoever waits for a token gets one that was fetched after this.
+   * The session has changed, so the next call fetches a token. Whoever waits for one gets it, but if it is of another user, the one after.
    *
-   * @param user whose token is still good, null if nobody is signed in. By default none is.
+   * @param user who is signed in now, null if nobody is: a token of theirs stays. By default none does.
    */
   renew(user?: string | null): void {
     if (user === undefined || this.#kept?.facts.subject !== user) this.#kept = null
@@ -93,23 +95,21 @@ export class TokenKeeper {
     const pending: Pending = {
       isCleared: false,
       user: undefined,
-      facts: this.#fetch().then(
-        facts => {
+      facts: this.#fetch()
+        .finally(() => {
+          pending.isLatest = this.#pending === pending
+          if (pending.isLatest) this.#pending = null
+        })
+        .then(facts => {
           if (pending.isCleared) return null
-          if (this.#pending !== pending) return this.current()
-          this.#pending = null
-          if (pending.user !== undefined && !isOf(pending.user, facts)) return this.current()
-          if (facts !== null) {
+          if (pending.user !== undefined && (facts?.subject ?? null) !== pending.user) return this.current()
+          if (pending.isLatest && facts !== null) {
             const from = Date.now()
             this.#kept = { facts, from, until: from + facts.life - Math.min(renewBeforeMs, facts.life / 3) }
           }
           return facts
-        },
-        error => {
-          if (this.#pending === pending) this.#pending = null
-          throw error
-        },
-      ),
+        }),
+      isLatest: true,
     }
     return pending
   }
@@ -124,10 +124,6 @@ export class TokenKeeper {
     return token === null || token === undefined || token === '' ? null : factsOf(token)
   }
 }
-
-/** True also if the token does not say whose it is. */
-const isOf = (user: string | null, facts: TokenFacts | null) =>
-  facts === null ? user === null : facts.subject === undefined || facts.subject === user
 
 /** The error does not quote the value: a part of it may be a token. */
 function factsOf(token: unknown): TokenFacts {

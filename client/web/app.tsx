@@ -5,12 +5,17 @@ import { Workspace } from './workspace.js'
 /** The page at `/`. */
 export function App() {
   const [owner] = useState(createOwner)
-  const [guest, setGuest] = useState<Person | null>(null)
+  const [opened, setOpened] = useState<{ guest: Person; by: string } | null>(null)
   const [problem, setProblem] = useState('')
-  const isSignedIn = owner.authClient.useSession().data !== null
-  const openGuest = () => {
+  const ownerId = owner.authClient.useSession().data?.user.id
+  // A guest belongs to the owner who has opened it, not to whoever signs in next.
+  const guest = opened !== null && opened.by === ownerId ? opened.guest : null
+  const openGuest = (by: string) => {
     setProblem('')
-    createGuest().then(setGuest, () => setProblem('The second person could not be signed up. Try again.'))
+    createGuest().then(
+      created => setOpened({ guest: created, by }),
+      () => setProblem('The second person could not be signed up. Try again.'),
+    )
   }
   return (
     <>
@@ -20,8 +25,8 @@ export function App() {
       <header className={guest ? 'top top-two' : 'top'}>
         <span className="brand">trpc-bearer</span>
         <nav aria-label="Page">
-          {isSignedIn && guest === null && (
-            <button type="button" onClick={openGuest}>
+          {ownerId !== undefined && guest === null && (
+            <button type="button" onClick={() => openGuest(ownerId)}>
               Open a second person
             </button>
           )}
@@ -36,7 +41,7 @@ export function App() {
       )}
       <main id="main" className={guest ? 'people people-two' : 'people'}>
         <Workspace person={owner} />
-        {guest && isSignedIn && <Workspace person={guest} close={() => setGuest(null)} />}
+        {guest && <Workspace person={guest} close={() => setOpened(null)} />}
       </main>
     </>
   )

@@ -1,9 +1,11 @@
 import { jwtClient } from 'better-auth/client/plugins'
 import { createAuthClient } from 'better-auth/react'
+import { bearerAuth } from '../bearer-auth.js'
 import { betterAuthToken } from '../better-auth-token.js'
 import type { GetToken } from '../token-keeper.js'
 import { createCallLog } from './panel/call-log.js'
 import { createTokenWatch } from './panel/token-watch.js'
+import { createStore } from './store.js'
 
 /** Somebody who uses the page: an account, its token, and what was called with it. */
 export type Person = ReturnType<typeof createPerson>
@@ -43,5 +45,12 @@ function createPerson(authClient: AuthClient, { isGuest }: { isGuest: boolean })
     if (error) throw new Error(`There is no expired token: ${error.status}`)
     return data.token
   })
-  return { authClient, isGuest, tokens, calls: createCallLog() }
+  const calls = createCallLog()
+  const isExpired = createStore(false)
+  const auth = bearerAuth({ getToken: tokens.getToken, onSignedOut: () => isExpired.set(true) })
+  auth.onUserChange(() => {
+    tokens.seen.set(null)
+    calls.calls.set([])
+  })
+  return { authClient, isGuest, tokens, calls, auth, isExpired }
 }

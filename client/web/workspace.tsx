@@ -1,5 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { useEffect, useState } from 'react'
+import { useEffect } from 'react'
 import { BearerProvider } from './api.js'
 import { discardDraftsOf } from './drafts.js'
 import { NoticeList, useNotices } from './notices.js'
@@ -7,46 +7,36 @@ import { HowItWorks } from './panel/how-it-works.js'
 import type { Person } from './person.js'
 import { ExpiredDialog } from './session/expired-dialog.js'
 import { SignIn } from './session/sign-in.js'
-import { createStore, type Store, useStore } from './store.js'
+import { useStore } from './store.js'
 import { TaskList } from './tasks/task-list.js'
 
 interface WorkspaceProps {
   person: Person
   /** Closes the guest. */
-  close?: () => void
+  close?: (() => void) | undefined
 }
 
 /** Everything of one person: the sign-in, the tasks, and how it works. */
 export function Workspace({ person, close }: WorkspaceProps) {
-  const [isSignedOut] = useState(() => createStore(false))
   return (
-    <BearerProvider
-      url="/trpc"
-      fetch={person.calls.fetch}
-      getToken={person.tokens.getToken}
-      onSignedOut={() => isSignedOut.set(true)}
-    >
-      <Contents person={person} isSignedOut={isSignedOut} close={close} />
+    <BearerProvider url="/trpc" fetch={person.calls.fetch} auth={person.auth}>
+      <Contents person={person} close={close} />
     </BearerProvider>
   )
 }
 
-function Contents({
-  person,
-  isSignedOut,
-  close,
-}: WorkspaceProps & { isSignedOut: Store<boolean>; close: (() => void) | undefined }) {
+function Contents({ person, close }: WorkspaceProps) {
   const { authClient, isGuest } = person
   const { data: session, isPending, error, refetch } = authClient.useSession()
   const notices = useNotices()
-  const isExpired = useStore(isSignedOut)
+  const isExpired = useStore(person.isExpired)
   const queryClient = useQueryClient()
   const sessionId = session?.session.id
   useEffect(() => {
     if (sessionId === undefined) return
-    isSignedOut.set(false)
+    person.isExpired.set(false)
     void queryClient.invalidateQueries()
-  }, [sessionId, isSignedOut, queryClient])
+  }, [sessionId, person, queryClient])
 
   if (isPending && session === null)
     return (
@@ -79,6 +69,8 @@ function Contents({
     discardDraftsOf(user.id)
     if (isGuest) close?.()
     await authClient.signOut()
+    // A call that failed meanwhile has put its text back.
+    discardDraftsOf(user.id)
   }
   return (
     <div className="workspace">

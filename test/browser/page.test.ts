@@ -132,6 +132,28 @@ test('two people side by side see only their own tasks, and the guest leaves no 
   await expect.poll(ann.titles).toEqual(['Of Ann'])
 })
 
+test('the next person in the tab gets neither the guest nor the token panel of the former one', async () => {
+  const { page, email } = await newPerson('ann')
+  await page.getByRole('button', { name: 'Open a second person' }).click()
+  await page.locator('.workspace').last().getByText('Nothing to do yet').waitFor()
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByLabel('Name').waitFor()
+  // Until the token of the next person arrives, the panel could still show the last one.
+  await page.route('**/api/auth/token', async route => {
+    await new Promise(done => setTimeout(done, 1_000))
+    await route.continue()
+  })
+  await page.getByLabel('Name').fill('bob')
+  await page.getByLabel('Email').fill(`bob-${crypto.randomUUID()}@example.com`)
+  await page.getByLabel('Password').fill('correct horse')
+  await page.getByRole('button', { name: 'Sign up' }).click()
+  await page.getByRole('button', { name: 'Sign out' }).waitFor()
+  expect(await page.locator('body').textContent()).not.toContain(email)
+  expect(await page.locator('.workspace').count()).toBe(1)
+  await page.getByText('Nothing to do yet').waitFor()
+  expect(await page.locator('.workspace').count()).toBe(1)
+})
+
 test('two people in two browsers see only their own tasks', async () => {
   const [ann, bob] = [await newPerson('ann'), await newPerson('bob')]
   await ann.add('Of Ann')

@@ -195,6 +195,24 @@ describe('an error of fetch', () => {
     expect(inspect(error, { depth: null })).not.toContain('PRIVATE')
   })
 
+  test.each<[string, (text: string) => string]>([
+    ['as it is', text => text],
+    ['in JSON', text => JSON.stringify({ config: { body: text } })],
+    ['encoded', encodeURIComponent],
+    ['decoded', decodeURIComponent],
+  ])('does not contain the input, if it quotes the request %s', async (_, quote) => {
+    const throwing: typeof fetch = async (input, init) => {
+      const { searchParams } = new URL(String(input))
+      throw new Error(quote(String(init?.body ?? searchParams.get('input'))))
+    }
+    const client = clientWith(throwing)
+    for (const call of [
+      client.tasks.list.query({ search: 'PRIVATE "x"' }),
+      client.tasks.create.mutate({ title: 'PRIVATE "x"' }),
+    ])
+      expect(inspect(await failureOf(call), { depth: null })).not.toContain('PRIVATE')
+  })
+
   test('keeps its name, message, code and causes', async () => {
     const refused = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })
     const { cause } = await failWith(() => new TypeError('fetch failed', { cause: refused }))

@@ -24,8 +24,9 @@ for (const resolution of resolutions) {
       return files.get(name)
     }
     const given = process.argv.slice(2)
-    // Alone, because another file could import what one lacks. The check of libraries takes long, and is the same for all.
-    for (const names of skipLibCheck ? given.map(file => [file]) : [given]) {
+    // Once each alone, because another file could import what one lacks.
+    const isAlone = skipLibCheck && resolution === resolutions[0]
+    for (const names of isAlone ? given.map(file => [file]) : [given]) {
       const program = ts.createProgram(names, options, host)
       const { diagnostics } = program.emit()
       const found = [...ts.getPreEmitDiagnostics(program), ...diagnostics]
