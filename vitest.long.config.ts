@@ -17,7 +17,7 @@ export default defineConfig({
       'test/db/fence/{gate,injections,level,sign,checks/role}.test.ts',
       'test/security/{key-sets,outages,random-tokens}.test.ts',
       'test/server/{app/lifecycle,app/readiness,http/hang-up,trpc/errors,verifier/keys/remote-keys}.test.ts',
-      'test/client/client.test.ts',
+      'test/client/{client,user-change-fuzz}.test.ts',
       'test/e2e/start.test.ts',
       'test/db/scoped/{allowed-statements,hostile-poolers,logins,property,session-cleanup-fuzz,session-facts,silent-server,statement-cache,tracked-connection}.test.ts',
       'test/db/{tables/owners,wire/cancel,wire/pipeline,wire/pool}.test.ts',
@@ -39,6 +39,8 @@ export default defineConfig({
       TURNS: process.env.TURNS ?? '0 1 2 4 7 12',
     },
     exclude: [],
+    // More of these wait for a program, a browser or the network.
+    maxWorkers: 4,
     testTimeout: 600_000,
     hookTimeout: 120_000,
   },
