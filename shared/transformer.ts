@@ -1,5 +1,6 @@
-import { deserialize, SuperJSON, serialize } from 'superjson'
+import { deserialize, SuperJSON } from 'superjson'
 import { hasLongHost } from './host-length.js'
+import { serializeOutput } from './output-serializer.js'
 
 const invalidDate = ['custom', 'invalid Date'] as const
 const limits = { levels: 1_000, numericKeys: 5_000 }
@@ -142,5 +143,5 @@ function readInput(payload: unknown): unknown {
  */
 export const transformer = {
   input: { serialize: (value: unknown) => inputSuperJson.serialize(value), deserialize: readInput },
-  output: { serialize, deserialize },
+  output: { serialize: serializeOutput, deserialize },
 }
