@@ -39,8 +39,6 @@ export default defineConfig({
       TURNS: process.env.TURNS ?? '0 1 2 4 7 12',
     },
     exclude: [],
-    // More of these wait for a program, a browser or the network.
-    maxWorkers: 4,
     testTimeout: 600_000,
     hookTimeout: 120_000,
   },

@@ -21,7 +21,8 @@ beforeAll(async () => {
     const { code, stdout, stderr } = await run(command, args, { cwd })
     if (code !== 0) throw new Error(`${command} ${args.join(' ')} failed:\n${stdout}${stderr}`)
   }
-  await succeeds('npm', ['ci', '--prefer-offline', '--no-audit', '--no-fund'])
+  // Without scripts: those of this package would build `dist` again, while other tests run it.
+  await succeeds('npm', ['ci', '--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'])
   await succeeds('npm', ['run', 'build'])
   const database = use(await emptyDatabase())
   url = `http://localhost:${await freePort()}`
