@@ -9,7 +9,7 @@ export type { AppRouter } from '../shared/router-types.js'
 export type { Task } from '../shared/task.js'
 export { type Config, ConfigError, readConfig } from './app/config.js'
 export type { RunningServer } from './app/start.js'
-export type { HandlerOptions } from './http/endpoint.js'
+export type { HandlerOptions } from './http/exchange.js'
 export {
   createFetchHandler,
   createNodeHandler,

@@ -1,9 +1,13 @@
+import type { IncomingMessage, RequestListener } from 'node:http'
+import { getRequestListener } from '@hono/node-server'
 import { type Context, Hono, type Next } from 'hono'
 import { cors } from 'hono/cors'
 import type { Logger } from 'pino'
 import type { OpenDatabase } from '../../db/open-database.js'
 import { printable } from '../../shared/text.js'
-import { createFetchHandler } from '../http/handlers.js'
+import { createDirectEndpoint } from '../http/direct/endpoint.js'
+import { settingsOf } from '../http/exchange.js'
+import { createFetchEndpoint } from '../http/fetch-endpoint.js'
 import type { RequestReport } from '../http/request-report.js'
 import { isPlainTarget, pathNotPlain, pathOf, requestIdOf } from '../http/request-target.js'
 import { serializeError } from '../http/serialize-error.js'
@@ -27,12 +31,17 @@ export interface HostParts {
   auth: ((request: Request) => Promise<Response>) | null
 }
 
-/** Hono's binding of Node's request: its `url` is the target as it was sent. */
-export interface NodeRequest {
-  incoming: { url?: string | undefined }
+interface HonoTypes {
+  /** Its `url` is the target as it was sent. */
+  Bindings: { incoming: IncomingMessage }
+  Variables: { logged: boolean }
 }
 
-/** Everything that `npm start` serves, as a Hono application. */
+const exposedHeaders = ['www-authenticate', 'retry-after', 'x-request-id']
+
+/**
+ * Everything that `npm start` serves: the usual calls of the API directly, and the rest as a Hono application.
+ */
 export function createHost({
   config,
   origin,
@@ -42,10 +51,9 @@ export function createHost({
   checkReadiness,
   log,
   auth,
-}: HostParts) {
+}: HostParts): RequestListener {
   const metrics = createMetrics({ pool: database.pool, keys: verifier.status })
-  const reports = new WeakMap<Request, RequestReport>()
-  const trpc = createFetchHandler({
+  const settings = settingsOf({
     verifier,
     database,
     ...(auth !== null && { router: pageRouter }),
@@ -55,49 +63,46 @@ export function createHost({
     },
     onAnswer(report) {
       metrics.count(report)
-      reports.set(report.request, report)
+      logCalls(log, report)
     },
   })
+  const trpc = createFetchEndpoint(settings)
   // Hono routes by the decoded path, so `/%6detrics` would reach `/metrics` past the rules of a proxy.
-  const app = new Hono<{ Bindings: NodeRequest }>({ getPath: request => pathOf(request) ?? '/' })
+  const app = new Hono<HonoTypes>({ getPath: request => pathOf(request) ?? '/' })
 
   app.use(async (c, next) => {
     const started = performance.now()
     await next()
-    const report = reports.get(c.req.raw)
-    const id = report?.requestId ?? requestIdOf(c.req.raw.headers)
+    const id = c.res.headers.get('x-request-id') ?? requestIdOf(c.req.header('x-request-id'))
     c.header('x-request-id', id)
     if (!c.res.headers.has('cache-control')) c.header('cache-control', 'no-store')
     c.header('vary', [...new Set(c.res.headers.get('vary')?.split(/, */))].join(', ') || undefined)
-    log.info({
-      id,
-      method: c.req.method,
-      path: report?.calls.length
-        ? `/trpc/${report.calls.map(call => call.procedure)}`
-        : knownPath(c.req.path),
-      user: report?.userId ? printable(report.userId) : null,
-      ...(report?.refusal && { refused: report.refusal }),
-      status: c.res.status,
-      ms: Math.round((performance.now() - started) * 10) / 10,
-    })
+    if (c.get('logged')) return
+    const { method, path } = c.req
+    const ms = performance.now() - started
+    logRequest(log, { id, method, path: knownPath(path), user: null, status: c.res.status, ms })
   })
   app.use(async (c, next) => {
     if (!isPlainTarget(c.env.incoming.url ?? '', pathOf(c.req.raw) ?? ''))
       return c.json({ error: pathNotPlain }, 400)
     await next()
   })
-  if (auth !== null) app.use(onlyLoopbackHosts(config.host))
+  const isAllowedHost = auth === null ? () => true : isLoopbackHost(config.host)
+  if (auth !== null) app.use(onlyAllowedHosts(isAllowedHost, config.host))
 
   app.use(
     '/trpc/*',
     cors({
       origin: config.corsOrigins,
       allowMethods: ['GET', 'POST'],
-      exposeHeaders: ['www-authenticate', 'retry-after', 'x-request-id'],
+      exposeHeaders: exposedHeaders,
       maxAge: 600,
     }),
   )
-  app.all('/trpc/*', c => trpc(c.req.raw))
+  app.all('/trpc/*', c => {
+    c.set('logged', true)
+    return trpc(c.req.raw)
+  })
 
   if (auth !== null) {
     app.use(
@@ -123,7 +128,51 @@ export function createHost({
     log.error({ error: serializeError(error) }, 'unexpected error')
     return c.json({ error: 'Something went wrong on the server.' }, 500)
   })
-  return app
+  // For HTTP/1.0, where a request needs no Host.
+  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false, hostname: 'localhost' })
+  const direct = createDirectEndpoint(settings)
+  return (req, res) => {
+    const isDirect =
+      req.url?.startsWith('/trpc/') &&
+      isAllowedHost(req.headers.host) &&
+      direct(req, res, corsHeaders(req, config.corsOrigins))
+    if (!isDirect) listener(req, res)
+  }
+}
+
+/** As Hono's `cors` sets them. */
+function corsHeaders({ headers: { origin } }: IncomingMessage, origins: readonly string[]) {
+  const isAllowed = origin !== undefined && origins.includes(origin)
+  return {
+    'access-control-expose-headers': exposedHeaders.join(),
+    ...(isAllowed && { 'access-control-allow-origin': origin }),
+  }
+}
+
+function logCalls(
+  log: Logger,
+  { requestId, method, calls, userId, refusal, status, duration }: RequestReport,
+) {
+  logRequest(log, {
+    id: requestId,
+    method,
+    path: calls.length > 0 ? `/trpc/${calls.map(({ procedure }) => procedure)}` : '/trpc/*',
+    user: userId === null ? null : printable(userId),
+    ...(refusal && { refused: refusal }),
+    status,
+    ms: duration * 1_000,
+  })
+}
+
+/** One line for each request. */
+function logRequest(
+  log: Logger,
+  {
+    ms,
+    ...line
+  }: { id: string; method: string; path: string; user: string | null; status: number; ms: number },
+) {
+  log.info({ ...line, ms: Math.round(ms * 10) / 10 })
 }
 
 /** An unknown path is not logged, because it may contain a secret such as a reset token. */
@@ -135,10 +184,12 @@ function knownPath(path: string): string {
 }
 
 /** Prevents DNS rebinding: a website can point its own name at this machine, but its Host header stays that name. */
-function onlyLoopbackHosts(host: string) {
+function isLoopbackHost(host: string) {
   const allowed = new Set(['localhost', '127.0.0.1', '[::1]', new URL(`http://${hostInUrl(host)}`).hostname])
-  const isAllowed = (given: string) =>
-    URL.canParse(`http://${given}`) && allowed.has(new URL(`http://${given}`).hostname)
+  return (given = '') => URL.canParse(`http://${given}`) && allowed.has(new URL(`http://${given}`).hostname)
+}
+
+function onlyAllowedHosts(isAllowed: (given: string) => boolean, host: string) {
   return async ({ req }: Context, next: Next) => {
     // An absolute request target has a host too, which wins over the Host header (RFC 9112 section 3.2.2).
     const { host: targetHost } = new URL(req.url)

@@ -1,14 +1,13 @@
-import type { Server } from 'node:http'
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
 import { createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createAdaptorServer } from '@hono/node-server'
 import type { Logger } from 'pino'
 import { migrateTasks } from '../../db/migrations/migrator.js'
 import { type OpenDatabase, openDatabase } from '../../db/open-database.js'
 import { createVerifier } from '../verifier/create-verifier.js'
 import { startIssuer } from './better-auth.js'
 import { assertNotExposed, type Config, hostInUrl } from './config.js'
-import { createHost, type NodeRequest } from './host.js'
+import { createHost } from './host.js'
 import { createLog, problemLogger } from './log.js'
 import { createReadiness, type Readiness } from './readiness.js'
 
@@ -24,8 +23,6 @@ export interface RunningServer {
   /** Stops accepting requests, finishes the running ones (at most 10 seconds) and closes the database. */
   close(): Promise<void>
 }
-
-type FetchHandler = (request: Request, node: NodeRequest) => Response | Promise<Response>
 
 const stopTimeoutMs = 10_000
 /** Connections of a burst that wait to be accepted. With Node's 511 the system drops the others. The system may limit it further. */
@@ -50,20 +47,18 @@ export async function start(config: Config): Promise<RunningServer> {
     onProblem,
   })
   const closers = [database.close]
-  let handle: FetchHandler = () =>
-    Response.json({ error: 'Starting.' }, { status: 503, headers: { 'retry-after': '1' } })
-  const server = createAdaptorServer({
-    fetch: (request, node) => handle(request, node),
-    overrideGlobalObjects: false,
-    // For health checks by HTTP/1.0, where a request needs no Host.
-    hostname: 'localhost',
-    serverOptions: {
-      headersTimeout: 10_000,
-      requestTimeout: 15_000,
-      connectionsCheckingInterval: 1_000,
-      keepAliveTimeout: config.keepAliveTimeout * 1_000,
-    },
-  }) as Server
+  let handle: RequestListener = (_, res) => {
+    res
+      .writeHead(503, { 'content-type': 'application/json', 'retry-after': '1' })
+      .end('{"error":"Starting."}')
+  }
+  const timeouts = {
+    headersTimeout: 10_000,
+    requestTimeout: 15_000,
+    connectionsCheckingInterval: 1_000,
+    keepAliveTimeout: config.keepAliveTimeout * 1_000,
+  }
+  const server = createHttpServer(timeouts, (req, res) => handle(req, res))
   // By default Node 20 drops the headers after the first thousand, which could hide a second Authorization header.
   server.maxHeadersCount = 0
   const sockets = new Set<Socket>()
@@ -88,7 +83,7 @@ export async function start(config: Config): Promise<RunningServer> {
     })
     const checkReadiness = createReadiness({ database, verifier, jwksUrl, onProblem })
     const parts = { config, origin: url, issuer, verifier, database, checkReadiness, log, auth }
-    handle = createHost(parts).fetch
+    handle = createHost(parts)
     logReadiness(checkReadiness, { production: config.production, log: problems })
     if (auth === null) log.info({ url, issuer }, 'listening')
     let closing: Promise<void> | undefined

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import { TRPCError } from '@trpc/server'
 
 /** What is used of Node's request. `body` is what a body parser of the host has read; `readableDidRead` says that the stream was read. */
@@ -37,26 +38,41 @@ async function readBody(
   request: Request,
   source: BodySource,
   { maxBytes, isJson }: { maxBytes: number; isJson: boolean },
-): Promise<string | Uint8Array<ArrayBuffer>> {
+): Promise<Body> {
   const contentLength = Number(request.headers.get('content-length') ?? Number.NaN)
   if (contentLength > maxBytes) throw tooLarge(maxBytes)
   // HTTP/2 needs no length (RFC 9113 section 8.1.1) and has no transfer-encoding.
   const isAnnounced = request.headers.has('transfer-encoding') || (source.httpVersionMajor ?? 1) >= 2
   const isEmpty = contentLength === 0 || (Number.isNaN(contentLength) && !isAnnounced)
   const parsed = source === request ? undefined : source.body
-  if (parsed !== undefined && isEmpty) return ''
-  // What a parser of forms leaves cannot be turned back into a form. Express 4 sets {} where nothing was parsed.
-  if (typeof parsed === 'string' || parsed instanceof Uint8Array || (isJson && parsed !== undefined))
-    return parsedBody(parsed, maxBytes)
-  if (request.bodyUsed || (source.readableDidRead && !isEmpty)) {
-    const message =
-      'The request body was already read and is not in req.body. Mount this handler before the body parser.'
-    throw new TRPCError({ code: 'BAD_REQUEST', message })
-  }
+  const readableDidRead = request.bodyUsed || source.readableDidRead
+  const given = givenBody({ body: parsed, readableDidRead }, { maxBytes, isEmpty, isJson })
+  if (given !== undefined) return given
   return request.body === null ? '' : readStream(request.body, maxBytes)
 }
 
-function parsedBody(parsed: unknown, maxBytes: number): string | Uint8Array<ArrayBuffer> {
+type Body = string | Uint8Array<ArrayBuffer>
+
+/**
+ * The body that a parser of the host has read; undefined if it is still in the stream.
+ *
+ * @throws TRPCError PAYLOAD_TOO_LARGE, BAD_REQUEST if the body was read and is not in `req.body`
+ */
+export function givenBody(
+  { body, readableDidRead }: BodySource,
+  { maxBytes, isEmpty, isJson }: { maxBytes: number; isEmpty: boolean; isJson: boolean },
+): Body | undefined {
+  if (body !== undefined && isEmpty) return ''
+  // What a parser of forms leaves cannot be turned back into a form. Express 4 sets {} where nothing was parsed.
+  if (typeof body === 'string' || body instanceof Uint8Array || (isJson && body !== undefined))
+    return parsedBody(body, maxBytes)
+  if (!readableDidRead || isEmpty) return undefined
+  const message =
+    'The request body was already read and is not in req.body. Mount this handler before the body parser.'
+  throw new TRPCError({ code: 'BAD_REQUEST', message })
+}
+
+function parsedBody(parsed: unknown, maxBytes: number): Body {
   const body =
     typeof parsed === 'string'
       ? parsed
@@ -76,32 +92,63 @@ function jsonOf(parsed: unknown): string {
   }
 }
 
-async function readStream(stream: ReadableStream<Uint8Array>, maxBytes: number) {
-  // One growing buffer: an object for each chunk would cost a hundred times the body, if the caller sends it byte by byte.
-  let body = new Uint8Array(16_384)
-  let size = 0
+/**
+ * The rest of a stream of bytes: Fetch's or Node's.
+ *
+ * @throws TRPCError PAYLOAD_TOO_LARGE, CLIENT_CLOSED_REQUEST
+ */
+export async function readStream(stream: AsyncIterable<Uint8Array>, maxBytes: number) {
+  const body = new GrowingBody(maxBytes)
   try {
-    for await (const chunk of stream) {
-      const end = size + chunk.byteLength
-      if (end > maxBytes) throw tooLarge(maxBytes)
-      if (end > body.length) {
-        const larger = new Uint8Array(Math.min(maxBytes, Math.max(end, body.length * 2)))
-        larger.set(body.subarray(0, size))
-        body = larger
-      }
-      body.set(chunk, size)
-      size = end
-    }
+    for await (const chunk of stream) body.append(chunk)
   } catch (cause) {
-    if (cause instanceof TRPCError) throw cause
-    throw new TRPCError({
-      code: 'CLIENT_CLOSED_REQUEST',
-      message: 'The client closed the request before the end of its body.',
-      cause,
-    })
+    throw cause instanceof TRPCError ? cause : closedTooEarly(cause)
   }
-  return body.subarray(0, size)
+  return body.bytes()
 }
+
+/** The body of a request of Node, without the promise that a loop over its stream makes for each chunk. */
+export function readIncoming(req: IncomingMessage, maxBytes: number): Promise<Body> {
+  return new Promise((done, fail) => {
+    const body = new GrowingBody(maxBytes)
+    req
+      .on('data', chunk => body.append(chunk))
+      .once('end', () => done(body.bytes()))
+      .once('error', cause => fail(closedTooEarly(cause)))
+      .once('close', () => fail(closedTooEarly()))
+  })
+}
+
+/** One growing buffer: an object for each chunk would cost a hundred times the body, if the caller sends it byte by byte. */
+class GrowingBody {
+  #buffer = new Uint8Array(0)
+  #size = 0
+
+  constructor(readonly maxBytes: number) {}
+
+  append(chunk: Uint8Array): void {
+    const end = this.#size + chunk.byteLength
+    if (end > this.maxBytes) throw tooLarge(this.maxBytes)
+    if (end > this.#buffer.length) {
+      const larger = new Uint8Array(Math.min(this.maxBytes, Math.max(end, this.#buffer.length * 2)))
+      larger.set(this.#buffer.subarray(0, this.#size))
+      this.#buffer = larger
+    }
+    this.#buffer.set(chunk, this.#size)
+    this.#size = end
+  }
+
+  bytes(): Uint8Array<ArrayBuffer> {
+    return this.#buffer.subarray(0, this.#size)
+  }
+}
+
+const closedTooEarly = (cause?: unknown) =>
+  new TRPCError({
+    code: 'CLIENT_CLOSED_REQUEST',
+    message: 'The client closed the request before the end of its body.',
+    cause,
+  })
 
 function tooLarge(maxBytes: number): TRPCError {
   const limit = maxBytes % 1_048_576 === 0 ? `${maxBytes / 1_048_576} MB` : `${maxBytes} bytes`

@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { loadOptional } from '../../db/errors.js'
-import { createEndpoint, type HandlerOptions } from './endpoint.js'
+import { createDirectEndpoint } from './direct/endpoint.js'
+import { type HandlerOptions, settingsOf } from './exchange.js'
+import { createFetchEndpoint } from './fetch-endpoint.js'
 
 /**
  * The tRPC endpoint as a Fetch handler, for Hono, Next.js, Bun, Deno and edge runtimes. It works under its `basePath` and
@@ -10,7 +12,7 @@ import { createEndpoint, type HandlerOptions } from './endpoint.js'
  * app.all('/trpc/*', c => handler(c.req.raw))
  */
 export function createFetchHandler(options: HandlerOptions): (request: Request) => Promise<Response> {
-  const endpoint = createEndpoint(options)
+  const endpoint = createFetchEndpoint(settingsOf(options))
   return request => endpoint(request)
 }
 
@@ -37,7 +39,9 @@ export interface FastifyReplyLike {
 export function createNodeHandler(
   options: HandlerOptions,
 ): (req: IncomingMessage | FastifyRequestLike, res: ServerResponse | FastifyReplyLike) => void {
-  const endpoint = createEndpoint(options)
+  const settings = settingsOf(options)
+  const direct = createDirectEndpoint(settings)
+  const endpoint = createFetchEndpoint(settings)
   const listener = loadOptional(
     import(/* webpackIgnore: true */ /* turbopackIgnore: true */ '@hono/node-server'),
     'createNodeHandler needs packages that are not installed: npm install hono @hono/node-server',
@@ -50,7 +54,7 @@ export function createNodeHandler(
   )
   return (givenReq, givenRes) => {
     const [req, res] = [nodeRequest(givenReq), nodeResponse(givenRes)]
-    listener.then(listen => listen(req, res)).catch(error => res.destroy(error))
+    if (!direct(req, res)) listener.then(listen => listen(req, res)).catch(error => res.destroy(error))
   }
 }
 

@@ -8,6 +8,7 @@ export interface RequestReport {
   /** Not enumerable, because a printed request shows its token and input. */
   request: Request
   requestId: string
+  method: string
   /** Each call of the batch: the procedure (`unknown` if the router has none) and `ok`, a reason or an error code. */
   calls: { procedure: string; outcome: string }[]
   userId: string | null
@@ -19,9 +20,24 @@ export interface RequestReport {
   duration: number
 }
 
+/** A request, or a function that makes it when it is read. */
+export type RequestSource = Request | (() => Request)
+
 /** Adds the request to a report, hidden from logs. */
-export function reportOf(request: Request, report: Omit<RequestReport, 'request'>): RequestReport {
-  return Object.defineProperty({ ...report, request }, 'request', { enumerable: false })
+export const reportOf = (request: RequestSource, report: Omit<RequestReport, 'request'>): RequestReport =>
+  Object.assign(new Report(request), report)
+
+class Report {
+  #request: RequestSource
+
+  constructor(request: RequestSource) {
+    this.#request = request
+  }
+
+  get request(): Request {
+    if (typeof this.#request === 'function') this.#request = this.#request()
+    return this.#request
+  }
 }
 
 /** The calls of a request with their outcomes. `data` is empty if the answer is a stream. */

@@ -9,7 +9,7 @@ export type ResponseMeta = NonNullable<HTTPBaseHandlerOptions<AnyTRPCRouter, Req
 /** Sets the headers of every answer, and those of its failures. */
 export function setAnswerHeaders(
   headers: Headers,
-  { request, requestId, failures }: { request: Request; requestId: string; failures: readonly TRPCError[] },
+  { requestId, method, failures }: { requestId: string; method: string; failures: readonly TRPCError[] },
 ): void {
   headers.set('x-request-id', requestId)
   // tRPC's own value for a stream lets it be stored.
@@ -23,7 +23,7 @@ export function setAnswerHeaders(
   headers.delete('connection')
   for (const [name, value] of responseMeta({ errors: failures }).headers) headers.set(name, value)
   if (failures.some(error => error.code === 'METHOD_NOT_SUPPORTED')) {
-    headers.set('allow', request.method === 'GET' ? 'POST' : 'GET, HEAD, POST')
+    headers.set('allow', method === 'GET' ? 'POST' : 'GET, HEAD, POST')
   }
 }
 
