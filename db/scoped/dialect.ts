@@ -27,12 +27,16 @@ export interface ScopedDialectOptions extends ScopedConnectionOptions {
  */
 export function scopedDialect(pool: Pool, options: ScopedDialectOptions): Dialect {
   return {
-    createAdapter: () => new PostgresAdapter(),
+    createAdapter: () => adapter,
     createDriver: () => new ScopedDriver(pool, options),
     createIntrospector: db => new PostgresIntrospector(db),
-    createQueryCompiler: () => new PostgresQueryCompiler(),
+    createQueryCompiler: () => compiler,
   }
 }
+
+// Shared, because each request has a dialect of its own. One Kysely compiles all its queries with one compiler too.
+const adapter = new PostgresAdapter()
+const compiler = new PostgresQueryCompiler()
 
 type Compile = QueryCompiler['compileQuery']
 

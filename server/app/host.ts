@@ -63,7 +63,7 @@ export function createHost({
     },
     onAnswer(report) {
       metrics.count(report)
-      logCalls(log, report)
+      if (log.isLevelEnabled('info')) logCalls(log, report)
     },
   })
   const trpc = createFetchEndpoint(settings)

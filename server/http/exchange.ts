@@ -93,6 +93,7 @@ export class Exchange {
         req,
         info,
         requestId,
+        isInputComplete: true,
         ...(abort && { abort }),
       })
       this.#userId = context.user?.id ?? null

@@ -26,6 +26,8 @@ interface GuardState {
   user: User | null
   /** The caller when the context was made. */
   firstUser: unknown
+  /** Whether the whole body had arrived when the context was made. */
+  isInputComplete: boolean
   /** Undefined if the request has only one call. */
   batch: BatchAnswer | undefined
   /** The scoped database of `user`; null if there is no user. */
@@ -104,12 +106,15 @@ export function createContextFactory({ verifier, database, onRefusal = warnOnce(
     req,
     info,
     requestId = crypto.randomUUID(),
+    isInputComplete = false,
     abort,
   }: {
     req: RequestLike
     /** From tRPC. When its signal aborts, the statements of this call are cancelled. */
     info?: ConnectionInfo & { signal: AbortSignal; calls?: readonly unknown[] }
     requestId?: string
+    /** Whether the body was read already. Otherwise a guard waits for it, and verifies the token again then if that took long. */
+    isInputComplete?: boolean
     /** Aborts the request of a stream whose token has been refused. */
     abort?: (reason: unknown) => void
   }): Promise<Context> {
@@ -120,6 +125,7 @@ export function createContextFactory({ verifier, database, onRefusal = warnOnce(
       db: null,
       batch: (info?.calls?.length ?? 0) > 1 ? emptyBatchAnswer() : undefined,
       requestId,
+      isInputComplete,
       abort,
       verifiedAt: 0,
     }

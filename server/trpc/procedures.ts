@@ -3,6 +3,7 @@ import { transformer } from '../../shared/transformer.js'
 import { type Context, guardStateOf, isUnchanged } from './context.js'
 import { formatError } from './errors.js'
 import {
+  awaitsInput,
   databaseOf,
   finishCall,
   finishGuardedCall,
@@ -38,7 +39,7 @@ export const protectedProcedure = t.procedure.use(async ({ ctx, next, signal, ty
   // Null because of an outage that is over. A null that the application has put there stays.
   const callerOf = () => (ctx.user === null && isUnchanged(ctx) ? state?.user : null) ?? userOf(ctx)
   callerOf()
-  await verifyAfterInput(ctx, getRawInput)
+  if (awaitsInput(ctx)) await verifyAfterInput(ctx, getRawInput)
   const user = callerOf()
   const db = databaseOf(ctx, user)
   if (db === null)

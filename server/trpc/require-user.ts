@@ -55,7 +55,7 @@ export function requireUser<T>({ database }: Partial<GuardOptions> = {}): UserGu
   return t.procedure.use(async ({ ctx, next, getRawInput, signal, type }) => {
     await verifyOldContext(ctx)
     userOf(ctx)
-    await verifyAfterInput(ctx, getRawInput)
+    if (awaitsInput(ctx)) await verifyAfterInput(ctx, getRawInput)
     const user = userOf(ctx)
     // The overloads allow a database only with a user that has an id.
     const own = database?.forUser(user as User, { signal })
@@ -81,8 +81,8 @@ export function userOf<T>(ctx: { user: T | null }): T {
 const maxContextAge = 1_000
 
 /**
- * Verifies the token of an old context again after the input has arrived: tRPC's own adapters call a procedure while its body is
- * on the way, and the sender decides how long that takes.
+ * Verifies the token again after the input has arrived: tRPC's own adapters call a procedure while its body is on the way, and the sender
+ * decides how long that takes.
  *
  * @throws TRPCError as {@link userOf}
  */
@@ -92,16 +92,19 @@ export async function verifyAfterInput(ctx: object, getRawInput: () => Promise<u
   await verifyOldContext(ctx)
 }
 
+/** Whether a procedure can be called before its input is there. */
+export const awaitsInput = (ctx: object): boolean => guardStateOf(ctx)?.isInputComplete !== true
+
 /**
- * Verifies the token again if the context is older than a second. A context lives as long as its WebSocket connection.
- * Meanwhile the token may expire or be revoked, or the outage in which the context was made may end.
+ * Verifies the token again if the context is older than a second; undefined if it is not. A context lives as long as its WebSocket
+ * connection. Meanwhile the token may expire or be revoked, or the outage in which the context was made may end.
  *
  * @throws TRPCError as {@link userOf}
  */
-export async function verifyOldContext(ctx: object): Promise<void> {
+export function verifyOldContext(ctx: object): Promise<void> | undefined {
   const state = guardStateOf(ctx)
-  if (state?.verify === undefined || performance.now() - state.verifiedAt < maxContextAge) return
-  await verifyAgain(state.verify)
+  if (state?.verify === undefined || performance.now() - state.verifiedAt < maxContextAge) return undefined
+  return verifyAgain(state.verify)
 }
 
 /** @throws TRPCError UNAUTHORIZED or SERVICE_UNAVAILABLE with the reason, if the token is refused now */

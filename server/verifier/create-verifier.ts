@@ -4,12 +4,12 @@ import { checkRevoked, makeUser } from './hooks.js'
 import type { KeySetStatus } from './keys/key-source.js'
 import { withLogDetails } from './refused-token.js'
 import { isAlgorithm } from './token/algorithms.js'
-import { type Claims, checkClaims, shown } from './token/claims.js'
+import { checkClaims, checkTimes, shown } from './token/claims.js'
 import { mediaType, parseToken } from './token/compact-token.js'
 import { verifySignature } from './token/signature.js'
 import type { VerifiedToken } from './token-cache.js'
 import { TokenError } from './token-error.js'
-import { issuerOf, type TrustedIssuer } from './trusted-issuer.js'
+import { issuerOf } from './trusted-issuer.js'
 import { parseOptions, type VerifierOptions } from './verifier-options.js'
 
 /** Verifies bearer tokens. */
@@ -44,9 +44,7 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const { issuers, clockTolerance, maxTokenAge, types, user, isRevoked, onRevocationError, cache, now } =
     parseOptions(options)
 
-  function check(claims: Record<string, unknown>, issuer: TrustedIssuer): asserts claims is Claims {
-    checkClaims(claims, { ...issuer, clockTolerance, maxTokenAge }, Math.floor(now() / 1000))
-  }
+  const seconds = () => Math.floor(now() / 1000)
 
   async function verifyNew(token: string): Promise<VerifiedToken> {
     const parsed = parseToken(token)
@@ -58,8 +56,8 @@ export function createVerifier(options: VerifierOptions): Verifier {
     // The issuer signs access tokens, logout tokens and cookies with the same keys, each with its own typ.
     const { typ = 'JWT' } = parsed.header
     if (!types.has(mediaType(typ))) throw new TokenError('claims', { claim: 'typ' })
-    const { claims } = parsed
-    check(claims, issuer)
+    const claims: Record<string, unknown> = parsed.claims
+    checkClaims(claims, { ...issuer, clockTolerance, maxTokenAge }, seconds())
     deepFreeze(claims)
     const frozenUser = frozenCopy(await makeUser(claims, user)) ?? null
     const verified = { claims, user: frozenUser, key, issuer }
@@ -67,16 +65,20 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return verified
   }
 
-  async function verifyCached(token: string): Promise<VerifiedToken | undefined> {
+  /** Only a token whose keys must be fetched first waits. */
+  function verifyCached(token: string): VerifiedToken | undefined | Promise<VerifiedToken | undefined> {
     const verified = cache?.get(token)
     if (verified === undefined) return undefined
-    const { keys } = verified.issuer
-    const refreshed = keys.refresh()
-    if (refreshed !== undefined) {
-      await refreshed
-      if (!keys.isTrusted(verified.key)) return undefined
-    }
-    check(verified.claims, verified.issuer)
+    const { issuer, key } = verified
+    const refreshed = issuer.keys.refresh()
+    if (refreshed !== undefined)
+      return refreshed.then(() => (issuer.keys.isTrusted(key) ? checked(verified) : undefined))
+    return checked(verified)
+  }
+
+  /** Its claims are frozen, so that only its times need another look. */
+  function checked(verified: VerifiedToken): VerifiedToken {
+    checkTimes(verified.claims, { clockTolerance, maxTokenAge }, seconds())
     return verified
   }
 

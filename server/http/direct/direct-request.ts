@@ -28,6 +28,8 @@ const decisive = new Set([
   'x-request-id',
 ])
 
+// Nearly every request has the same one.
+let lastHost = 'localhost'
 const hostName = /^[\w.-]+(?::\d{1,5})?$/
 // Without characters that a URL parser changes, so that the path is in its plain form.
 const plainTarget = /^\/[\w.,/-]*(?:\?[!"$-~]*)?$/
@@ -43,7 +45,8 @@ export function directRequest(req: IncomingMessage, settings: HandlerSettings): 
   const headers = decisiveHeaders(req.rawHeaders)
   if (headers === null || !isPlainJson(headers, method, settings.maxBodySize)) return null
   const host = headers.get('host') ?? ''
-  if (!hostName.test(host) || !URL.canParse(`http://${host}`)) return null
+  if (host !== lastHost && !(hostName.test(host) && URL.canParse(`http://${host}`))) return null
+  lastHost = host
 
   const query = url.indexOf('?')
   const path = procedurePath(query === -1 ? url : url.slice(0, query), settings.prefix)

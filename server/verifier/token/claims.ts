@@ -41,11 +41,25 @@ export function checkClaims(
   if (!rules.isIssuer(iss))
     throw new TokenError('issuer', { hint: issuerHint(iss, [rules], { isVerified: true }) })
   checkAudience(claims, rules)
+  checkTimes(claims, rules, now)
+  if (!userId.safeParse(sub).success) throw new TokenError('claims', { claim: 'sub' })
+}
+
+/**
+ * The part of {@link checkClaims} that changes with time.
+ *
+ * @param now seconds since the epoch
+ * @throws TokenError `expired`, `not_yet_valid`, or `claims` for a time that is missing or no number
+ */
+export function checkTimes(
+  claims: Record<string, unknown>,
+  { clockTolerance, maxTokenAge }: Pick<ClaimRules, 'clockTolerance' | 'maxTokenAge'>,
+  now: number,
+): void {
   const exp = timeOf(claims, 'exp')
   const nbf = timeOf(claims, 'nbf')
   const iat = timeOf(claims, 'iat')
   if (exp === undefined) throw new TokenError('claims', { claim: 'exp' })
-  const { clockTolerance, maxTokenAge } = rules
   if (exp <= now - clockTolerance) throw new TokenError('expired')
   if (nbf !== undefined && nbf > now + clockTolerance) throw new TokenError('not_yet_valid')
   if (iat !== undefined && iat > now + clockTolerance) throw new TokenError('not_yet_valid')
@@ -53,7 +67,6 @@ export function checkClaims(
     if (iat === undefined) throw new TokenError('claims', { claim: 'iat' })
     if (iat + maxTokenAge <= now - clockTolerance) throw new TokenError('expired')
   }
-  if (!userId.safeParse(sub).success) throw new TokenError('claims', { claim: 'sub' })
 }
 
 /**

@@ -43,7 +43,7 @@ export const cacheMutants: TokenMutant[] = [
   ],
   [
     'times are judged on every request',
-    mutant(create, '    check(verified.claims, verified.issuer)\n'),
+    mutant(create, '    checkTimes(verified.claims, { clockTolerance, maxTokenAge }, seconds())\n'),
     'known: expired since',
     'accepted',
   ],
