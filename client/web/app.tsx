@@ -20,7 +20,7 @@ export function App() {
   return (
     <>
       <a className="skip" href="#main">
-        Skip to the tasks
+        Skip to the content
       </a>
       <header className={guest ? 'top top-two' : 'top'}>
         <span className="brand">trpc-bearer</span>

@@ -1,5 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { useEffect } from 'react'
+import { useEffect, useRef } from 'react'
 import { BearerProvider } from './api.js'
 import { discardDraftsOf } from './drafts.js'
 import { NoticeList, useNotices } from './notices.js'
@@ -32,6 +32,11 @@ function Contents({ person, close }: WorkspaceProps) {
   const isExpired = useStore(person.isExpired)
   const queryClient = useQueryClient()
   const sessionId = session?.session.id
+  const heading = useRef<HTMLHeadingElement>(null)
+  // On a narrow screen the guest is far below the button that opens it.
+  useEffect(() => {
+    if (isGuest && sessionId !== undefined) heading.current?.focus()
+  }, [isGuest, sessionId])
   useEffect(() => {
     if (sessionId === undefined) return
     person.isExpired.set(false)
@@ -77,7 +82,9 @@ function Contents({ person, close }: WorkspaceProps) {
       <section className="list" aria-label={`Tasks of ${user.name}`}>
         <header className="person">
           <div>
-            <h1>{isGuest ? 'Guest' : 'Tasks'}</h1>
+            <h1 ref={heading} tabIndex={-1}>
+              {isGuest ? 'The guest’s tasks' : 'Your tasks'}
+            </h1>
             <p className="hint">{user.email}</p>
           </div>
           <button type="button" onClick={() => void signOut()}>
@@ -86,7 +93,7 @@ function Contents({ person, close }: WorkspaceProps) {
         </header>
         <TaskList userId={user.id} notices={notices} />
       </section>
-      <HowItWorks person={person} notices={notices} />
+      <HowItWorks person={person} />
       <NoticeList shown={notices.shown} />
       {isExpired && <ExpiredDialog authClient={authClient} email={user.email} />}
     </div>

@@ -25,4 +25,5 @@ export const booksRouter = router({
 const issuer = process.env.BETTER_AUTH_URL ?? 'http://localhost:4000' // the Better Auth of npm start
 const verifier = createVerifier({ issuer, audience: issuer })
 export const server = createServer(createNodeHandler({ verifier, database, router: booksRouter }))
-server.listen(Number(process.env.PORT ?? 3000), () => console.log('The books are at /trpc.'))
+const port = Number(process.env.PORT ?? 3000)
+server.listen(port, '127.0.0.1', () => console.log(`The books are at http://127.0.0.1:${port}/trpc.`))

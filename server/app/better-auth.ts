@@ -53,6 +53,8 @@ export async function startIssuer({ db, dataDir, origin, trustedOrigins }: Issue
     // The page at `/` shows what happens to a token that has expired.
     plugins: [jwt(), bearer(), { id: 'expired-token', endpoints: { expiredToken } }],
     trustedOrigins,
+    // Cookies do not know ports: with the usual names, another Better Auth on localhost would end the session.
+    advanced: { cookiePrefix: 'trpc-bearer' },
     telemetry: { enabled: false },
     // Its messages quote what users send.
     logger: { disabled: true },

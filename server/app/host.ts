@@ -90,6 +90,7 @@ export function createHost({
   const isAllowedHost = auth === null ? () => true : isLoopbackHost(config.host)
   if (auth !== null) app.use(onlyAllowedHosts(isAllowedHost, config.host))
 
+  app.options('*', warnOfOtherOrigins([origin, ...config.corsOrigins], log))
   app.use(
     '/trpc/*',
     cors({
@@ -137,6 +138,25 @@ export function createHost({
       isAllowedHost(req.headers.host) &&
       direct(req, res, corsHeaders(req, config.corsOrigins))
     if (!isDirect) listener(req, res)
+  }
+}
+
+const maxWarnings = 10
+
+/** A browser tells its page only that the fetch failed. */
+function warnOfOtherOrigins(origins: readonly string[], log: Logger) {
+  const warned = new Set<string>()
+  return async ({ req }: Context, next: Next) => {
+    const origin = req.header('origin')
+    const isKnown = origin === undefined || origins.includes(origin) || warned.has(origin)
+    if (!isKnown && warned.size < maxWarnings) {
+      warned.add(origin)
+      log.warn(
+        { origin: printable(origin) },
+        'A page of another origin calls: its browser refuses that, unless CORS_ORIGINS has the origin.',
+      )
+    }
+    await next()
   }
 }
 

@@ -10,7 +10,7 @@ function curlCommands(origin: string): [signUp: string, me: string] {
   const person = `{"name":"You","email":"you-'$(date +%s)-$$'@example.com","password":"correct horse battery"}`
   const signUp = [
     `TOKEN=$(curl -s -b '' -o /dev/null -H 'origin: ${origin}' -H 'content-type: application/json'`,
-    `-d '${person}' ${origin}/api/auth/sign-up/email --next -s -b '' ${origin}/api/auth/token | cut -d '"' -f 4)`,
+    `-d '${person}' ${origin}/api/auth/sign-up/email --next -s -b '' ${origin}/api/auth/token | sed -n 's/^{"token":"\\([^"]*\\).*/\\1/p')`,
   ].join(' ')
   return [signUp, `curl -s -H "Authorization: Bearer $TOKEN" ${origin}/trpc/me`]
 }

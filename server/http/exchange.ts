@@ -29,7 +29,7 @@ export interface HandlerOptions extends ContextOptions {
   responseMeta?: ResponseMeta | undefined
   /**
    * Receives unexpected errors (the caller sees only a request id) and outages. If it throws, the error goes to
-   * `console.error` and the answer stays the same. @default console.error
+   * `console.error` and the answer stays the same. @default `console.error`, of outages only the messages
    */
   onError?:
     | ((failure: { error: TRPCError; requestId: string; procedure: string | undefined }) => void)
@@ -51,8 +51,7 @@ export function settingsOf({
   maxBatchSize = 50,
   maxBodySize = 1_048_576,
   responseMeta,
-  onError = ({ error, requestId, procedure }) =>
-    console.error(`Request ${requestId} (${procedure}) failed:`, serializeError(error.cause ?? error)),
+  onError = printFailure,
   onAnswer,
 }: HandlerOptions) {
   for (const [name, limit] of Object.entries({ maxBatchSize, maxBodySize }))
@@ -65,6 +64,15 @@ export function settingsOf({
   })
   const prefix = `/${basePath.replaceAll(/^\/+|\/+$/g, '')}/`.replace('//', '/')
   return { router, prefix, maxBatchSize, maxBodySize, responseMeta, onError, onAnswer, createContext }
+}
+
+const printFailure: NonNullable<HandlerOptions['onError']> = ({ error, requestId, procedure }) => {
+  const causes = serializeError(error.cause ?? error)
+  const isOutage = error.code === 'SERVICE_UNAVAILABLE'
+  console.error(
+    `Request ${requestId} (${procedure}) failed:`,
+    isOutage ? causes.map(({ message }) => message).join(' ') : causes,
+  )
 }
 
 type MetaOptions = Parameters<ResponseMeta>[0]

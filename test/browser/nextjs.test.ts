@@ -53,7 +53,7 @@ async function openPage(options: Parameters<Browser['newContext']>[0] = {}) {
     await page.getByLabel('Email').fill(`${name}-${crypto.randomUUID()}@example.com`)
     await page.getByLabel('Password').fill('correct horse')
     await page.getByRole('button', { name: 'Sign in or sign up' }).click()
-    await page.getByText(`The server component is called by ${name}`).waitFor()
+    await page.getByText(`The server component has asked the API who you are: ${name}`).waitFor()
   }
   return { context, page, errors, signUp }
 }
@@ -70,19 +70,20 @@ test('calls the API from the browser, on the server and in-process, as each pers
 
   const html = await (await ann.page.request.get(url)).text()
   expect(html).toContain('Buy milk')
+  await ann.page.getByText('The API inside of Next.js, at /api/trpc, counts 1 tasks.').waitFor()
   await ann.page.reload()
-  await ann.page.getByText('The route of Next.js counts 1 tasks.').waitFor()
+  await ann.page.getByText('The API inside of Next.js, at /api/trpc, counts 1 tasks.').waitFor()
 
   const bob = await openPage()
   await bob.signUp('bob')
-  await bob.page.getByText('The route of Next.js counts 0 tasks.').waitFor()
+  await bob.page.getByText('The API inside of Next.js, at /api/trpc, counts 0 tasks.').waitFor()
   expect(await bob.page.content()).not.toContain('Buy milk')
 
   await ann.page.getByRole('button', { name: 'Sign out' }).click()
   await ann.page.getByRole('button', { name: 'Sign in or sign up' }).waitFor()
   expect(await ann.page.content()).not.toContain('Buy milk')
   await ann.signUp('carl')
-  await ann.page.getByText('The route of Next.js counts 0 tasks.').waitFor()
+  await ann.page.getByText('The API inside of Next.js, at /api/trpc, counts 0 tasks.').waitFor()
   expect(await ann.page.content()).not.toContain('Buy milk')
   for (const { context, errors } of [ann, bob]) {
     expect(errors).toEqual([])

@@ -11,7 +11,7 @@ const folder = join(root, 'docs/images')
 await mkdir(folder, { recursive: true })
 
 await using data = await temporaryFolder()
-const server = await startServer(readConfig({ PORT: '0', LOG_LEVEL: 'silent', DATA_DIR: data.path }))
+const server = await startServer(readConfig({ PORT: '4000', LOG_LEVEL: 'silent', DATA_DIR: data.path }))
 await using started = await startBrowser()
 const ann = await openTaskPage(started.browser, server.url.replace('127.0.0.1', 'localhost'), {
   viewport: { width: 1280, height: 860 },

@@ -1,20 +1,20 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
 import { useTRPC } from '../api.js'
-import type { Notices } from '../notices.js'
 import type { Person } from '../person.js'
 import { useStore } from '../store.js'
 import type { LoggedCall } from './call-log.js'
 import type { SeenToken } from './token-watch.js'
 
 /** What happens behind the list: the token, the database, and the calls. */
-export function HowItWorks({ person, notices }: { person: Person; notices: Notices }) {
+export function HowItWorks({ person }: { person: Person }) {
   const { tokens, calls } = person
   const ofGuest = person.isGuest ? ' for the guest' : ''
   const token = useStore(tokens.seen)
   const queryClient = useQueryClient()
   const trpc = useTRPC()
   const callAgain = () => queryClient.invalidateQueries(trpc.me.pathFilter())
+  const [said, setSaid] = useState('')
   useQuery(trpc.me.queryOptions())
   return (
     <aside className="panel" aria-label={`How it works${ofGuest}`}>
@@ -29,32 +29,40 @@ export function HowItWorks({ person, notices }: { person: Person; notices: Notic
             onClick={async () => {
               tokens.expire()
               await callAgain()
-              notices.show({
-                done: 'An expired token was sent. The client saw the 401, got a new one and called again.',
-              })
+              setSaid('An expired token was sent. The client saw the 401, got a new one and called again.')
             }}
           >
             Let it expire
           </button>
           <button
             type="button"
-            onClick={() => {
+            onClick={async () => {
               tokens.renew()
-              void callAgain()
+              await callAgain()
+              setSaid('The client got a new token, and called “me” with it.')
             }}
           >
             Refresh it
           </button>
-          <button type="button" onClick={() => void person.calls.fetch('/trpc/me')}>
+          <button
+            type="button"
+            onClick={async () => {
+              const { status } = await calls.fetch('/trpc/me')
+              setSaid(`“me” was called without a token. The API answered ${status}.`)
+            }}
+          >
             Call without it
           </button>
         </div>
+        <p role="status" className="hint said">
+          {said}
+        </p>
       </section>
-      <Database />
       <section>
         <h3>The last calls</h3>
         <Calls calls={useStore(calls.calls)} label={`The last calls${ofGuest}`} />
       </section>
+      <Database />
     </aside>
   )
 }
@@ -90,13 +98,13 @@ function useNow(): number {
 function Claims({ token }: { token: SeenToken | null }) {
   if (token === null) return <p className="hint">No token yet.</p>
   const all = Object.entries(token.claims)
-  const registered = all.filter(([name]) => registeredClaims.has(name))
+  const registered = registeredClaims.flatMap(name => all.filter(([claim]) => claim === name))
   return (
     <>
       <Facts facts={registered} />
       <details>
         <summary>{all.length - registered.length} more claims</summary>
-        <Facts facts={all.filter(([name]) => !registeredClaims.has(name))} />
+        <Facts facts={all.filter(([name]) => !registeredClaims.includes(name))} />
       </details>
     </>
   )
@@ -114,7 +122,7 @@ const Facts = ({ facts }: { facts: [name: string, value: unknown][] }) => (
 )
 
 /** RFC 7519 section 4.1. */
-const registeredClaims = new Set(['iss', 'sub', 'aud', 'iat', 'nbf', 'exp', 'jti'])
+const registeredClaims = ['iss', 'sub', 'aud', 'iat', 'nbf', 'exp', 'jti']
 const timeClaims = new Set(['iat', 'exp', 'nbf'])
 const factText = (name: string, value: unknown) =>
   timeClaims.has(name) && typeof value === 'number'

@@ -43,12 +43,14 @@ export function SignIn({ authClient, email = '' }: { authClient: Person['authCli
           autoComplete={isNew ? 'new-password' : 'current-password'}
           required
           minLength={8}
-          aria-describedby="password-hint"
+          aria-describedby={isNew ? 'password-hint' : undefined}
         />
       </label>
-      <p id="password-hint" className="hint">
-        At least 8 characters.
-      </p>
+      {isNew && (
+        <p id="password-hint" className="hint">
+          At least 8 characters.
+        </p>
+      )}
       <p role="alert" className="form-problem">
         {problem}
       </p>

@@ -64,6 +64,9 @@ export function TaskItem({ task, userId, actions }: TaskItemProps) {
           onClick={() => setEditing(true)}
         >
           <span className="task-text">{task.title}</span>
+          <svg className="task-pencil" viewBox="0 0 16 16" aria-hidden="true">
+            <path d="m2 14 .7-3.3 8-8a1.4 1.4 0 0 1 2 0l.6.6a1.4 1.4 0 0 1 0 2l-8 8z" />
+          </svg>
         </button>
         {task.notes !== '' && <p className="task-notes">{task.notes}</p>}
       </div>

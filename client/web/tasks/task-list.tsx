@@ -45,7 +45,7 @@ export function TaskList({ userId, notices }: { userId: string; notices: Notices
         <button
           type="button"
           disabled={!tasks.some(task => task.completed)}
-          onClick={() => actions.clearCompleted.mutate()}
+          onClick={() => void actions.clearCompleted()}
         >
           Clear completed
         </button>

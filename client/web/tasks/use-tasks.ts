@@ -1,7 +1,7 @@
 import { type InfiniteData, useInfiniteQuery, useMutation, useQueryClient } from '@tanstack/react-query'
 import type { Task } from '../../../shared/task.js'
 import { isApiError } from '../../client.js'
-import { useTRPC } from '../api.js'
+import { useTRPC, useTRPCClient } from '../api.js'
 import type { Notices } from '../notices.js'
 
 /** What the list shows. */
@@ -44,6 +44,7 @@ export interface TaskActionOptions {
 /** The changes of tasks. Each shows at once, and is taken back with a notice if the API refuses it. */
 export function useTaskActions({ notices, onConflict }: TaskActionOptions) {
   const trpc = useTRPC()
+  const client = useTRPCClient()
   const queryClient = useQueryClient()
   const lists = trpc.tasks.list.pathFilter()
   const mutationKey = trpc.tasks.pathKey()
@@ -117,11 +118,9 @@ export function useTaskActions({ notices, onConflict }: TaskActionOptions) {
   const clearCompleted = useMutation(
     trpc.tasks.clearCompleted.mutationOptions({
       onMutate: () => changeLists(tasks => tasks.filter(task => !task.completed)),
-      onSuccess: ({ count }) =>
-        notices.show({ done: count === 1 ? '1 task deleted.' : `${count} tasks deleted.` }),
       onError(error, _, undo) {
         undo?.()
-        fail(error, 'The completed tasks were not deleted.', () => clearCompleted.mutate())
+        fail(error, 'The completed tasks were not deleted.', () => void clearCompletedWithUndo())
       },
       onSettled,
     }),
@@ -147,7 +146,24 @@ export function useTaskActions({ notices, onConflict }: TaskActionOptions) {
       },
     )
 
-  return { create, update, remove: removeWithUndo, clearCompleted, replace }
+  /** Of more tasks than one page holds there is no undo. */
+  const clearCompletedWithUndo = async () => {
+    const done = await client.tasks.list.query({ status: 'done', limit: 100 }).catch(() => null)
+    clearCompleted.mutate(undefined, {
+      onSuccess({ count }) {
+        const run = () => {
+          for (const task of done?.items.toReversed() ?? []) restore(task)
+        }
+        const canUndo = done !== null && done.items.length === count
+        notices.show({
+          done: count === 1 ? '1 task deleted.' : `${count} tasks deleted.`,
+          action: canUndo ? { label: 'Undo', run } : undefined,
+        })
+      },
+    })
+  }
+
+  return { create, update, remove: removeWithUndo, clearCompleted: clearCompletedWithUndo, replace }
 }
 
 /** What {@link useTaskActions} returns. */

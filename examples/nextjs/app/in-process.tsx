@@ -8,5 +8,5 @@ const inProcessApi = createClient({ url: '/api/trpc', getToken: betterAuthToken(
 
 export function InProcess() {
   const { data } = useQuery({ queryKey: ['in process'], queryFn: () => inProcessApi.tasks.list.query() })
-  return <p>The route of Next.js counts {data?.items.length ?? '…'} tasks.</p>
+  return <p>The API inside of Next.js, at /api/trpc, counts {data?.items.length ?? '…'} tasks.</p>
 }

@@ -17,7 +17,7 @@ export default async function Page() {
   const me = await serverApi.me.query()
   return (
     <HydrationBoundary state={dehydrate(queryClient)}>
-      <p>The server component is called by {me.email}.</p>
+      <p>The server component has asked the API who you are: {me.email}.</p>
       <Tasks />
     </HydrationBoundary>
   )

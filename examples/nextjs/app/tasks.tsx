@@ -8,12 +8,13 @@ export function Tasks() {
   const trpc = useTRPC()
   const queryClient = useQueryClient()
   const list = useQuery(trpc.tasks.list.queryOptions())
-  const onSuccess = () => queryClient.invalidateQueries(trpc.tasks.list.pathFilter())
+  const onSuccess = () => queryClient.invalidateQueries() // those of the route of Next.js too
   const create = useMutation(trpc.tasks.create.mutationOptions({ onSuccess }))
   const add = (form: FormData) => create.mutate({ title: String(form.get('title')) })
   const error = list.error ?? create.error
   return (
     <>
+      <h1>Tasks</h1>
       <button type="button" onClick={() => authClient.signOut()}>
         Sign out
       </button>

@@ -146,6 +146,10 @@ async function callBadly(token: string) {
   await request('/trpc/health', '/trpc/*', { headers: [['host', `${secret('host')}.example`]] })
   await request('/trpc/me', '/trpc/unknown', { method: 'PUT', body: secret('body') })
   await request('/trpc/me', '/trpc/unknown', { ...text('{}'), headers: [['content-type', secret('type')]] })
+  for (const origin of ['https://other.example', 'https://other.example', server.url]) {
+    const headers: [string, string][] = [['origin', origin]]
+    await request('/trpc/me', '/trpc/*', { method: 'OPTIONS', headers })
+  }
 }
 
 describe('the log of a server after good and bad requests', () => {
@@ -189,9 +193,15 @@ describe('the log of a server after good and bad requests', () => {
   })
 
   test('is JSON after the welcome text', () => {
-    const [, rest = ''] = end.stdout.split(/^Or, in another terminal.*\n/m)
+    const [, rest = ''] = end.stdout.split(/^Call the API with it:\n.*\n/m)
+    expect(rest).toContain('{')
     expect(rest.split('\n').filter(line => line !== '' && !line.startsWith('{'))).toEqual([])
     expect(end.stderr).toBe('')
+  })
+
+  test('names a page of another origin, once', () => {
+    const warnings = end.stdout.split('\n').filter(line => line.includes('CORS_ORIGINS'))
+    expect(warnings.map(line => JSON.parse(line).origin)).toEqual(['https://other.example'])
   })
 
   test('ends with exit code 0 on SIGTERM', () => {
