@@ -62,6 +62,7 @@ export class BearerCall implements UserCall {
   #sentAt = Date.now()
   /** Of the user, when this call was sent. */
   #tokenBefore: TokenFacts | undefined
+  #changesBefore = 0
   #lastEventId: string | undefined
 
   /** @param period of the page that made the call, if it is known */
@@ -137,6 +138,7 @@ export class BearerCall implements UserCall {
     if (isOtherPerson(this.sent, facts)) return this.#fail(new UserChangedError())
     this.sent = facts
     this.#tokenBefore = this.#user.lastToken
+    this.#changesBefore = this.#user.changes
     this.#send()
   }
 
@@ -200,7 +202,9 @@ export class BearerCall implements UserCall {
   #failSignedOut(error: CallError, sent = this.sent): void {
     const isOfUser = this.#user.calls.has(this.number) && !this.period.isOver
     // A call of nobody says nothing about who has signed in meanwhile.
-    const isPresent = sent !== null || this.sent !== null || this.#tokenBefore === this.#user.lastToken
+    const isUnchanged =
+      this.#tokenBefore === this.#user.lastToken && this.#changesBefore === this.#user.changes
+    const isPresent = sent !== null || this.sent !== null || isUnchanged
     this.#fail(error)
     if (isOfUser && isPresent) this.#user.refuse(sent?.token)
   }

@@ -49,7 +49,10 @@ export function betterAuthToken(authClient: AuthClient): GetToken & (() => Promi
   return Object.assign(getToken, {
     subscribe(report: (userId: string | null | undefined) => void) {
       let last: unknown
-      const stopSignal = onSessionChange(authClient.$store?.atoms.$sessionSignal, () => report(undefined))
+      const stopSignal = onSessionChange(authClient.$store?.atoms.$sessionSignal, () => {
+        if (last === null) last = undefined
+        report(undefined)
+      })
       const stopSession = session.subscribe(value => {
         const { data, error, isPending } = { data: null, error: null, isPending: false, ...Object(value) }
         const isUnknown = isPending || (error !== null && error.status !== 401)

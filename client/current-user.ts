@@ -189,7 +189,8 @@ export class CurrentUser<TCall extends UserCall> {
     const [before, token] = [this.#session, this.#token]
     const isTokenOfUser = token === undefined || token.subject === userId
     this.#session = userId
-    if (userId === before) {
+    // Nobody is signed in, but a token was sent since: after clear(), or because another tab has signed in.
+    if (userId === before && !(userId === null && token !== undefined)) {
       if (isTokenOfUser) this.#doubt = undefined
       // The same user may have another role now, or another organisation.
       return this.#tokens.renew()
@@ -198,7 +199,7 @@ export class CurrentUser<TCall extends UserCall> {
     if (before === undefined && !isTokenOfUser && userId !== null && token.subject !== undefined)
       return this.#askToken()
     const isKnown = before === undefined && isTokenOfUser
-    const isSignIn = before === null && (isTokenOfUser || token.subject === undefined)
+    const isSignIn = before === null && userId !== null && (isTokenOfUser || token.subject === undefined)
     if (isSignIn) this.#tell()
     else if (!isKnown) this.#leave(this.#doubt?.lastCall)
     this.#session = userId

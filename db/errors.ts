@@ -23,6 +23,15 @@ export function isDatabaseUnavailable(error: unknown): boolean {
   return causesOf(error).some(cause => cause instanceof DatabaseUnavailableError)
 }
 
+/** The rows of one statement have more than 256 MB together. Its connection is closed. */
+export class AnswerTooLargeError extends Error {
+  override name = 'AnswerTooLargeError'
+
+  constructor() {
+    super('The answer of a statement is larger than 256 MB. Select less at once, or stream the rows.')
+  }
+}
+
 /** True if the statement took longer than PostgreSQL allows: `statement_timeout`, `lock_timeout` or `transaction_timeout`. */
 export function isStatementTimeout(error: unknown): boolean {
   return causesOf(error).some(cause => hasCode(cause, '57014', '55P03', '25P04') && !isRaised(cause))

@@ -26,9 +26,12 @@ function mentions(text: string, functions: ReadonlySet<string>): boolean {
   return false
 }
 
-/** Words of a function that changes the session, or that runs a text which may. */
+/**
+ * Words of a function that changes the session, or that runs a text which may. PostgreSQL creates a table in the temporary schema if the caller
+ * has no other schema of the search path.
+ */
 const bodyCommands =
-  /pg_settings|\b(temp|temporary|pg_temp|set_config|execute|prepare|deallocate|listen|unlisten|discard|reset|load|lock|hold)\b|\bdo\b(?!\s+(update|nothing|instead|also)\b)|(^|;|>|\bbegin|\bthen|\belse|\bloop)\s*set\b/i
+  /pg_settings|\b(create|temp|temporary|pg_temp|set_config|execute|prepare|deallocate|listen|unlisten|discard|reset|load|lock|hold)\b|\bdo\b(?!\s+(update|nothing|instead|also)\b)|(^|;|>|\bbegin|\bthen|\belse|\bloop)\s*set\b/i
 
 /**
  * True unless the source of a function certainly leaves nothing in the session.

@@ -67,6 +67,7 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
             case
               -- Its tables are temporary ones.
               when pg_catalog.array_to_string(proconfig, ' ') ~* 'search_path="?pg_temp' then 'temp'
+              when lanname = 'sql' and prosrc ~* '\\mselect\\M[^;]*\\minto\\M' then 'temp'
               when lanname in ('sql', 'plpgsql') and not is_extended then coalesce(pg_catalog.pg_get_function_sqlbody(f.oid), prosrc)
             end as source,
             exists (

@@ -162,7 +162,16 @@ export class Session {
         this.cancel()
         reject(new Error('Connection terminated: the server did not answer in time.'))
       }, this.#timeout)
-      work.finally(() => clearTimeout(timer)).then(resolve, reject)
+      work.then(
+        result => {
+          clearTimeout(timer)
+          resolve(result)
+        },
+        error => {
+          clearTimeout(timer)
+          reject(error)
+        },
+      )
     })
   }
 

@@ -83,16 +83,25 @@ export function abortable<T>(
   stop: () => void,
 ): Promise<T> {
   if (signal === undefined) return work
-  work.catch(() => {})
-  // All statements of a batch listen to the signal of their request: Node warns of a leak above ten.
-  setMaxListeners(0, signal)
   return new Promise((resolve, reject) => {
     const abort = () => {
       stop()
       reject(signal.reason)
     }
+    const settle = () => signal.removeEventListener('abort', abort)
+    work.then(
+      result => {
+        settle()
+        resolve(result)
+      },
+      error => {
+        settle()
+        reject(error)
+      },
+    )
     if (signal.aborted) return abort()
+    // All statements of a batch listen to the signal of their request: Node warns of a leak above ten.
+    setMaxListeners(0, signal)
     signal.addEventListener('abort', abort, { once: true })
-    work.finally(() => signal.removeEventListener('abort', abort)).then(resolve, reject)
   })
 }

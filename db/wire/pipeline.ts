@@ -1,5 +1,6 @@
 import type { Connection, Submittable as PgSubmittable } from 'pg'
-import { wrapIdentityError } from '../errors.js'
+import { AnswerTooLargeError, wrapIdentityError } from '../errors.js'
+import { limitAnswer } from './answer-limit.js'
 import {
   type CommandComplete,
   type DataRow,
@@ -41,6 +42,7 @@ export class PipelinedQuery<R> implements PgSubmittable {
   /** Statements that are completely answered. */
   #completed = 0
   #wire: Wire | undefined
+  #stopCounting = () => {}
   #isEchoSeen = false
   #isDescribed = false
   /** True if the main statement was `select … into`, which creates a table. */
@@ -74,6 +76,7 @@ export class PipelinedQuery<R> implements PgSubmittable {
   submit(connection: Connection) {
     const wire = wireOf(connection)
     this.#wire = wire
+    this.#stopCounting = limitAnswer(wire.stream, () => this.#refuse(new AnswerTooLargeError()))
     wire.stream.cork()
     try {
       for (const frame of this.#before) submitFrame(wire, frame)
@@ -114,6 +117,7 @@ export class PipelinedQuery<R> implements PgSubmittable {
   }
 
   handleReadyForQuery() {
+    this.#stopCounting()
     if (this.#completed === this.#before.length + 1 + this.#after.length) this.#main.handleReadyForQuery()
     else this.#refuse()
   }
@@ -136,13 +140,14 @@ export class PipelinedQuery<R> implements PgSubmittable {
   }
 
   /** Destroys the connection: what comes after an unexpected message may be the rows of another caller. */
-  #refuse() {
-    const error = unexpectedMessage()
+  #refuse(error = unexpectedMessage()) {
+    this.#stopCounting()
     this.#main.handleError(error)
     this.#wire?.stream.destroy(error)
   }
 
   handleError(error: Error, wire: Wire) {
+    this.#stopCounting()
     // The server skips the rest up to the Sync, so those statements were never parsed.
     for (const { name } of [...this.#before, this.#main, ...this.#after].slice(this.#completed)) {
       if (name) delete wire.submittedNamedStatements[name]

@@ -10,13 +10,18 @@ export interface TypeParsers {
 /** Turns the values of a row into an object, as pg does. Can be reused while the columns stay the same. */
 export class RowReader {
   readonly #fields: readonly Field[]
+  readonly #names: readonly string[]
   readonly #parsers: readonly ((text: string) => unknown)[]
   /** Defines every column as an own property, even one called `__proto__`. */
   readonly #template: Row
 
   constructor(fields: readonly Field[], types: TypeParsers) {
     this.#fields = fields
-    this.#parsers = fields.map(({ dataTypeID }) => types.getTypeParser(dataTypeID))
+    this.#names = fields.map(({ name }) => name)
+    this.#parsers = fields.map(({ dataTypeID }) => {
+      const parser = types.getTypeParser(dataTypeID)
+      return dataTypeID === timestamptz && makesUsualDates(parser) ? faster(parser) : parser
+    })
     this.#template = Object.fromEntries(fields.map(({ name }) => [name, null]))
   }
 
@@ -33,10 +38,50 @@ export class RowReader {
 
   read(values: readonly (string | null)[]): Row {
     const row = { ...this.#template }
-    for (const [index, { name }] of this.#fields.entries()) {
-      const text = values[index]
-      row[name] = typeof text === 'string' ? this.#parsers[index]?.(text) : null
+    for (let index = 0; index < this.#names.length; index++) {
+      const [name, text] = [this.#names[index] ?? '', values[index]]
+      if (typeof text === 'string') row[name] = this.#parsers[index]?.(text)
     }
     return row
   }
+}
+
+const timestamptz = 1184
+
+/** Whether pg's own parser, or one like it, makes the dates, and not a library of the application. */
+function makesUsualDates(parser: (text: string) => unknown): boolean {
+  const sample = parser('2001-02-03 04:05:06.789012+00')
+  return (
+    sample instanceof Date &&
+    sample.toISOString() === '2001-02-03T04:05:06.789Z' &&
+    Object.keys(sample).length === 0
+  )
+}
+
+/** A page of a hundred rows has hundreds of times, and pg's parser tries several patterns on each. */
+const faster = (parser: (text: string) => unknown) => (text: string) => parseUtc(text) ?? parser(text)
+
+const utc = /^[1-9]\d{3}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})?\+00$/
+
+/** The usual form of a time in a session in UTC; undefined for any other. Microseconds are cut off, as a `Date` has none. */
+function parseUtc(text: string): Date | undefined {
+  if (!utc.test(text)) return undefined
+  const digits = (from: number, count: number) => {
+    let number = 0
+    for (let index = from; index < from + count; index++) number = number * 10 + text.charCodeAt(index) - 48
+    return number
+  }
+  const fraction = Math.min(3, text.length - '2001-02-03 04:05:06.+00'.length)
+  const milliseconds = fraction > 0 ? digits(20, fraction) * 10 ** (3 - fraction) : 0
+  return new Date(
+    Date.UTC(
+      digits(0, 4),
+      digits(5, 2) - 1,
+      digits(8, 2),
+      digits(11, 2),
+      digits(14, 2),
+      digits(17, 2),
+      milliseconds,
+    ),
+  )
 }

@@ -1,5 +1,6 @@
 import { type TRPCDefaultErrorShape, TRPCError } from '@trpc/server'
 import {
+  AnswerTooLargeError,
   DatabaseUnavailableError,
   isConcurrencyConflict,
   isDatabaseUnavailable,
@@ -53,7 +54,7 @@ export function refusalError(refusal: TokenError): TRPCError {
 /**
  * Rethrows an expected failure of a procedure with its real code.
  *
- * @throws TRPCError CLIENT_CLOSED_REQUEST (499), SERVICE_UNAVAILABLE (503, database down), GATEWAY_TIMEOUT (504), CONFLICT (a deadlock,
+ * @throws TRPCError CLIENT_CLOSED_REQUEST (499), SERVICE_UNAVAILABLE (503, database down), GATEWAY_TIMEOUT (504), PAYLOAD_TOO_LARGE (413), CONFLICT (a deadlock,
  * or `serializable`) or FORBIDDEN (a policy refused a row)
  */
 export function rethrowExpectedFailure({ code, cause }: TRPCError, signal: AbortSignal | undefined): void {
@@ -65,6 +66,10 @@ export function rethrowExpectedFailure({ code, cause }: TRPCError, signal: Abort
   if (isStatementTimeout(cause)) {
     const message = 'This took longer than the server allows. Ask for less at once.'
     throw new TRPCError({ code: 'GATEWAY_TIMEOUT', message, cause })
+  }
+  if (causesOf(cause).some(error => error instanceof AnswerTooLargeError)) {
+    const message = 'The answer is too large. Ask for less at once.'
+    throw new TRPCError({ code: 'PAYLOAD_TOO_LARGE', message, cause })
   }
   if (isConcurrencyConflict(cause)) {
     const message = 'Another call changed the same rows at the same time. Try again.'

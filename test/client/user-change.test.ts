@@ -300,6 +300,79 @@ test('a user who is reported while the opaque token of another is on its way doe
   expect(sent).toEqual(['Bearer of-bob'])
 })
 
+describe('a session that was null already', () => {
+  test.each(['a JWT', 'an opaque token'])(
+    'ends %s that was sent since, when it is null again',
+    async kind => {
+      await using api = await startTokenApi()
+      const mint = async (sub: string) => (kind === 'a JWT' ? api.mint({ sub }) : `opaque-${sub}`)
+      const { page, auth, client } = startPage({ url: api.url, mint })
+      page.report('alice')
+      auth.clear()
+      const asked = page.changes
+      await client.health.query()
+      page.signedIn = null
+      page.report(undefined)
+      page.report(null)
+      expect(page.changes).toBe(asked + 1)
+      page.report(null)
+      expect(page.changes).toBe(asked + 1)
+      expect((await refusalOf(client.me.query())).data?.reason).toBe('missing')
+    },
+  )
+
+  test('ends the user whom another tab has signed in and out', async () => {
+    await using api = await startTokenApi()
+    const { page, client } = startPage({ url: api.url, mint: sub => api.mint({ sub }) })
+    page.report(null)
+    expect(await client.me.query()).toEqual({ id: 'alice' })
+    const before = page.changes
+    page.signedIn = null
+    page.report(null)
+    expect(page.changes).toBe(before + 1)
+  })
+})
+
+test.each(['bob', null])(
+  'a late refusal of nobody leaves the next user alone, who then becomes %s',
+  async next => {
+    await using api = await startTokenApi()
+    const signedOut = vi.fn()
+    const [sent, answers] = [
+      [later<null>(), later<null>()],
+      [later<null>(), later<null>()],
+    ]
+    let calls = 0
+    const { page, client } = startPage({
+      url: api.url,
+      mint: sub => api.mint({ sub }),
+      onSignedOut: signedOut,
+      async fetch(input, init) {
+        const number = calls++
+        const response = await fetch(input, init)
+        sent[number]?.settle(null)
+        await answers[number]?.promise
+        return response
+      },
+    })
+    page.signedIn = null
+    page.report(null)
+    const nobody = refusalOf(client.me.query())
+    await sent[0]?.promise
+    page.signedIn = 'carol'
+    page.report('carol')
+    answers[0]?.settle(null)
+    expect((await nobody).data?.reason).toBe('missing')
+    expect(signedOut).not.toHaveBeenCalled()
+    const hers = refusalOf(client.me.query())
+    await sent[1]?.promise
+    page.signedIn = next
+    page.report(next)
+    answers[1]?.settle(null)
+    expect((await hers).cause).toBeInstanceOf(UserChangedError)
+  },
+)
+
 test('a client that nobody listens to any more stops watching, and asks for a token with its next call', async () => {
   await using api = await startTokenApi()
   const [watching, asked] = [{ now: 0 }, { times: 0 }]

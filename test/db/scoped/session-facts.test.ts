@@ -66,6 +66,18 @@ describe('the session is cleaned after a statement that calls', () => {
       'create function stage() returns void language plpgsql set search_path = pg_temp as $$ begin create table zz (); end $$',
       'select stage()',
     ],
+    ...['table if not exists zz ()', 'view zz as select 1', 'sequence zz'].map(
+      (object): [string, string, string] => [
+        `one that creates a ${object}`,
+        `create function makes() returns void language plpgsql as $$ begin create ${object}; end $$`,
+        'select makes()',
+      ],
+    ),
+    [
+      'one that selects into a table',
+      `create function copies() returns bigint language sql as $$ select user_id into zz from tasks; select 1::bigint $$`,
+      'select copies()',
+    ],
     [
       'one with a line separator in a comment',
       `create function later() returns text language plpgsql as $$ begin return -- it\u2028's\n ${german}; -- '\n end $$`,

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { type OpenDatabase, openDatabase } from '../../../db/index.js'
+import { type OpenDatabase, openDatabase, protectTable } from '../../../db/index.js'
 import { kindsOfThisRun, openTestDatabase } from '../../parts/database.js'
 import { type Owned, openMigrated, ownedDatabase } from '../../parts/logins.js'
 import { someOf } from '../../parts/some-of.js'
@@ -138,6 +138,27 @@ if (process.env.LONG_TESTS) {
     }
   })
 }
+
+test('a table that a function creates, where only the temporary schema is left, is gone for the next caller', async () => {
+  await using database = await openTestDatabase('PostgreSQL', { poolMax: 1 })
+  const run = (text: string) => sql.raw(text).execute(database.admin)
+  await run('create schema app; create table app.notes (user_id text, body text)')
+  await protectTable(database.admin, 'app.notes')
+  await run('revoke all on schema public from public; revoke all on schema public from app_user')
+  await run(`create function app.report() returns text language plpgsql as $$ begin
+    create table if not exists scratch as select body from app.notes;
+    return (select string_agg(body, ', ') from scratch); end $$`)
+  await run(`create function app.copy() returns bigint language sql as $$
+    select body into scratch from app.notes; select 1::bigint $$`)
+  await run("insert into app.notes values ('alice', 'hers'), ('bob', 'his')")
+  const [alice, bob] = [database.forUser('alice'), database.forUser('bob')]
+  for (const report of ['app.report()', 'app.copy()']) {
+    await sql.raw(`select ${report}`).execute(alice)
+    const { rows } = await sql<object>`select app.report() as body`.execute(bob)
+    expect(rows).toEqual([{ body: 'his' }])
+    await expect(sql`select * from scratch`.execute(bob)).rejects.toThrow('does not exist')
+  }
+})
 
 test.each([
   ["the login's own path", 'alter role current_user reset search_path', 'public'],

@@ -1,0 +1,55 @@
+import pg from 'pg'
+import { expect, test } from 'vitest'
+import { RowReader } from '../../../db/wire/rows.js'
+
+const fields = [{ name: 'at', dataTypeID: 1184 }]
+const usual = pg.types.getTypeParser(1184) as (text: string) => unknown
+const read = (text: string | null, parser = usual) =>
+  new RowReader(fields, { getTypeParser: () => parser }).read([text]).at
+
+test.each([
+  '2026-11-28 18:35:43.123456+00',
+  '2026-11-28 18:35:43.999999+00',
+  '2026-11-28 18:35:43.1+00',
+  '2026-11-28 18:35:43.12+00',
+  '2026-11-28 18:35:43.001+00',
+  '2026-11-28 18:35:43+00',
+  '2024-02-29 23:59:59+00',
+  '1000-01-01 00:00:00+00',
+  '9999-12-31 23:59:59.999+00',
+  '0099-01-01 00:00:00+00',
+  '0044-03-15 12:00:00+00 BC',
+  '10000-01-01 00:00:00+00',
+  '2026-11-28 18:35:43.123456+05:30',
+  '2026-11-28 18:35:43-08',
+  '1890-01-01 00:00:00-00:25:21',
+  'infinity',
+  '-infinity',
+])('the time %s is what pg makes of it', text => {
+  expect(read(text)).toStrictEqual(usual(text))
+})
+
+test('each millisecond is kept', () => {
+  for (let ms = 0; ms < 1_000; ms++) {
+    const date = new Date(Date.UTC(2026, 10, 28, 18, 35, 43, ms))
+    const text = `${date.toISOString().replace('T', ' ').replace('Z', '')}789+00`
+    expect(read(text)).toStrictEqual(date)
+  }
+})
+
+test('the parser of an application wins', () => {
+  expect(read('2026-11-28 18:35:43+00', text => `text ${text}`)).toBe('text 2026-11-28 18:35:43+00')
+  const tagged = (text: string) => Object.assign(new Date(text), { text })
+  expect(read('2026-11-28 18:35:43+00', tagged)).toHaveProperty('text')
+})
+
+test('null stays null, and a column may have any name', () => {
+  expect(read(null)).toBeNull()
+  const odd = ['__proto__', 'constructor', 'a.b'].map(name => ({ name, dataTypeID: 25 }))
+  const row = new RowReader(odd, { getTypeParser: () => text => text }).read(['1', '2', null])
+  expect(Object.entries(row)).toEqual([
+    ['__proto__', '1'],
+    ['constructor', '2'],
+    ['a.b', null],
+  ])
+})
