@@ -1,7 +1,6 @@
 import { SuperJSON } from 'superjson'
 
 type Serialized = ReturnType<typeof SuperJSON.serialize>
-type Annotations = Record<string, unknown>
 
 /** Names that superjson refuses. */
 const refused = new Set(['__proto__', 'constructor', 'prototype'])
@@ -11,17 +10,17 @@ const unknown = Symbol('unknown')
 
 /**
  * The same as `SuperJSON.serialize`, key order included, in one walk: several times as fast for rows of a database. What is rare goes to
- * superjson itself: a value that occurs twice, bigint, Map, Set, URL, special numbers, classes, and keys with a dot.
+ * superjson itself: a value that occurs twice, bigint, Map, Set, URL, special numbers, classes, keys with a dot, and great depth.
  */
 export function serializeOutput(value: unknown): Serialized {
   if (hasOwnTypes()) return SuperJSON.serialize(value)
   try {
     const walk = new Walk()
     const json = walk.copy(value) as Serialized['json']
-    const { annotations } = walk
-    return annotations === undefined ? { json } : { json, meta: { values: annotations as never, v: 1 } }
+    const values = walk.types()
+    return values === undefined ? { json } : { json, meta: { values: values as never, v: 1 } }
   } catch (error) {
-    if (error !== unknown) throw error
+    if (error !== unknown && !(error instanceof RangeError)) throw error
     return SuperJSON.serialize(value)
   }
 }
@@ -41,61 +40,118 @@ const isObject = (value: unknown): value is object =>
 const property = (value: unknown, key: string): unknown =>
   isObject(value) ? Reflect.get(value, key) : undefined
 
-class Walk {
-  /** Of the value that was copied last: `[type]`, those of its children by path, or none. */
-  annotations: readonly string[] | Annotations | undefined
-  readonly #seen = new Set<object>()
+interface Typed {
+  path: string
+  /** Number of the names in the path. */
+  depth: number
+  type: 'Date' | 'undefined'
+}
 
-  copy(value: unknown): unknown {
-    this.annotations = undefined
-    if (typeof value === 'string' || typeof value === 'boolean' || value === null) return value
-    if (typeof value === 'number' && Number.isFinite(value) && !Object.is(value, -0)) return value
+class Walk {
+  readonly #seen = new Set<object>()
+  /** The values that JSON has no form for, in the order in which superjson names them. */
+  readonly #typed: Typed[] = []
+
+  /** The `meta.values` of superjson. Undefined if there are none. */
+  types(): object | undefined {
+    const [first] = this.#typed
+    if (first === undefined) return undefined
+    // The whole value is one.
+    if (first.depth === 0) return [first.type]
+    const values: Record<string, [type: string]> = {}
+    for (const { path, type } of this.#typed) values[path] = [type]
+    return values
+  }
+
+  /** @param depth number of the names in the path */
+  copy(value: unknown, path = '', depth = 0): unknown {
+    if (isPlain(value)) return value
     if (value === undefined) {
-      this.annotations = ['undefined']
+      this.#typed.push({ path, depth, type: 'undefined' })
       return null
     }
-    if (typeof value !== 'object' || this.#seen.has(value)) throw unknown
+    if (typeof value !== 'object' || value === null || this.#seen.has(value)) throw unknown
     this.#seen.add(value)
     const prototype: unknown = Object.getPrototypeOf(value)
-    if (prototype === Object.prototype || prototype === null)
-      return this.#copyObject(value as Record<string, unknown>)
-    if (prototype === Array.prototype) return this.#copyArray(value as unknown[])
-    if (prototype !== Date.prototype || Number.isNaN((value as Date).getTime())) throw unknown
-    this.annotations = ['Date']
-    return (value as Date).toISOString()
+    if (prototype === Date.prototype && !Number.isNaN(value.valueOf())) {
+      this.#typed.push({ path, depth, type: 'Date' })
+      return (value as Date).toISOString()
+    }
+    if (Array.isArray(value)) {
+      if (prototype !== Array.prototype) throw unknown
+      return this.#copyArray(value, depth === 0 ? '' : `${path}.`, depth + 1)
+    }
+    if ((prototype !== Object.prototype && prototype !== null) || ArrayBuffer.isView(value)) throw unknown
+    return this.#copyObject(value as Record<string, unknown>, depth === 0 ? '' : `${path}.`, depth + 1)
   }
 
-  #copyObject(value: Record<string, unknown>): object {
+  #copyObject(value: Record<string, unknown>, prefix: string, depth: number): object {
     const copy: Record<string, unknown> = {}
-    let annotations: Annotations | undefined
+    const level = new Level(this.#typed, depth)
     for (const key of Object.keys(value)) {
       if (refused.has(key) || key.includes('.') || key.includes('\\')) throw unknown
-      copy[key] = this.copy(value[key])
-      if (this.annotations !== undefined) annotations = withChild(annotations, key, this.annotations)
+      const child = value[key]
+      if (isPlain(child)) copy[key] = child
+      else {
+        copy[key] = this.copy(child, prefix + key, depth)
+        if (isIndex(key)) level.moveLeaf()
+      }
     }
-    this.annotations = annotations
+    level.end()
     return copy
   }
 
-  #copyArray(value: unknown[]): unknown[] {
-    // Holes, or properties with names.
+  #copyArray(value: unknown[], prefix: string, depth: number): unknown[] {
+    const copy: unknown[] = []
+    const level = new Level(this.#typed, depth)
+    for (let index = 0; index < value.length; index++) {
+      if (!Object.hasOwn(value, index)) throw unknown
+      copy.push(this.copy(value[index], prefix + index, depth))
+      level.moveLeaf()
+    }
+    // Properties with names.
     if (Object.keys(value).length !== value.length) throw unknown
-    let annotations: Annotations | undefined
-    const copy = value.map((item, index) => {
-      const copied = this.copy(item)
-      if (this.annotations !== undefined) annotations = withChild(annotations, `${index}`, this.annotations)
-      return copied
-    })
-    this.annotations = annotations
+    level.end()
     return copy
   }
 }
 
-const isType = (annotations: readonly string[] | Annotations): annotations is readonly string[] =>
-  Array.isArray(annotations)
+const isPlain = (value: unknown) =>
+  typeof value === 'string' ||
+  typeof value === 'boolean' ||
+  value === null ||
+  (typeof value === 'number' && Number.isFinite(value) && !Object.is(value, -0))
 
-function withChild(all: Annotations = {}, key: string, child: readonly string[] | Annotations): Annotations {
-  if (isType(child)) all[key] = child
-  else for (const path of Object.keys(child)) all[`${key}.${path}`] = child[path]
-  return all
+/** superjson collects the types of each level in an object, in which numbers come before all other keys. */
+class Level {
+  readonly #typed: Typed[]
+  readonly #depth: number
+  readonly #start: number
+  #numbers: Typed[] | undefined
+
+  /** @param depth of its values */
+  constructor(typed: Typed[], depth: number) {
+    this.#typed = typed
+    this.#depth = depth
+    this.#start = typed.length
+  }
+
+  /** After a value with a number as its key: what JSON has a form for, or has types further down, stays in its place. */
+  moveLeaf(): void {
+    const last = this.#typed[this.#typed.length - 1]
+    if (this.#typed.length === this.#start || last?.depth !== this.#depth) return
+    this.#typed.pop()
+    this.#numbers ??= []
+    this.#numbers.push(last)
+  }
+
+  end(): void {
+    if (this.#numbers === undefined) return
+    const others = this.#typed.splice(this.#start)
+    for (const one of this.#numbers) this.#typed.push(one)
+    for (const one of others) this.#typed.push(one)
+  }
 }
+
+const maxIndex = 2 ** 32 - 2
+const isIndex = (key: string) => /^(0|[1-9]\d{0,9})$/.test(key) && Number(key) <= maxIndex

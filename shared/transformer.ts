@@ -3,7 +3,8 @@ import { hasLongHost } from './host-length.js'
 import { serializeOutput } from './output-serializer.js'
 
 const invalidDate = ['custom', 'invalid Date'] as const
-const limits = { levels: 1_000, numericKeys: 5_000 }
+/** superjson takes time for each level of each special value, so an answer that repeats a deep input would block the process. */
+const limits = { levels: 100, numericKeys: 5_000 }
 
 /** superjson alone turns an invalid `Date` into null, and an empty form field would then clear a due date. */
 const inputSuperJson = new SuperJSON()
@@ -139,7 +140,7 @@ function readInput(payload: unknown): unknown {
 
 /**
  * The wire format of server and client: superjson. The server reads JSON, undefined, bigint (100 digits), Date, URL (a host
- * of 253 characters), Set and Map, up to 1,000 levels deep. Any other type (RegExp, Error, classes) throws, and tRPC answers BAD_REQUEST.
+ * of 253 characters), Set and Map, up to 100 levels deep. Any other type (RegExp, Error, classes) throws, and tRPC answers BAD_REQUEST.
  */
 export const transformer = {
   input: { serialize: (value: unknown) => inputSuperJson.serialize(value), deserialize: readInput },

@@ -1,6 +1,6 @@
 import { TRPCError } from '@trpc/server'
 
-/** What the queries of a batch may return together: strings and names count by their length, other values as 8. */
+/** What the queries of a batch may return together: texts and names count by the bytes of their JSON, other values as 8. */
 const maxSize = 10_000_000
 
 /** The answers of one batch. */
@@ -36,15 +36,27 @@ function sizeOf(data: unknown): number {
   const rest: unknown[] = [data]
   while (rest.length > 0 && size <= maxSize) {
     const value = rest.pop()
-    if (typeof value === 'string') size += value.length
+    if (typeof value === 'string') size += jsonBytes(value)
     else if (typeof value !== 'object' || value === null) size += 8
     else if (ArrayBuffer.isView(value)) size += value.byteLength
     else {
-      size += Array.isArray(value) ? 8 : Object.keys(value).join().length + 8
+      size += Array.isArray(value) ? 8 : jsonBytes(Object.keys(value).join()) + 8
       const values =
         value instanceof Map ? [...value].flat() : value instanceof Set ? [...value] : Object.values(value)
       for (const one of values) rest.push(one)
     }
   }
   return size
+}
+
+/** At least the bytes of a text in JSON, in UTF-8: a control character has six. */
+function jsonBytes(text: string): number {
+  let bytes = text.length
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    if (code < 0x20) bytes += 5
+    else if (code === 0x22 || code === 0x5c) bytes += 1
+    else if (code > 0x7f) bytes += 2
+  }
+  return bytes
 }

@@ -14,6 +14,7 @@ const expectEqual = (value: unknown) =>
   expect(textOf(serializeOutput, value)).toBe(textOf(SuperJSON.serialize, value))
 
 const date = new Date('2030-01-01T10:00:00Z')
+const nested = (levels: number): unknown => (levels === 0 ? [] : [nested(levels - 1)])
 const circular: Record<string, unknown> = { a: 1 }
 circular.self = circular
 
@@ -53,6 +54,20 @@ describe('the serializer of answers equals superjson', () => {
     ['an array with names', Object.assign([1], { index: undefined })],
     ['a date of a subclass', new (class Day extends Date {})(12)],
     ['an array of a subclass', { a: new (class List extends Array {})() }],
+    // biome-ignore lint/suspicious/noSparseArray: a hole is what is tried.
+    ['a hole and a name', Object.assign([1, , 3], { x: new Date(16) })],
+    // biome-ignore lint/suspicious/noSparseArray: a hole is what is tried.
+    ['a hole at the end and a name', Object.assign([1, ,], { x: 1 })],
+    ['an array with another prototype', Object.setPrototypeOf([1, new Date(17)], Object.prototype)],
+    ['an array without a prototype', Object.setPrototypeOf([1], null)],
+    ['an object with the prototype of arrays', Object.create(Array.prototype)],
+    ['an array with its own map', Object.defineProperty([1, 2], 'map', { value: () => ['x'] })],
+    ['a date with its own valueOf', Object.assign(new Date(18), { valueOf: () => Number.NaN })],
+    [
+      'numbers that are no index',
+      { a: new Date(19), 4294967295: new Date(20), 4294967294: new Date(21), '01': new Date(22) },
+    ],
+    ['five hundred levels', nested(500)],
     ['a function and a symbol', { f() {}, s: Symbol('s') }],
     ['its own toJSON', { toJSON: () => 1, at: new Date(13) }],
     [
@@ -68,6 +83,13 @@ describe('the serializer of answers equals superjson', () => {
       Object.defineProperty({ [Symbol('s')]: 1 }, 'hidden', { value: 1 }),
     ],
   ])('for %s', (_, value) => expectEqual(value))
+
+  test('a deep value with many types is written at once, where superjson needs a minute', () => {
+    const deep = (levels: number): unknown =>
+      levels === 0 ? Array.from({ length: 1_500 }, () => undefined) : [deep(levels - 1), undefined]
+    const { meta } = serializeOutput(deep(900))
+    expect(Object.keys(meta?.values ?? {})).toHaveLength(2_400)
+  })
 
   test('for random values', () => {
     let seed = 7

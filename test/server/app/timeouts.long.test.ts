@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startRemote } from '../../parts/app.js'
+import { startApp, startRemote } from '../../parts/app.js'
 import { send } from '../../parts/http-client.js'
 import { startIssuer } from '../../parts/issuer.js'
 
@@ -44,6 +44,33 @@ describe.concurrent('a client that takes its time', { timeout: 60_000 }, () => {
     const answer = await dawdle(app.url, head('/trpc/tasks.create'))
     expect(answer).toMatch(/^HTTP\/1\.1 408 /)
     expect((await send(app.url, '/trpc/health')).status).toBe(200)
+  })
+
+  test('to read the answers is cut off', { timeout: 120_000 }, async () => {
+    await using api = await startApp('PostgreSQL', { BETTER_AUTH_URL: issuer.url }, name =>
+      issuer.tokenFor(name),
+    )
+    const notes = 'x'.repeat(10_000)
+    await Promise.all(
+      Array.from({ length: 100 }, (_, n) =>
+        api.as('alice').tasks.create.mutate({ title: `Task ${n}`, notes }),
+      ),
+    )
+    const input = encodeURIComponent(JSON.stringify({ json: { limit: 100 } }))
+    const authorization = `Authorization: Bearer ${await api.tokenOf('alice')}`
+    const request = `GET /trpc/tasks.list?input=${input} HTTP/1.1\r\nHost: localhost\r\n${authorization}\r\n\r\n`
+    const { hostname, port } = new URL(api.url)
+    const socket = connect(Number(port), hostname).on('error', () => {})
+    // Thirty megabytes, more than the buffers of both sides hold.
+    socket.write(request.repeat(30))
+    await new Promise(wait => setTimeout(wait, 75_000))
+    let bytes = 0
+    socket.on('data', chunk => {
+      bytes += chunk.length
+    })
+    await once(socket, 'close')
+    expect(bytes).toBeGreaterThan(1_000)
+    expect(bytes).toBeLessThan(20_000_000)
   })
 
   test('does not keep the server from stopping', async () => {

@@ -20,6 +20,8 @@ const app = router({
   large: publicProcedure.query(() => ({ text: large })),
   own: protectedProcedure.query(() => ({ text: large })),
   small: publicProcedure.query(() => 'small'),
+  controls: publicProcedure.query(() => '\u0001'.repeat(1_500_000)),
+  foreign: publicProcedure.query(() => '終'.repeat(3_000_000)),
   write: publicProcedure.mutation(() => {
     written.push('x')
     return large
@@ -62,6 +64,11 @@ async function call(path: string, init: RequestInit = {}, served: AnyTRPCRouter 
 test('queries of a batch whose answers are too large together are refused, and the others are answered', async () => {
   expect(await call('small,large,own?batch=1&input={}')).toEqual(['ok', 'ok', 'PAYLOAD_TOO_LARGE'])
   expect(await call('small,small,large?batch=1&input={}')).toEqual(['ok', 'ok', 'ok'])
+})
+
+test('a text counts by the bytes that it has in JSON', async () => {
+  for (const name of ['controls', 'foreign'])
+    expect(await call(`small,${name},${name}?batch=1&input={}`)).toEqual(['ok', 'ok', 'PAYLOAD_TOO_LARGE'])
 })
 
 test('the limit holds for the guards of another t, and counts a call behind two guards once', async () => {
