@@ -28,7 +28,13 @@ describe('the serializer of answers equals superjson', () => {
     ['one date twice', { a: date, b: date }],
     ['one object twice', [circular.a, { x: {} }, [circular.a]]],
     ['an invalid date', { at: new Date(Number.NaN) }],
-    ['a date beyond the year 9999', [new Date(8.64e15)]],
+    [
+      'dates far away and at the edges of a day, a second and a century',
+      [
+        0, 1, -1, 86_399_999, 86_400_000, -86_400_001, 951_782_399_999, -62_135_596_800_001,
+        253_402_300_800_000, 8.64e15, -8.64e15,
+      ].map(time => new Date(time)),
+    ],
     ['a circle', circular],
     ['a Map, a Set, a URL', [new Map([[1, date]]), new Set(['a']), new URL('https://a.example/b')]],
     ['bytes', { body: new Uint8Array([1, 2]) }],
