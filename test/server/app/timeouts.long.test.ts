@@ -47,8 +47,10 @@ describe.concurrent('a client that takes its time', { timeout: 60_000 }, () => {
   })
 
   test('to read the answers is cut off', { timeout: 120_000 }, async () => {
-    await using api = await startApp('PostgreSQL', { BETTER_AUTH_URL: issuer.url }, name =>
-      issuer.tokenFor(name),
+    await using api = await startApp(
+      'PostgreSQL',
+      { BETTER_AUTH_URL: issuer.url, STATEMENT_TIMEOUT: '5' },
+      name => issuer.tokenFor(name),
     )
     const notes = 'x'.repeat(10_000)
     await Promise.all(
@@ -64,7 +66,7 @@ describe.concurrent('a client that takes its time', { timeout: 60_000 }, () => {
     // Thirty megabytes, more than the buffers of both sides hold.
     socket.write(request.repeat(30))
     const closed = new Promise(done => socket.once('close', done))
-    await new Promise(wait => setTimeout(wait, 66_000))
+    await new Promise(wait => setTimeout(wait, 60_000))
     // A socket that does not read notices only when it writes. An open connection would wait ten seconds for the rest of this request.
     socket.write('x')
     const open = new Promise(done => setTimeout(done, 5_000, 'still open'))
