@@ -8,6 +8,7 @@ export default defineConfig({
     ...config.test,
     include: ['test/browser/**/*.test.ts'],
     exclude: [],
+    globalSetup: ['test/parts/browser.setup.ts', 'test/parts/setup.ts'],
     maxWorkers: 1,
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -8,12 +8,14 @@ import { root } from './program.js'
 /** Chromium of the system, as Debian's package installs it. */
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
 
+/** Undefined if there is a browser. */
+export const browserProblem = existsSync(executablePath)
+  ? undefined
+  : `There is no browser at ${executablePath}. Run apt-get install chromium, or set CHROMIUM to its path.`
+
 /** A browser without windows. Its contexts have their own cookies; pages of one context are tabs. */
 export async function startBrowser() {
-  if (!existsSync(executablePath))
-    throw new Error(
-      `There is no browser at ${executablePath}. Run apt-get install chromium, or set CHROMIUM to its path.`,
-    )
+  if (browserProblem !== undefined) throw new Error(browserProblem)
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
   return { browser, [Symbol.asyncDispose]: () => browser.close() }
 }

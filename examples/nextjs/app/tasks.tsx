@@ -1,5 +1,6 @@
 'use client'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import type { FormEvent } from 'react'
 import { useTRPC } from '@/lib/api'
 import { authClient } from '@/lib/auth-client'
 import { InProcess } from './in-process'
@@ -10,7 +11,12 @@ export function Tasks() {
   const list = useQuery(trpc.tasks.list.queryOptions())
   const onSuccess = () => queryClient.invalidateQueries() // those of the route of Next.js too
   const create = useMutation(trpc.tasks.create.mutationOptions({ onSuccess }))
-  const add = (form: FormData) => create.mutate({ title: String(form.get('title')) })
+  const add = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault()
+    const form = event.currentTarget
+    const title = String(new FormData(form).get('title'))
+    create.mutate({ title }, { onSuccess: () => form.reset() })
+  }
   const error = list.error ?? create.error
   return (
     <>
@@ -18,7 +24,7 @@ export function Tasks() {
       <button type="button" onClick={() => authClient.signOut()}>
         Sign out
       </button>
-      <form action={add}>
+      <form onSubmit={add}>
         <input name="title" aria-label="New task" placeholder="What needs doing?" required />
         <button type="submit">Add</button>
       </form>

@@ -68,9 +68,10 @@ describe.concurrent('a client that takes its time', { timeout: 60_000 }, () => {
     const closed = new Promise(done => socket.once('close', done))
     await new Promise(wait => setTimeout(wait, 60_000))
     // A socket that does not read notices only when it writes. An open connection would wait ten seconds for the rest of this request.
-    socket.write('x')
-    const open = new Promise(done => setTimeout(done, 5_000, 'still open'))
+    const drip = setInterval(() => socket.write('x'), 1_000)
+    const open = new Promise(done => setTimeout(done, 7_000, 'still open'))
     expect(await Promise.race([closed, open])).not.toBe('still open')
+    clearInterval(drip)
   })
 
   test('does not keep the server from stopping', async () => {
