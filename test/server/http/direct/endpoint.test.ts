@@ -87,7 +87,7 @@ const metas: [what: string, Meta | undefined][] = [
   ['without responseMeta', undefined],
   [
     'with headers',
-    () => ({ headers: new Headers({ 'cache-control': 'max-age=9', vary: 'x-a', 'x-b': 'ü' }) }),
+    () => ({ headers: new Headers({ 'cache-control': 'max-age=9', vary: 'x-a', 'x-b': 'b' }) }),
   ],
   [
     'with a record of headers, and cookies',
@@ -305,3 +305,15 @@ test(`${runs} requests are answered as by tRPC's adapter, byte for byte`, async 
   // Else the adapter would be compared with itself.
   expect(directRequests / runs).toBeGreaterThan(0.2)
 }, 600_000)
+
+test('a header that is not ASCII arrives as it is, beside a body that is not', async () => {
+  const responseMeta = () => ({ headers: new Headers({ 'x-name': 'Müller' }) })
+  await using host = await listen(createServer(createNodeHandler(optionsFor(database, responseMeta))))
+  for (const path of ['ok', 'odd']) {
+    const answer = await observed(
+      host.port,
+      Buffer.from(`GET /trpc/${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`),
+    )
+    expect(answer).toContain('x-name: Müller')
+  }
+})
