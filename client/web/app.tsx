@@ -1,4 +1,4 @@
-import { useEffect, useState, useSyncExternalStore } from 'react'
+import { useCallback, useEffect, useState, useSyncExternalStore } from 'react'
 import { createGuest, createOwner, type Person } from './person.js'
 import { Workspace } from './workspace.js'
 
@@ -7,16 +7,24 @@ export function App() {
   const [owner] = useState(createOwner)
   const [opened, setOpened] = useState<{ guest: Person; by: string } | null>(null)
   const [problem, setProblem] = useState('')
+  const [isOpening, setOpening] = useState(false)
   const ownerId = owner.authClient.useSession().data?.user.id
   // A guest belongs to the owner who has opened it, not to whoever signs in next.
   const guest = opened !== null && opened.by === ownerId ? opened.guest : null
   const openGuest = (by: string) => {
     setProblem('')
-    createGuest().then(
-      created => setOpened({ guest: created, by }),
-      () => setProblem('The second person could not be signed up. Try again.'),
-    )
+    setOpening(true)
+    createGuest()
+      .then(
+        created => setOpened({ guest: created, by }),
+        () => setProblem('The second person could not be signed up. Try again.'),
+      )
+      .finally(() => setOpening(false))
   }
+  const closeGuest = useCallback((why = '') => {
+    setOpened(null)
+    setProblem(why)
+  }, [])
   return (
     <>
       <a className="skip" href="#main">
@@ -26,7 +34,7 @@ export function App() {
         <span className="brand">trpc-bearer</span>
         <nav aria-label="Page">
           {ownerId !== undefined && guest === null && (
-            <button type="button" onClick={() => openGuest(ownerId)}>
+            <button type="button" disabled={isOpening} onClick={() => openGuest(ownerId)}>
               Open a second person
             </button>
           )}
@@ -41,7 +49,7 @@ export function App() {
       )}
       <main id="main" className={guest ? 'people people-two' : 'people'}>
         <Workspace person={owner} />
-        {guest && <Workspace person={guest} close={() => setOpened(null)} />}
+        {guest && <Workspace person={guest} close={closeGuest} />}
       </main>
     </>
   )

@@ -6,58 +6,69 @@ interface NoticeAction {
   run: () => void
 }
 
-/** Something that happened. A problem stays until it is closed. */
+/** Something that happened. A problem stays until the person closes it. */
 export type Notice = ({ done: string; problem?: never } | { problem: string; done?: never }) & {
+  /** The next notice with the same key takes its place. */
+  key?: string
   action?: NoticeAction | undefined
+  /** The person has closed it without the action. */
+  onClose?: () => void
 }
 
 export interface Notices {
   show(notice: Notice): void
+  /** The problem is solved, or gone. */
+  close(key: string): void
 }
 
-type Shown = Notice & { id: number }
+type Shown = Notice & { key: string }
 
-let last = 0
 const secondsShown = 8
+const doneShown = 3
 
 /** Notices at the lower edge, which screen readers read aloud. */
 export function useNotices(): Notices & { shown: Store<readonly Shown[]> } {
   const [notices] = useState(() => {
     const shown = createStore<readonly Shown[]>([])
+    const without = (key: string) => shown.get().filter(notice => notice.key !== key)
     return {
       shown,
-      show: (notice: Notice) => shown.set([...shown.get().slice(-2), { ...notice, id: ++last }]),
+      show: ({ key = crypto.randomUUID(), ...notice }: Notice) => {
+        const all = [...without(key), { ...notice, key }]
+        const old = all.filter(({ done }) => done !== undefined).slice(0, -doneShown)
+        shown.set(all.filter(other => !old.includes(other)))
+      },
+      close: (key: string) => shown.set(without(key)),
     }
   })
   return notices
 }
 
-export function NoticeList({ shown }: { shown: Store<readonly Shown[]> }) {
+export function NoticeList({ notices: { shown, close } }: { notices: ReturnType<typeof useNotices> }) {
   const notices = useStore(shown)
-  const close = (id: number) => shown.set(shown.get().filter(notice => notice.id !== id))
   return (
     <div className="notices">
       <div role="status">
         {notices.map(notice =>
-          notice.done === undefined ? null : <NoticeItem key={notice.id} notice={notice} close={close} />,
+          notice.done === undefined ? null : <NoticeItem key={notice.key} notice={notice} close={close} />,
         )}
       </div>
       <div role="alert">
         {notices.map(notice =>
-          notice.problem === undefined ? null : <NoticeItem key={notice.id} notice={notice} close={close} />,
+          notice.problem === undefined ? null : <NoticeItem key={notice.key} notice={notice} close={close} />,
         )}
       </div>
     </div>
   )
 }
 
-function NoticeItem({ notice, close }: { notice: Shown; close: (id: number) => void }) {
-  const { id, done, problem, action } = notice
+function NoticeItem({ notice, close }: { notice: Shown; close: (key: string) => void }) {
+  const { key, done, problem, action, onClose } = notice
   const [isHeld, setHeld] = useState(false)
   const isTimed = problem === undefined && !isHeld
   useEffect(() => {
     if (!isTimed) return
-    const timer = setTimeout(() => close(id), secondsShown * 1_000)
+    const timer = setTimeout(() => close(key), secondsShown * 1_000)
     return () => clearTimeout(timer)
   })
   return (
@@ -69,20 +80,28 @@ function NoticeItem({ notice, close }: { notice: Shown; close: (id: number) => v
       onFocus={() => setHeld(true)}
       onBlur={() => setHeld(false)}
     >
-      <span>{done ?? problem}</span>
+      <span dir="auto">{done ?? problem}</span>
       {action && (
         <button
           type="button"
           className="link"
           onClick={() => {
-            close(id)
+            close(key)
             action.run()
           }}
         >
           {action.label}
         </button>
       )}
-      <button type="button" className="icon" aria-label="Close" onClick={() => close(id)}>
+      <button
+        type="button"
+        className="icon"
+        aria-label="Close"
+        onClick={() => {
+          close(key)
+          onClose?.()
+        }}
+      >
         ×
       </button>
     </div>

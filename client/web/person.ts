@@ -49,8 +49,8 @@ function createPerson(authClient: AuthClient, { isGuest }: { isGuest: boolean })
   const isExpired = createStore(false)
   const auth = bearerAuth({ getToken: tokens.getToken, onSignedOut: () => isExpired.set(true) })
   auth.onUserChange(() => {
-    tokens.seen.set(null)
-    calls.calls.set([])
+    tokens.clear()
+    calls.clear()
   })
   return { authClient, isGuest, tokens, calls, auth, isExpired }
 }

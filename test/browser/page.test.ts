@@ -1,34 +1,7 @@
-import type { Browser } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { startApp } from '../parts/app.js'
-import { startBrowser } from '../parts/browser.js'
-import { freePort } from '../parts/listen.js'
-import { openTab, openTaskPage } from '../parts/task-page.js'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { openTab, openTaskPage, startTaskPages } from '../parts/task-page.js'
 
-const parts: AsyncDisposable[] = []
-let browser: Browser
-let url: string
-beforeAll(async () => {
-  const app = await startApp('embedded', { PORT: String(await freePort()) })
-  parts.unshift(app)
-  url = app.url.replace('127.0.0.1', 'localhost')
-  const started = await startBrowser()
-  parts.unshift(started)
-  browser = started.browser
-})
-afterAll(async () => {
-  for (const part of parts) await part[Symbol.asyncDispose]()
-})
-
-/** A new person in a new browser profile, signed up. */
-async function newPerson(name: string, options: Parameters<Browser['newContext']>[0] = {}) {
-  const person = await openTaskPage(browser, url, options)
-  onTestFinished(async () => {
-    expect(person.errors).toEqual([])
-    await person.context.close()
-  })
-  return { ...person, email: await person.signUp(name) }
-}
+const { browser, url, newPerson } = await startTaskPages()
 
 describe.each([
   ['light', 1280],
@@ -139,15 +112,21 @@ test('two people side by side see only their own tasks, and the guest leaves no 
 
 test('the next person in the tab gets neither the guest nor the token panel of the former one', async () => {
   const { page, email } = await newPerson('ann')
-  await page.getByRole('button', { name: 'Open a second person' }).click()
+  await page.getByRole('button', { name: 'Open a second person' }).dblclick()
   await page.locator('.workspace').last().getByText('Nothing to do yet').waitFor()
-  await page.getByRole('button', { name: 'Sign out' }).click()
-  await page.getByLabel('Name').waitFor()
-  // Until the token of the next person arrives, the panel could still show the last one.
+  const [own] = await page.getByRole('button', { name: 'Refresh it' }).all()
+  let delay = 2_000
+  // The token of the former person arrives late, and that of the next one too.
   await page.route('**/api/auth/token', async route => {
-    await new Promise(done => setTimeout(done, 1_000))
-    await route.continue()
+    const response = await route.fetch()
+    await new Promise(done => setTimeout(done, delay))
+    await route.fulfill({ response }).catch(() => {})
   })
+  await own?.click()
+  await page.waitForTimeout(300)
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByRole('button', { name: 'I am new here' }).click()
+  delay = 4_000
   await page.getByLabel('Name').fill('bob')
   await page.getByLabel('Email').fill(`bob-${crypto.randomUUID()}@example.com`)
   await page.getByLabel('Password').fill('correct horse')
@@ -155,8 +134,26 @@ test('the next person in the tab gets neither the guest nor the token panel of t
   await page.getByRole('button', { name: 'Sign out' }).waitFor()
   expect(await page.locator('body').textContent()).not.toContain(email)
   expect(await page.locator('.workspace').count()).toBe(1)
+  await page.waitForTimeout(2_500)
+  expect(await page.locator('body').textContent()).not.toContain(email)
   await page.getByText('Nothing to do yet').waitFor()
   expect(await page.locator('.workspace').count()).toBe(1)
+  expect(await page.getByText('no answer').count()).toBe(0)
+})
+
+test('a guest whose session has ended is closed with a notice, because nobody knows the password', async () => {
+  const { page } = await newPerson('ann')
+  await page.getByRole('button', { name: 'Open a second person' }).dblclick()
+  const guest = page.locator('.workspace').last()
+  await guest.getByText('Nothing to do yet').waitFor()
+  // The owner has a cookie in place of the header.
+  await page.route('**/api/auth/token', route =>
+    route.request().headers().authorization ? route.fulfill({ status: 401, body: '{}' }) : route.continue(),
+  )
+  await guest.getByRole('button', { name: 'Refresh it' }).click()
+  await page.getByText('The session of the second person has ended.').waitFor()
+  expect(await page.locator('.workspace').count()).toBe(1)
+  expect(await page.getByRole('dialog').count()).toBe(0)
 })
 
 test('two people in two browsers see only their own tasks', async () => {
@@ -179,8 +176,9 @@ test('a tab follows a sign-out and the next sign-in of another tab, and shows no
   await expect.poll(second.titles).toEqual(['Of Ann'])
   await second.newTask.fill('half a thought')
   await ann.page.getByRole('button', { name: 'Sign out' }).click()
-  await second.page.getByRole('button', { name: 'Sign up' }).waitFor()
+  await second.page.getByRole('button', { name: 'Sign in' }).waitFor()
   expect(await second.page.content()).not.toContain('Of Ann')
+  await ann.page.getByRole('button', { name: 'I am new here' }).click()
   await ann.signUp('bob')
   await ann.add('Of Bob')
   // Better Auth looks at the session again when somebody comes back to a tab. A browser without windows has no such moment.
@@ -202,14 +200,15 @@ test('a conflict shows both versions, and either can be kept', async () => {
     return form.getByRole('button', { name: 'Save' })
   }
   const save = await rename(second, 'first', 'of the second tab')
-  await (await rename({ ...ann }, 'first', 'of the first tab')).click()
-  await ann.task('of the first tab').waitFor()
+  const saveFirst = await rename({ ...ann }, 'first', 'of the first tab')
+  await Promise.all([ann.page.waitForResponse(/tasks\.update/), saveFirst.click()])
   await save.click()
   const dialog = second.page.getByRole('dialog')
   await dialog.getByRole('region', { name: 'Yours' }).getByText('of the second tab').waitFor()
   await dialog.getByRole('region', { name: 'Saved' }).getByText('of the first tab').waitFor()
   await second.expectAccessible()
-  await dialog.getByRole('button', { name: 'Keep mine' }).click()
+  const keepMine = dialog.getByRole('button', { name: 'Keep mine' })
+  await Promise.all([second.page.waitForResponse(/tasks\.update/), keepMine.click()])
   await expect.poll(second.titles).toEqual(['of the second tab'])
   await second.page.reload()
   await expect.poll(second.titles).toEqual(['of the second tab'])
@@ -234,7 +233,11 @@ test('an edit that is saved while the same task is being completed is no conflic
   await page.getByLabel('Complete “Buy milk”').check()
   const form = await ann.edit('Buy milk')
   await form.getByLabel('Title').fill('Buy bread')
+  const isEditSaved = page.waitForResponse(
+    response => response.request().postData()?.includes('Buy bread') ?? false,
+  )
   await form.getByRole('button', { name: 'Save' }).click()
+  await isEditSaved
   await expect.poll(ann.titles, { timeout: 5_000 }).toEqual(['Buy bread'])
   expect(await page.getByRole('dialog').count()).toBe(0)
   await page.reload()
@@ -256,6 +259,9 @@ test('a token that expires during use costs one refused call, and the person not
   await page.getByText('The client got a new token').waitFor()
   expect(await page.getByText('was called without a token').count()).toBe(0)
   expect(await page.content()).not.toMatch(/eyJ[\w-]+\.eyJ/)
+  await ann.context.setOffline(true)
+  await page.getByRole('button', { name: 'Let it expire' }).click()
+  await page.getByText('You are offline, so nothing was sent.').waitFor()
 })
 
 test('a session that has ended asks for a sign-in over the page, and what was typed is still there', async () => {
@@ -268,6 +274,8 @@ test('a session that has ended asks for a sign-in over the page, and what was ty
   await page.getByRole('button', { name: 'Refresh it' }).click()
   const dialog = page.getByRole('dialog')
   await dialog.getByText('Your session has ended').waitFor()
+  await page.locator('[name=password]:focus').waitFor()
+  for (let n = 0; n < 3; n++) await page.keyboard.press('Escape')
   await ann.expectAccessible()
   await dialog.getByLabel('Password').fill('correct horse')
   await dialog.getByRole('button', { name: 'Sign in' }).click()
@@ -303,7 +311,7 @@ test('a change that the API refuses is taken back, says why, and can be tried ag
     isDown ? route.fulfill({ status: 503, body: 'busy' }) : route.continue(),
   )
   await page.getByLabel('Complete “Buy milk”').click()
-  await page.getByText('The change was not saved.').waitFor()
+  await page.getByText('The change of “Buy milk” was not saved.').waitFor()
   await expect.poll(() => page.getByLabel('Complete “Buy milk”').isChecked()).toBe(false)
   await ann.newTask.fill('Call the bank')
   await page.keyboard.press('Enter')

@@ -1,7 +1,10 @@
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { expect } from 'vitest'
+import { afterAll, expect, onTestFinished } from 'vitest'
+import { startApp } from './app.js'
+import { startBrowser } from './browser.js'
+import { freePort } from './listen.js'
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
@@ -72,4 +75,27 @@ export async function openTab(context: BrowserContext, url: string) {
   })
   await page.goto(url)
   return { ...taskPage(page), errors }
+}
+
+/** The app and a browser for the tests of a file. */
+export async function startTaskPages() {
+  const app = await startApp('embedded', { PORT: String(await freePort()) })
+  const started = await startBrowser()
+  afterAll(async () => {
+    await started[Symbol.asyncDispose]()
+    await app[Symbol.asyncDispose]()
+  })
+  const { browser } = started
+  const url = app.url.replace('127.0.0.1', 'localhost')
+
+  /** A new person in a new browser profile, signed up. */
+  async function newPerson(name: string, options: Parameters<Browser['newContext']>[0] = {}) {
+    const person = await openTaskPage(browser, url, options)
+    onTestFinished(async () => {
+      expect(person.errors).toEqual([])
+      await person.context.close()
+    })
+    return { ...person, email: await person.signUp(name) }
+  }
+  return { browser, url, newPerson }
 }

@@ -18,6 +18,8 @@ const kept = 12
 export function createCallLog() {
   const calls = createStore<readonly LoggedCall[]>([])
   let last = 0
+  // What a former user has started and what ends later is not shown to the next one.
+  let generation = 0
   const record = (call: LoggedCall) => {
     const others = calls.get().filter(({ id }) => id !== call.id)
     calls.set([call, ...others].toSorted((a, b) => b.id - a.id).slice(0, kept))
@@ -25,11 +27,12 @@ export function createCallLog() {
   const loggedFetch: typeof fetch = async (input, init) => {
     const url = new URL(input instanceof Request ? input.url : input, location.href)
     const procedures = decodeURIComponent(url.pathname.replace('/trpc/', '')).replaceAll(',', ', ')
-    const [id, started] = [++last, performance.now()]
+    const [id, started, startedIn] = [++last, performance.now(), generation]
     const entry = { id, procedures, status: null, reason: undefined, ms: 0 }
     record(entry)
-    const finish = (status: number, reason?: string) =>
-      record({ ...entry, status, reason, ms: performance.now() - started })
+    const finish = (status: number, reason?: string) => {
+      if (startedIn === generation) record({ ...entry, status, reason, ms: performance.now() - started })
+    }
     try {
       const response = await fetch(input, init)
       finish(response.status, response.ok ? undefined : await reasonOf(response.clone()))
@@ -39,7 +42,11 @@ export function createCallLog() {
       throw error
     }
   }
-  return { calls, fetch: loggedFetch }
+  const clear = () => {
+    generation++
+    calls.set([])
+  }
+  return { calls, fetch: loggedFetch, clear }
 }
 
 async function reasonOf(response: Response): Promise<string | undefined> {

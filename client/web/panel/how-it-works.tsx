@@ -1,4 +1,4 @@
-import { useQuery, useQueryClient } from '@tanstack/react-query'
+import { onlineManager, useQuery } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
 import { useTRPC } from '../api.js'
 import type { Person } from '../person.js'
@@ -11,11 +11,13 @@ export function HowItWorks({ person }: { person: Person }) {
   const { tokens, calls } = person
   const ofGuest = person.isGuest ? ' for the guest' : ''
   const token = useStore(tokens.seen)
-  const queryClient = useQueryClient()
-  const trpc = useTRPC()
-  const callAgain = () => queryClient.invalidateQueries(trpc.me.pathFilter())
+  const me = useQuery(useTRPC().me.queryOptions())
   const [said, setSaid] = useState('')
-  useQuery(trpc.me.queryOptions())
+  const show = async (call: () => Promise<string>) => {
+    if (!onlineManager.isOnline()) return setSaid('You are offline, so nothing was sent.')
+    setSaid(await call().catch(() => 'The API did not answer.'))
+  }
+  const callAgain = () => me.refetch({ throwOnError: true })
   return (
     <aside className="panel" aria-label={`How it works${ofGuest}`}>
       <h2>How it works</h2>
@@ -26,30 +28,36 @@ export function HowItWorks({ person }: { person: Person }) {
         <div className="buttons">
           <button
             type="button"
-            onClick={async () => {
-              tokens.expire()
-              await callAgain()
-              setSaid('An expired token was sent. The client saw the 401, got a new one and called again.')
-            }}
+            onClick={() =>
+              show(async () => {
+                tokens.expire()
+                await callAgain()
+                return 'An expired token was sent. The client saw the 401, got a new one and called again.'
+              })
+            }
           >
             Let it expire
           </button>
           <button
             type="button"
-            onClick={async () => {
-              tokens.renew()
-              await callAgain()
-              setSaid('The client got a new token, and called “me” with it.')
-            }}
+            onClick={() =>
+              show(async () => {
+                tokens.renew()
+                await callAgain()
+                return 'The client got a new token, and called “me” with it.'
+              })
+            }
           >
             Refresh it
           </button>
           <button
             type="button"
-            onClick={async () => {
-              const { status } = await calls.fetch('/trpc/me')
-              setSaid(`“me” was called without a token. The API answered ${status}.`)
-            }}
+            onClick={() =>
+              show(async () => {
+                const { status } = await calls.fetch('/trpc/me')
+                return `“me” was called without a token. The API answered ${status}.`
+              })
+            }
           >
             Call without it
           </button>

@@ -20,11 +20,14 @@ export function createTokenWatch(getToken: GetToken, getExpired: () => Promise<s
   let report: ((userId: string | null | undefined) => void) | undefined
   let userId: string | null | undefined
   let isNextExpired = false
+  // What was asked for by a former user is not shown to the next one.
+  let generation = 0
   const watched: GetToken = Object.assign(
     async () => {
+      const startedIn = generation
       const token = await (isNextExpired ? getExpired : getToken)()
       isNextExpired = false
-      seen.set(token ? seenToken(token) : null)
+      if (startedIn === generation) seen.set(token ? seenToken(token) : null)
       return token
     },
     {
@@ -44,6 +47,10 @@ export function createTokenWatch(getToken: GetToken, getExpired: () => Promise<s
     getToken: watched,
     seen,
     renew,
+    clear() {
+      generation++
+      seen.set(null)
+    },
     expire() {
       isNextExpired = true
       renew()

@@ -1,9 +1,21 @@
-import { type FormEvent, useState } from 'react'
+import { type FormEvent, useEffect, useRef, useState } from 'react'
 import type { Person } from '../person.js'
 
+interface SignInProps {
+  authClient: Person['authClient']
+  /** Of the last person in this tab. Undefined if nobody was here, and empty if it is not known any more. */
+  email?: string | undefined
+}
+
 /** Signs in, or signs up. */
-export function SignIn({ authClient, email = '' }: { authClient: Person['authClient']; email?: string }) {
-  const [mode, setMode] = useState<'sign up' | 'sign in'>(email === '' ? 'sign up' : 'sign in')
+export function SignIn({ authClient, email }: SignInProps) {
+  const [mode, setMode] = useState<'sign up' | 'sign in'>(email === undefined ? 'sign up' : 'sign in')
+  const form = useRef<HTMLFormElement>(null)
+  // Somebody comes back: what had the focus is gone. After the layout effect of a dialog, which moves the focus too.
+  useEffect(() => {
+    if (email === undefined) return
+    form.current?.querySelector<HTMLElement>(`[name=${email === '' ? 'email' : 'password'}]`)?.focus()
+  }, [email])
   const [problem, setProblem] = useState('')
   const [isBusy, setBusy] = useState(false)
   const isNew = mode === 'sign up'
@@ -24,16 +36,16 @@ export function SignIn({ authClient, email = '' }: { authClient: Person['authCli
     if (error) setProblem(error.message ?? 'That did not work.')
   }
   return (
-    <form className="sign-in" onSubmit={submit} aria-label={isNew ? 'Sign up' : 'Sign in'}>
+    <form ref={form} className="sign-in" onSubmit={submit} aria-label={isNew ? 'Sign up' : 'Sign in'}>
       {isNew && (
         <label>
           Name
-          <input name="name" autoComplete="name" required maxLength={100} />
+          <input name="name" autoComplete="name" required maxLength={100} dir="auto" />
         </label>
       )}
       <label>
         Email
-        <input name="email" type="email" autoComplete="email" required defaultValue={email} />
+        <input name="email" type="email" autoComplete="email" required defaultValue={email ?? ''} />
       </label>
       <label>
         Password

@@ -1,44 +1,30 @@
 import type { Task } from '../../../shared/task.js'
 import { ModalDialog } from '../modal-dialog.js'
-import type { Conflict, TaskActions } from './use-tasks.js'
+import type { Changes, Conflict } from './unsent.js'
+import type { TaskActions } from './use-task-actions.js'
 
 const fieldNames = { title: 'Title', notes: 'Notes', dueAt: 'Due', completed: 'Done' } as const
 type Field = keyof typeof fieldNames
+const fields = Object.keys(fieldNames) as Field[]
 
 /** Shows both versions of a task that was changed in two places, and saves the one that is chosen. */
-export function ConflictDialog({
-  conflict: { mine, current },
-  actions,
-  close,
-}: {
-  conflict: Conflict
-  actions: TaskActions
-  close: () => void
-}) {
-  const fields = (Object.keys(fieldNames) as Field[]).filter(field => mine[field] !== undefined)
-  const { id, version: _, ...changes } = mine
-  const keepMine = () => {
-    actions.update.mutate({ id, version: current.version, ...changes })
-    close()
-  }
-  const keepCurrent = () => {
-    actions.replace(current)
-    close()
-  }
+export function ConflictDialog({ conflict, actions }: { conflict: Conflict; actions: TaskActions }) {
+  const { changes, current } = conflict
   return (
     <ModalDialog title="This task was changed somewhere else">
       <p>
         While you edited it, another window saved version {current.version}. Which one do you want to keep?
+        “Keep mine” saves only the fields that are listed as yours.
       </p>
       <div className="versions">
-        <Version name="Yours" fields={fields} task={mine} />
-        <Version name="Saved" fields={fields} task={current} />
+        <Version name="Yours" task={changes} />
+        <Version name="Saved" task={current} />
       </div>
       <div className="buttons">
-        <button type="button" className="primary" onClick={keepMine}>
+        <button type="button" className="primary" onClick={() => actions.keepMine(conflict)}>
           Keep mine
         </button>
-        <button type="button" onClick={keepCurrent}>
+        <button type="button" onClick={() => actions.endConflict(current)}>
           Keep the saved one
         </button>
       </div>
@@ -46,17 +32,19 @@ export function ConflictDialog({
   )
 }
 
-function Version({ name, fields, task }: { name: string; fields: Field[]; task: Partial<Task> }) {
+function Version({ name, task }: { name: string; task: Changes }) {
   return (
     <section aria-label={name}>
       <h3>{name}</h3>
       <dl>
-        {fields.map(field => (
-          <div key={field}>
-            <dt>{fieldNames[field]}</dt>
-            <dd>{shown(task[field])}</dd>
-          </div>
-        ))}
+        {fields
+          .filter(field => task[field] !== undefined)
+          .map(field => (
+            <div key={field}>
+              <dt>{fieldNames[field]}</dt>
+              <dd dir="auto">{shown(task[field])}</dd>
+            </div>
+          ))}
       </dl>
     </section>
   )

@@ -1,24 +1,55 @@
 import { useEffect, useRef, useState } from 'react'
 import type { Notices } from '../notices.js'
+import { useStore } from '../store.js'
 import { ConflictDialog } from './conflict-dialog.js'
+import { explain } from './explain.js'
 import { NewTask } from './new-task.js'
 import { TaskItem } from './task-item.js'
-import { type Conflict, explain, type TaskFilter, useTaskActions, useTaskList } from './use-tasks.js'
+import { isWaiting, type UnsentStore, withUnsent } from './unsent.js'
+import { useTaskActions } from './use-task-actions.js'
+import { type TaskFilter, useTaskList } from './use-task-list.js'
 
 const statuses = { all: 'All', open: 'Open', done: 'Done' } as const
 
+interface TaskListProps {
+  userId: string
+  unsent: UnsentStore
+  notices: Notices
+}
+
 /** The tasks of one person. */
-export function TaskList({ userId, notices }: { userId: string; notices: Notices }) {
+export function TaskList({ userId, unsent, notices }: TaskListProps) {
   const [status, setStatus] = useState<TaskFilter['status']>('all')
   const [search, setSearch] = useState('')
-  const [conflict, setConflict] = useState<Conflict | null>(null)
   const list = useTaskList({ status, search: useSettled(search.trim()) })
-  const actions = useTaskActions({ notices, onConflict: setConflict })
-  const tasks = list.data?.pages.flatMap(page => page.items) ?? []
+  const actions = useTaskActions(unsent, notices)
+  const now = useStore(unsent)
+  const fetched = list.data?.pages.flatMap(page => page.items) ?? []
+  const tasks = withUnsent(fetched, now)
+  const isEmpty = tasks.every(({ id, version }) => version > 0 && !fetched.some(task => task.id === id))
+  const conflict = now.conflicts[0]
   const isFiltered = status !== 'all' || search !== ''
+  const mayHaveCompleted = isFiltered || list.hasNextPage || tasks.some(task => task.completed)
+  const { showUnsent } = actions
+  useEffect(showUnsent, [])
+  useEffect(() => {
+    const warn = (event: BeforeUnloadEvent) => {
+      if (isWaiting(unsent.get())) event.preventDefault()
+    }
+    addEventListener('beforeunload', warn)
+    return () => removeEventListener('beforeunload', warn)
+  }, [unsent])
+  const showAdded = () => {
+    setSearch('')
+    if (status === 'done') setStatus('all')
+  }
+  const showAll = () => {
+    setStatus('all')
+    setSearch('')
+  }
   return (
     <>
-      <NewTask userId={userId} actions={actions} />
+      <NewTask unsent={unsent} actions={actions} onAdd={showAdded} />
       <search className="filters">
         <fieldset className="segments">
           <legend className="hidden">Show</legend>
@@ -39,41 +70,35 @@ export function TaskList({ userId, notices }: { userId: string; notices: Notices
           aria-label="Search tasks"
           placeholder="Search"
           maxLength={200}
+          dir="auto"
           value={search}
           onChange={event => setSearch(event.target.value)}
         />
-        <button
-          type="button"
-          disabled={!tasks.some(task => task.completed)}
-          onClick={() => void actions.clearCompleted()}
-        >
-          Clear completed
+        <button type="button" disabled={!mayHaveCompleted} onClick={() => void actions.clearCompleted(tasks)}>
+          {isFiltered ? 'Clear all completed, also hidden ones' : 'Clear completed'}
         </button>
       </search>
-      {list.error && (
-        <ListProblem error={list.error} retry={() => list.refetch()} isEmpty={tasks.length === 0} />
-      )}
+      {list.error && <ListProblem error={list.error} retry={() => list.refetch()} isEmpty={isEmpty} />}
       {list.isPending ? (
         <Skeleton />
       ) : (
         <ul className="tasks" aria-label="Tasks" aria-busy={list.isPlaceholderData}>
           {tasks.map(task => (
-            <TaskItem key={task.id} task={task} userId={userId} actions={actions} />
+            <TaskItem
+              key={task.id}
+              task={task}
+              form={now.forms.find(({ base }) => base.id === task.id)}
+              actions={actions}
+            />
           ))}
         </ul>
       )}
-      {list.isSuccess && tasks.length === 0 && (
+      {list.isSuccess && isEmpty && (
         <div className="empty">
           {isFiltered ? (
             <>
               <p>No task matches.</p>
-              <button
-                type="button"
-                onClick={() => {
-                  setStatus('all')
-                  setSearch('')
-                }}
-              >
+              <button type="button" onClick={showAll}>
                 Show all tasks
               </button>
             </>
@@ -90,7 +115,7 @@ export function TaskList({ userId, notices }: { userId: string; notices: Notices
         isLoading={list.isFetchingNextPage}
         load={() => void list.fetchNextPage()}
       />
-      {conflict && <ConflictDialog conflict={conflict} actions={actions} close={() => setConflict(null)} />}
+      {conflict && <ConflictDialog key={conflict.base.id} conflict={conflict} actions={actions} />}
     </>
   )
 }
