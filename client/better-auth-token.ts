@@ -49,14 +49,12 @@ export function betterAuthToken(authClient: AuthClient): GetToken & (() => Promi
   return Object.assign(getToken, {
     subscribe(report: (userId: string | null | undefined) => void) {
       let last: unknown
-      const stopSignal = onSessionChange(authClient.$store?.atoms.$sessionSignal, () => {
-        if (last === null) last = undefined
-        report(undefined)
-      })
+      const stopSignal = onSessionChange(authClient.$store?.atoms.$sessionSignal, () => report(undefined))
       const stopSession = session.subscribe(value => {
         const { data, error, isPending } = { data: null, error: null, isPending: false, ...Object(value) }
         const isUnknown = isPending || (error !== null && error.status !== 401)
-        if (isUnknown || data === last) return
+        // Null again may follow a sign-in of another tab, of which Better Auth does not tell.
+        if (isUnknown || (data === last && data !== null)) return
         last = data
         report(data?.user?.id ?? null)
       })

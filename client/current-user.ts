@@ -189,11 +189,13 @@ export class CurrentUser<TCall extends UserCall> {
     const [before, token] = [this.#session, this.#token]
     const isTokenOfUser = token === undefined || token.subject === userId
     this.#session = userId
-    // Nobody is signed in, but a token was sent since: after clear(), or because another tab has signed in.
-    if (userId === before && !(userId === null && token !== undefined)) {
+    if (userId === before) {
       if (isTokenOfUser) this.#doubt = undefined
       // The same user may have another role now, or another organisation.
-      return this.#tokens.renew()
+      this.#tokens.renew()
+      // Nobody is signed in, but a token was sent since: after clear(), or because another tab has signed in.
+      if (userId === null && token !== undefined) this.#askToken()
+      return
     }
     this.#tokens.renew(userId)
     if (before === undefined && !isTokenOfUser && userId !== null && token.subject !== undefined)

@@ -30,13 +30,14 @@ export function scopedDialect(pool: Pool, options: ScopedDialectOptions): Dialec
     createAdapter: () => adapter,
     createDriver: () => new ScopedDriver(pool, options),
     createIntrospector: db => new PostgresIntrospector(db),
-    createQueryCompiler: () => compiler,
+    createQueryCompiler: () => ({
+      compileQuery: (node, queryId) => new PostgresQueryCompiler().compileQuery(node, queryId),
+    }),
   }
 }
 
-// Shared, because each request has a dialect of its own. One Kysely compiles all its queries with one compiler too.
+// Shared, because each request has a dialect of its own. A compiler is not: it holds the query that it compiles.
 const adapter = new PostgresAdapter()
-const compiler = new PostgresQueryCompiler()
 
 type Compile = QueryCompiler['compileQuery']
 

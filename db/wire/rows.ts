@@ -20,7 +20,7 @@ export class RowReader {
     this.#names = fields.map(({ name }) => name)
     this.#parsers = fields.map(({ dataTypeID }) => {
       const parser = types.getTypeParser(dataTypeID)
-      return dataTypeID === timestamptz && makesUsualDates(parser) ? faster(parser) : parser
+      return dataTypeID === timestamptz && isOfPg(parser) ? faster(parser) : parser
     })
     this.#template = Object.fromEntries(fields.map(({ name }) => [name, null]))
   }
@@ -40,7 +40,8 @@ export class RowReader {
     const row = { ...this.#template }
     for (let index = 0; index < this.#names.length; index++) {
       const [name, text] = [this.#names[index] ?? '', values[index]]
-      if (typeof text === 'string') row[name] = this.#parsers[index]?.(text)
+      // Of two columns with one name the last counts, also if it is null.
+      row[name] = typeof text === 'string' ? this.#parsers[index]?.(text) : null
     }
     return row
   }
@@ -48,15 +49,10 @@ export class RowReader {
 
 const timestamptz = 1184
 
-/** Whether pg's own parser, or one like it, makes the dates, and not a library of the application. */
-function makesUsualDates(parser: (text: string) => unknown): boolean {
-  const sample = parser('2001-02-03 04:05:06.789012+00')
-  return (
-    sample instanceof Date &&
-    sample.toISOString() === '2001-02-03T04:05:06.789Z' &&
-    Object.keys(sample).length === 0
-  )
-}
+/** Told by its source, because the application may have put its own parser into pg before, which must not be called with anything else. */
+const isOfPg = (parser: (text: string) => unknown) =>
+  parser.name === 'parseDate' &&
+  /DATE_TIME\.exec\(isoDate\)[\s\S]*timeZoneOffset\(isoDate\)/.test(String(parser))
 
 /** A page of a hundred rows has hundreds of times, and pg's parser tries several patterns on each. */
 const faster = (parser: (text: string) => unknown) => (text: string) => parseUtc(text) ?? parser(text)

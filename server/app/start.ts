@@ -60,7 +60,7 @@ export async function start(config: Config): Promise<RunningServer> {
   }
   const server = createHttpServer(timeouts, (req, res) => handle(req, res))
   // An answer that nobody reads stays in memory. Node allows the double for one that was being sent.
-  server.timeout = (config.statementTimeout + 15) * 1_000
+  server.timeout = (config.databaseConnectTimeout + config.statementTimeout + 10) * 1_000
   // By default Node 20 drops the headers after the first thousand, which could hide a second Authorization header.
   server.maxHeadersCount = 0
   const sockets = new Set<Socket>()

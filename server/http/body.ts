@@ -97,7 +97,7 @@ function jsonOf(parsed: unknown): string {
  *
  * @throws TRPCError PAYLOAD_TOO_LARGE, CLIENT_CLOSED_REQUEST
  */
-export async function readStream(stream: AsyncIterable<Uint8Array>, maxBytes: number) {
+async function readStream(stream: AsyncIterable<Uint8Array>, maxBytes: number) {
   const body = new GrowingBody(maxBytes)
   try {
     for await (const chunk of stream) body.append(chunk)
@@ -110,12 +110,23 @@ export async function readStream(stream: AsyncIterable<Uint8Array>, maxBytes: nu
 /** The body of a request of Node, without the promise that a loop over its stream makes for each chunk. */
 export function readIncoming(req: IncomingMessage, maxBytes: number): Promise<Body> {
   return new Promise((done, fail) => {
+    if (req.destroyed) return fail(closedTooEarly())
     const body = new GrowingBody(maxBytes)
+    const append = (chunk: Uint8Array | string) => {
+      try {
+        // A middleware may have set an encoding.
+        body.append(typeof chunk === 'string' ? Buffer.from(chunk, req.readableEncoding ?? 'utf8') : chunk)
+      } catch (error) {
+        fail(error)
+      }
+    }
     req
-      .on('data', chunk => body.append(chunk))
+      .on('data', append)
       .once('end', () => done(body.bytes()))
       .once('error', cause => fail(closedTooEarly(cause)))
       .once('close', () => fail(closedTooEarly()))
+      // It may have been paused before.
+      .resume()
   })
 }
 

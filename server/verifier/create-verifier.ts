@@ -76,10 +76,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
     return checked(verified)
   }
 
-  /** Its claims are frozen, so that only its times need another look. */
-  function checked(verified: VerifiedToken): VerifiedToken {
+  /** Its claims are frozen, so that only its times need another look, and whether its issuer is still one. */
+  function checked(verified: VerifiedToken): VerifiedToken | undefined {
     checkTimes(verified.claims, { clockTolerance, maxTokenAge }, seconds())
-    return verified
+    return verified.issuer.isIssuer(verified.claims.iss) ? verified : undefined
   }
 
   return {

@@ -34,16 +34,23 @@ async function answerRequest(
   hostHeaders: OutgoingHttpHeaders | undefined,
 ): Promise<void> {
   const controller = new AbortController()
-  res.once('close', () => {
+  const abort = () => {
     if (!res.writableFinished) controller.abort('Client connection prematurely closed.')
+  }
+  if (res.destroyed) abort()
+  else res.once('close', abort)
+  const failed = (cause: unknown): Answer => ({
+    ...exchange.failedAnswer(cause),
+    headers: new Headers({ 'content-type': 'application/json' }),
   })
-  const answer = await new DirectAnswer(req, request, exchange, controller.signal)
-    .make()
-    .catch((cause): Answer => {
-      const headers = new Headers({ 'content-type': 'application/json' })
-      return { ...exchange.failedAnswer(cause), headers }
-    })
-  send(res, answer, exchange, hostHeaders)
+  let answer = await new DirectAnswer(req, request, exchange, controller.signal).make().catch(failed)
+  try {
+    send(res, answer, exchange, hostHeaders)
+  } catch (error) {
+    // Node refuses headers that Fetch allows.
+    answer = failed(error)
+    send(res, answer, exchange, hostHeaders)
+  }
   exchange.report(() => fetchRequestOf(req, request), answer.status)
 }
 

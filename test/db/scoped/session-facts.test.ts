@@ -73,6 +73,16 @@ describe('the session is cleaned after a statement that calls', () => {
         'select makes()',
       ],
     ),
+    ...["';'", '"a;b"', '$q$;$q$', '/* ; */ 1', '1 -- ;\n'].map((value): [string, string, string] => [
+      `one that selects into a table, with ${JSON.stringify(value)} before`,
+      `set check_function_bodies = off; create function copies() returns bigint language sql as $f$ select ${value} as a into zz; select 1::bigint $f$`,
+      'select copies()',
+    ]),
+    [
+      'one that inserts and selects into a table',
+      'set check_function_bodies = off; create function copies() returns bigint language sql as $$ insert into tasks (id, title) select id, title from tasks; select 1 as a into zz; select 1::bigint $$',
+      'select copies()',
+    ],
     [
       'one that selects into a table',
       `create function copies() returns bigint language sql as $$ select user_id into zz from tasks; select 1::bigint $$`,

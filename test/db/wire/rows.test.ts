@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { RowReader } from '../../../db/wire/rows.js'
 
 const fields = [{ name: 'at', dataTypeID: 1184 }]
@@ -37,10 +37,42 @@ test('each millisecond is kept', () => {
   }
 })
 
-test('the parser of an application wins', () => {
-  expect(read('2026-11-28 18:35:43+00', text => `text ${text}`)).toBe('text 2026-11-28 18:35:43+00')
-  const tagged = (text: string) => Object.assign(new Date(text), { text })
-  expect(read('2026-11-28 18:35:43+00', tagged)).toHaveProperty('text')
+class UtcDate extends Date {}
+
+test('the parser of an application wins, and gets no other text', () => {
+  const text = '2026-11-28 18:35:43+00'
+  const given: string[] = []
+  const parsers: ((text: string) => unknown)[] = [
+    value => `text ${value}`,
+    value => new UtcDate(value),
+    value => new Date(value),
+    value => {
+      if (!value.startsWith('2026')) throw new Error('This text was not sent.')
+      return value
+    },
+  ]
+  for (const parser of parsers) {
+    const spied = (value: string) => {
+      given.push(value)
+      return parser(value)
+    }
+    expect(read(text, spied)).toStrictEqual(parser(text))
+  }
+  expect(given).toEqual(parsers.map(() => text))
+})
+
+test('of two columns with one name the last counts, also if it is null', () => {
+  const twice = ['id', 'body', 'id', 'body'].map(name => ({ name, dataTypeID: 25 }))
+  const reader = new RowReader(twice, { getTypeParser: () => text => text })
+  expect(reader.read(['1', 'mine', null, null])).toEqual({ id: null, body: null })
+})
+
+test('the parser of pg is known, so that its times are read faster', () => {
+  const counting = vi.fn(usual)
+  Object.defineProperty(counting, 'name', { value: usual.name })
+  Object.assign(counting, { toString: () => String(usual) })
+  expect(read('2026-11-28 18:35:43+00', counting)).toStrictEqual(new Date('2026-11-28T18:35:43Z'))
+  expect(counting).not.toHaveBeenCalled()
 })
 
 test('null stays null, and a column may have any name', () => {
