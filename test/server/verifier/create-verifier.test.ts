@@ -177,3 +177,19 @@ test('an isRevoked that throws an error without a constructor is an outage', asy
   const { verify } = createVerifier({ issuer: issuer.url, audience: issuer.url, isRevoked })
   await expect(verify(await signed())).rejects.toMatchObject({ reason: 'revocation_unavailable' })
 })
+
+test('an issuer that the function accepts no more is refused at once, known token or not', async () => {
+  const tenants = new Set([issuer.url])
+  const verifier = createVerifier({
+    issuer: iss => typeof iss === 'string' && tenants.has(iss),
+    audience: issuer.url,
+    keys: [key.jwk],
+    user: ({ sub }) => ({ id: sub }),
+  })
+  const token = await signed()
+  expect(await verifier.verify(token)).toEqual({ id: 'alice' })
+  tenants.clear()
+  await expect(verifier.verify(token)).rejects.toMatchObject({ reason: 'issuer' })
+  tenants.add(issuer.url)
+  expect(await verifier.verify(token)).toEqual({ id: 'alice' })
+})
