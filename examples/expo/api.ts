@@ -10,8 +10,16 @@ const origin = 'http://localhost:4000'
 
 export const authClient = createAuthClient({
   baseURL: origin,
-  plugins: [jwtClient(), expoClient({ scheme: 'tasks', storagePrefix: 'tasks', storage: SecureStore })],
-  // Your own Better Auth has the plugin `expo()` and trusts `tasks://`. Then leave this out.
+  plugins: [
+    jwtClient(),
+    expoClient({
+      scheme: 'tasks',
+      storagePrefix: 'tasks',
+      storage: SecureStore,
+      cookiePrefix: 'trpc-bearer',
+    }),
+  ],
+  // Your own Better Auth has the plugin `expo()` and trusts `tasks://`. Then leave this and the cookiePrefix out.
   fetchOptions: { headers: { origin } },
 })
 export const apiOptions = { url: `${origin}/trpc`, getToken: betterAuthToken(authClient) }

@@ -94,8 +94,10 @@ function welcomePage(origin: string, issuer: string, nonce: string): string {
 <meta name="viewport" content="width=device-width">
 <title>trpc-bearer</title>
 <style nonce="${nonce}">
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem; color: #1b1b1f }
-pre { background: #f3f3f6; padding: .75rem 1rem; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere }
+:root { color-scheme: light dark; background: light-dark(#fbf9f5, #171513); color: light-dark(#211d19, #efe9e0) }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 3rem auto; padding: 0 1rem }
+h1, h2 { font-family: ui-serif, Georgia, serif; line-height: 1.2 } a { color: light-dark(#b23a1e, #ff8f6b) }
+pre { background: light-dark(#f2eee6, #211e1b); border-radius: .625rem; padding: .75rem 1rem; white-space: pre-wrap; overflow-wrap: anywhere }
 dt { font-family: ui-monospace, monospace } dd { margin: 0 0 .5rem 1.5rem }
 </style>
 <h1>trpc-bearer</h1>

@@ -35,7 +35,6 @@ export function NewTask({ unsent, actions, onAdd }: NewTaskProps) {
         aria-label="New task"
         placeholder="What needs doing?"
         value={newTitle}
-        maxLength={500}
         dir="auto"
         autoComplete="off"
         enterKeyHint="done"

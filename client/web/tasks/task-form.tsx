@@ -38,7 +38,6 @@ export function TaskForm({ form: { base, typed }, actions, isFocused }: TaskForm
             ref={first}
             value={typed.title ?? base.title}
             required
-            maxLength={500}
             dir="auto"
             onChange={event => actions.type(id, { title: event.target.value })}
           />
@@ -48,7 +47,6 @@ export function TaskForm({ form: { base, typed }, actions, isFocused }: TaskForm
           <textarea
             value={typed.notes ?? base.notes}
             rows={3}
-            maxLength={10_000}
             dir="auto"
             onChange={event => actions.type(id, { notes: event.target.value })}
           />

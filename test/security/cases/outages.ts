@@ -110,7 +110,7 @@ export const outages: Cases = {
     await scene.call()
     await scene.stop()
     for (let at = hour; at <= 23 * hour; at += hour) {
-      await scene.pass(at, 300)
+      await scene.pass(at, process.env.LONG_TESTS ? 300 : 1_800)
       expect(await outcome(token)).toBe('keys_unavailable')
       // A bad signature is the caller's fault, also during an outage.
       expect(await outcome(forged)).toBe('signature')

@@ -49,7 +49,7 @@ describe.concurrent('a client that takes its time', { timeout: 60_000 }, () => {
   test('to read the answers is cut off', { timeout: 120_000 }, async () => {
     await using api = await startApp(
       'PostgreSQL',
-      { BETTER_AUTH_URL: issuer.url, STATEMENT_TIMEOUT: '5' },
+      { BETTER_AUTH_URL: issuer.url, STATEMENT_TIMEOUT: '1', DATABASE_CONNECT_TIMEOUT: '1' },
       name => issuer.tokenFor(name),
     )
     const notes = 'x'.repeat(10_000)
@@ -66,7 +66,7 @@ describe.concurrent('a client that takes its time', { timeout: 60_000 }, () => {
     // Thirty megabytes, more than the buffers of both sides hold.
     socket.write(request.repeat(30))
     const closed = new Promise(done => socket.once('close', done))
-    await new Promise(wait => setTimeout(wait, 60_000))
+    await new Promise(wait => setTimeout(wait, 35_000))
     // A socket that does not read notices only when it writes. An open connection would wait ten seconds for the rest of this request.
     const drip = setInterval(() => socket.write('x'), 1_000)
     const open = new Promise(done => setTimeout(done, 7_000, 'still open'))
