@@ -95,7 +95,8 @@ function isPlainJson(headers: Map<string, string>, method: 'GET' | 'POST', maxBo
 
 function loadedCalls({ _def }: AnyTRPCRouter, paths: readonly string[]): DirectRequest['calls'] | null {
   const { procedures, _config } = _def
-  if (_config.pathSeparator !== '.') return null
+  // Older versions of tRPC have only this one, and no name for it.
+  if ((_config.pathSeparator ?? '.') !== '.') return null
   const calls: DirectRequest['calls'] = []
   for (const path of paths) {
     const procedure: unknown = Object.hasOwn(procedures, path) ? procedures[path] : undefined
