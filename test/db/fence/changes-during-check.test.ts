@@ -33,6 +33,8 @@ async function openSteered({ isSigned = false } = {}) {
     Object.assign(server, { username: fence.login, password: 'x' })
   }
   const pool = new pg.Pool({ connectionString: server.href, Client })
+  // The database may be dropped while a connection still says goodbye.
+  pool.on('error', () => {})
   const options = isSigned ? { fenceSecret: fence.secret, requiredFence: 'signed' as const } : {}
   const database = await openDatabase({ pool, statementTimeout: 1, ...options })
   const locker = new pg.Client({ connectionString: url })
