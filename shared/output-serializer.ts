@@ -84,12 +84,13 @@ class Walk {
       this.#typed.push({ path, depth, type: dateType })
       return isoOf(date, time)
     }
+    const prefix = depth === 0 ? '' : `${path}.`
     if (Array.isArray(value)) {
       if (prototype !== Array.prototype) throw unknown
-      return this.#copyArray(value, depth === 0 ? '' : `${path}.`, depth + 1)
+      return this.#copyArray(value, prefix, depth + 1)
     }
     if ((prototype !== Object.prototype && prototype !== null) || ArrayBuffer.isView(value)) throw unknown
-    return this.#copyObject(value as Record<string, unknown>, depth === 0 ? '' : `${path}.`, depth + 1)
+    return this.#copyObject(value as Record<string, unknown>, prefix, depth + 1)
   }
 
   #copyObject(value: Record<string, unknown>, prefix: string, depth: number): object {

@@ -41,6 +41,9 @@ interface OwnFunction {
   isUnnamed: boolean
 }
 
+/** Whether a function may select into a table. Where a statement ends cannot be told from the text. */
+const maySelectInto = sql`lanname = 'sql' and prosrc ~* '\\minto\\M' and (prosrc !~* '^\\s*(insert|merge)\\s+into\\M' or prosrc ~* '\\minto\\M.*\\minto\\M')`
+
 /** Reads the facts. What a caller left in the session does not change the result. */
 export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFacts> {
   const { rows } = await sql<{
@@ -67,8 +70,7 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
             case
               -- Its tables are temporary ones.
               when pg_catalog.array_to_string(proconfig, ' ') ~* 'search_path="?pg_temp' then 'temp'
-              -- It may select into a table. Where a statement ends cannot be told from the text.
-              when lanname = 'sql' and prosrc ~* '\\minto\\M' and (prosrc !~* '^\\s*(insert|merge)\\s+into\\M' or prosrc ~* '\\minto\\M.*\\minto\\M') then 'temp'
+              when ${maySelectInto} then 'temp'
               when lanname in ('sql', 'plpgsql') and not is_extended then coalesce(pg_catalog.pg_get_function_sqlbody(f.oid), prosrc)
             end as source,
             exists (
@@ -124,7 +126,7 @@ export async function readSessionFacts(db: Kysely<Database>): Promise<SessionFac
         -- What may create a temporary table, or keeps values in the memory of its language.
         select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang
         where pg_proc.oid >= 16384 and pronamespace is distinct from pg_catalog.to_regnamespace('trpc_bearer')
-          and (prosrc ~* '\\m(temp|temporary|pg_temp|execute|create)\\M' or lanname = 'sql' and prosrc ~* '\\minto\\M' and (prosrc !~* '^\\s*(insert|merge)\\s+into\\M' or prosrc ~* '\\minto\\M.*\\minto\\M') or lanname not in ('sql', 'plpgsql', 'c', 'internal')
+          and (prosrc ~* '\\m(temp|temporary|pg_temp|execute|create)\\M' or ${maySelectInto} or lanname not in ('sql', 'plpgsql', 'c', 'internal')
             or pg_catalog.array_to_string(proconfig, ' ') ~* 'search_path="?pg_temp')
       ) or exists (
         select from pg_catalog.pg_proc join pg_catalog.pg_language l on l.oid = prolang and lanname = 'plpgsql'

@@ -162,16 +162,7 @@ export class Session {
         this.cancel()
         reject(new Error('Connection terminated: the server did not answer in time.'))
       }, this.#timeout)
-      work.then(
-        result => {
-          clearTimeout(timer)
-          resolve(result)
-        },
-        error => {
-          clearTimeout(timer)
-          reject(error)
-        },
-      )
+      work.finally(() => clearTimeout(timer)).then(resolve, reject)
     })
   }
 

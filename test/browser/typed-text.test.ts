@@ -309,7 +309,7 @@ test('a session that has ended before a reload fills in the email, and what was 
   await expect.poll(() => ann.form.getByLabel('Due').inputValue()).toBe('2030-01-01T10:00')
 })
 
-test('a sign-out that fails says so and discards nothing', async () => {
+test('a sign-out that fails says so, and what was typed stays', async () => {
   const ann = await newPerson('ann')
   const { page } = ann
   await ann.newTask.fill('half a thought')

@@ -1,29 +1,18 @@
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
-import { build } from 'esbuild'
 import { expect, test } from 'vitest'
 import { startApp } from '../parts/app.js'
-import { startBrowser } from '../parts/browser.js'
+import { bundle, startBrowser } from '../parts/browser.js'
 import { freePort, listen } from '../parts/listen.js'
 import { root } from '../parts/program.js'
 
 const folder = join(root, 'examples/vite-react')
 
-/** The example as Vite builds it, for an API at another address. */
-async function bundle(apiUrl: string): Promise<string> {
-  const { outputFiles } = await build({
+/** The example, for an API at another address. */
+const bundleFor = (apiUrl: string) =>
+  bundle({
     entryPoints: [join(folder, 'main.tsx')],
-    bundle: true,
-    write: false,
-    format: 'esm',
-    jsx: 'automatic',
-    platform: 'browser',
-    alias: {
-      'trpc-bearer/client': join(root, 'client/index.ts'),
-      'trpc-bearer/react': join(root, 'client/react/index.ts'),
-    },
-    define: { 'process.env.NODE_ENV': '"production"' },
     plugins: [
       {
         name: 'address',
@@ -36,14 +25,12 @@ async function bundle(apiUrl: string): Promise<string> {
       },
     ],
   })
-  return outputFiles[0]?.text ?? ''
-}
 
 test('the single-page example signs in, creates, completes, meets a conflict and deletes', async () => {
   const port = await freePort()
   const origin = `http://localhost:${port}`
   await using app = await startApp('embedded', { CORS_ORIGINS: origin })
-  const script = await bundle(app.url)
+  const script = await bundleFor(app.url)
   const html = (await readFile(join(folder, 'index.html'), 'utf8')).replace('main.tsx', 'main.js')
   const server = createServer((req, res) => {
     const isScript = req.url === '/main.js'

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { build } from 'esbuild'
+import { join } from 'node:path'
+import { type BuildOptions, build } from 'esbuild'
 import { chromium } from 'playwright-core'
 import { listen } from './listen.js'
 import { root } from './program.js'
@@ -20,26 +21,35 @@ export async function startBrowser() {
   return { browser, [Symbol.asyncDispose]: () => browser.close() }
 }
 
+/** Bundles for the browser what imports the package by its name. */
+export async function bundle(options: BuildOptions): Promise<string> {
+  const { outputFiles } = await build({
+    bundle: true,
+    format: 'esm',
+    platform: 'browser',
+    jsx: 'automatic',
+    alias: {
+      'trpc-bearer/client': join(root, 'client/index.ts'),
+      'trpc-bearer/react': join(root, 'client/react/index.ts'),
+    },
+    define: { 'process.env.NODE_ENV': '"production"' },
+    ...options,
+    write: false,
+  })
+  return outputFiles[0]?.text ?? ''
+}
+
 /**
  * Serves a page that runs a script, bundled for the browser, on a port of 127.0.0.1.
  *
  * @param script TypeScript; it imports the package by its name
  */
 export async function servePage(script: string, port: number) {
-  const { outputFiles } = await build({
-    stdin: { contents: script, resolveDir: root, loader: 'ts' },
-    bundle: true,
-    write: false,
-    format: 'esm',
-    platform: 'browser',
-    alias: { 'trpc-bearer/client': './client/index.ts', 'trpc-bearer/react': './client/react/index.ts' },
-    define: { 'process.env.NODE_ENV': '"production"' },
-  })
-  const [bundle] = outputFiles
+  const text = await bundle({ stdin: { contents: script, resolveDir: root, loader: 'ts' } })
   const server = createServer((req, res) => {
     const isScript = req.url === '/page.js'
     res.setHeader('content-type', isScript ? 'text/javascript' : 'text/html')
-    res.end(isScript ? bundle?.text : '<!doctype html><script type="module" src="/page.js"></script>')
+    res.end(isScript ? text : '<!doctype html><script type="module" src="/page.js"></script>')
   })
   return listen(server, port)
 }

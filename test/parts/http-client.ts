@@ -52,15 +52,19 @@ export interface RawAnswer {
 }
 
 /** Sends raw bytes on a new connection and reads until the server closes it. */
-export function sendBytes(origin: string, bytes: string): Promise<RawAnswer> {
+export const sendBytes = async (origin: string, bytes: string): Promise<RawAnswer> =>
+  parseAnswer(await exchangeBytes(origin, Buffer.from(bytes, 'latin1')))
+
+/** The same, and the answer as text of latin1. */
+export function exchangeBytes(origin: string, bytes: Buffer): Promise<string> {
   const { hostname, port } = new URL(origin)
   return new Promise((done, fail) => {
     const chunks: Buffer[] = []
     const socket = connect(Number(port), hostname)
     socket.on('data', chunk => chunks.push(chunk)).on('error', fail)
     // A server that refuses a request may close the connection before it has read everything.
-    socket.on('close', () => done(parseAnswer(Buffer.concat(chunks).toString('latin1'))))
-    socket.write(Buffer.from(bytes, 'latin1'))
+    socket.on('close', () => done(Buffer.concat(chunks).toString('latin1')))
+    socket.write(bytes)
   })
 }
 

@@ -51,7 +51,7 @@ export class DirectAnswer {
     if (request.method === 'POST') this.#inputs.text = await this.#readBody()
     const info = this.#info()
     const failure = await this.#createContext(info)
-    const results = await all(info.calls.map(call => this.#call(call, failure)))
+    const results = await Promise.all(info.calls.map(call => this.#call(call, failure)))
     try {
       const answered = results.map(result => this.#withoutStream(result))
       const items = answered.map((result, index) => this.#itemOf(result, info.calls[index]))
@@ -181,12 +181,6 @@ export class DirectAnswer {
     const headers = this.#headers && new Response(body, { status, headers: this.#headers }).headers
     return { status, body, headers }
   }
-}
-
-/** As `Promise.all`, which costs more than most calls do. */
-const all = async <T>(promises: readonly Promise<T>[]): Promise<T[]> => {
-  const [only] = promises
-  return promises.length === 1 && only !== undefined ? [await only] : Promise.all(promises)
 }
 
 /** As tRPC's `transformTRPCResponse` for items of these two kinds. */

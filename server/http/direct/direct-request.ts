@@ -43,7 +43,9 @@ export function directRequest(req: IncomingMessage, settings: HandlerSettings): 
   if (req.httpVersionMajor !== 1 || (method !== 'GET' && method !== 'POST') || !plainTarget.test(url))
     return null
   const headers = decisiveHeaders(req.rawHeaders)
-  if (headers === null || !isPlainJson(headers, method, settings.maxBodySize)) return null
+  if (headers === null || !isPlainJson(headers, method)) return null
+  const contentLength = Number(headers.get('content-length') ?? 0)
+  if (contentLength > (method === 'GET' ? 0 : settings.maxBodySize)) return null
   const host = headers.get('host') ?? ''
   if (host !== lastHost && !(hostName.test(host) && URL.canParse(`http://${host}`))) return null
   lastHost = host
@@ -68,7 +70,7 @@ export function directRequest(req: IncomingMessage, settings: HandlerSettings): 
     host,
     input: (method === 'GET' && params?.get('input')) || '',
     method,
-    contentLength: Number(headers.get('content-length') ?? 0),
+    contentLength,
     requestId: headers.get('x-request-id'),
   }
 }
@@ -84,13 +86,11 @@ function decisiveHeaders(raw: readonly string[]): Map<string, string> | null {
   return headers
 }
 
-function isPlainJson(headers: Map<string, string>, method: 'GET' | 'POST', maxBodySize: number): boolean {
+function isPlainJson(headers: Map<string, string>, method: 'GET' | 'POST'): boolean {
   if (headers.has('transfer-encoding') || headers.has('trpc-accept')) return false
   if (headers.get('accept')?.includes('jsonl')) return false
-  const contentLength = Number(headers.get('content-length') ?? 0)
-  if (method === 'GET') return contentLength === 0
   const type = headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
-  return type === 'application/json' && contentLength <= maxBodySize
+  return method === 'GET' || type === 'application/json'
 }
 
 function loadedCalls({ _def }: AnyTRPCRouter, paths: readonly string[]): DirectRequest['calls'] | null {

@@ -1,5 +1,4 @@
 import { createServer, type RequestListener } from 'node:http'
-import { connect } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { initTRPC, lazy, TRPCError } from '@trpc/server'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
@@ -20,6 +19,7 @@ import { formatError } from '../../../../server/trpc/errors.js'
 import { transformer } from '../../../../shared/index.js'
 import { seconds as now } from '../../../parts/clock.js'
 import { nowhere } from '../../../parts/database.js'
+import { exchangeBytes } from '../../../parts/http-client.js'
 import { claimsFrom, makeKey } from '../../../parts/issuer.js'
 import { listen } from '../../../parts/listen.js'
 import { randomNumbers } from '../../../parts/random-statements.js'
@@ -161,13 +161,7 @@ afterAll(async () => {
 /** Everything that an endpoint does for these bytes: the whole answer without its date, and what its hooks receive. */
 async function observed(port: number, bytes: Buffer): Promise<string> {
   log.length = 0
-  const answer = await new Promise<string>(done => {
-    const chunks: Buffer[] = []
-    const socket = connect(port, '127.0.0.1')
-    socket.on('data', chunk => chunks.push(chunk)).on('error', () => {})
-    socket.on('close', () => done(Buffer.concat(chunks).toString('latin1')))
-    socket.write(bytes)
-  })
+  const answer = await exchangeBytes(`http://127.0.0.1:${port}`, bytes)
   return [answer.replace(/^Date: .*\r\n/m, ''), ...log].join('\n').replaceAll(`:${port}`, ':port')
 }
 
